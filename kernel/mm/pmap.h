@@ -11,6 +11,7 @@
 
 #include "arch/pte.h"
 #include "core/core.h"
+#include "lib/atomic.h"
 
 struct pmap {
 	struct refcount refs;

@@ -162,10 +162,9 @@ boot_entry64:
 	movl	%eax, %ss
 	movabsq	$PHYSMAP_BASE, %r12
 	leaq	boot_stack_top(%r12), %rsp
-	leaq	boot_state_area(%r12), %rdx	/* its head is zero: a guard value at gs:40 */
-	movq	%rdx, %rax
-	movq	%rdx, %r13
-	shrq	$32, %rdx
+	leaq	boot_state_area(%r12), %r13
+	xorl	%eax, %eax		/* GS base 0: no core structure yet; the guard value at */
+	xorl	%edx, %edx		/* gs:40 is then a word of the identity map's first page */
 	movl	$MSR_GS_BASE, %ecx
 	wrmsr
 	movl	%ebp, %esi		/* how */

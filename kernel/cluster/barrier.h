@@ -16,6 +16,11 @@ struct local_barrier {
 	u64 here;    /* [a] lids that arrived, for the report */
 };
 
+struct global_barrier {
+	u32 arrived; /* [a] */
+	u64 here;    /* [a] clusters that arrived, for the report */
+};
+
 void barrier_local(void);  /* all cores of this cluster */
 void barrier_global(void); /* the first core of every cluster; called by lid 0 only */
 void barrier_all(void);	   /* all cores of all clusters: local, global, local */

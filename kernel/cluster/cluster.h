@@ -7,6 +7,7 @@
 
 #include "cluster/barrier.h"
 #include "cluster/boot_info.h"
+#include "cluster/bootmem.h"
 #include "core/core.h"
 
 struct page_allocator;
@@ -20,7 +21,10 @@ struct cluster {
 	struct page_allocator *pages;  /* [I] mm/frame.c */
 	struct slab_caches *slabs;     /* [I] mm/slab.c */
 	struct kstacks *kstacks;       /* [I] mm/kstack.c */
+	struct bootmem bootmem;	       /* [c] until the page allocator takes over */
+	struct rpc_ring *rpc[MAX_CORES]; /* [I] by lid; rpc.c */
 	struct local_barrier local_barrier;
+	struct global_barrier global_barrier; /* of use in the boot cluster only */
 	u64 allocs_local, allocs_remote; /* [a] */
 	u64 rpcs, shootdowns;		 /* [a] */
 };

@@ -16,7 +16,7 @@ from .tree import Entry, Tree
 
 META = "linux-image-cloud-amd64"
 # In the order in which they have to be loaded.
-MODULES = ("virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev",
+MODULES = ("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev",
            "virtio_pci", "failover", "net_failover", "virtio_net", "evdev", "button")
 APPEND = "console=ttyS0 quiet loglevel=3 rdinit=/holdfast/init panic=-1"
 

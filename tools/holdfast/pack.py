@@ -14,6 +14,8 @@ from .errors import WrongUse, say
 
 IMAGES = os.path.join(BUILD, "images")
 KEPT = 24
+# The modules that decide what an image holds.
+MAKERS = ("cpio", "debs", "elf", "pack", "release", "rootfs", "sets", "tree", "trims")
 
 
 def _walk(path, out):
@@ -29,7 +31,7 @@ def _walk(path, out):
 
 def _key(recipe, versions):
     parts = [recipe.base, recipe.packages, versions, recipe.adds, recipe.command()]
-    sources = glob.glob(os.path.join(TOP, "tools", "holdfast", "*.py"))
+    sources = [os.path.join(TOP, "tools", "holdfast", name + ".py") for name in MAKERS]
     sources += glob.glob(os.path.join(TOP, "erlang", "src", "*"))
     for path in sorted(sources):
         with open(path, "rb") as file:

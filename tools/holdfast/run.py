@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-from . import KERNEL, accel, channels, cpio, linux, pack, qemu, rootfs, terminal
+from . import BUILD, KERNEL, accel, channels, cpio, linux, pack, qemu, rootfs, terminal
 from .errors import NO_QEMU, PANIC, TIMEOUT, NoQemu, WrongUse, say
 
 # Without the image, less than this is not enough to start anything.
@@ -263,9 +263,11 @@ def shell_line(command):
 
 def run(options, recipe):
     """=> returns the exit status"""
+    if options.dry_run:
+        work = os.path.join(BUILD, "dry-run")  # The files must outlive us.
+        os.makedirs(work, exist_ok=True)
+        print(shell_line(qemu.command(prepare(options, recipe, work))))
+        return 0
     with tempfile.TemporaryDirectory(prefix="holdfast-") as work:
         machine = prepare(options, recipe, work)
-        if options.dry_run:
-            print(shell_line(qemu.command(machine)))
-            return 0
         return Session(machine, options.timeout, options.headless).run()

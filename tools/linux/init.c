@@ -32,6 +32,7 @@
 #include <unistd.h>
 
 #define MAX_STRINGS 256
+#define BUTTONS     4
 
 static int console, control;
 
@@ -91,6 +92,10 @@ start_network(void)
 	interface_up("eth0");
 	if (access("/sys/class/net/eth0", F_OK) != 0 || fork() != 0)
 		return;
+	int null = open("/dev/null", O_RDWR);
+	dup2(null, 0);
+	dup2(null, 1);
+	dup2(null, 2);
 	execl("/bin/busybox", "udhcpc", "-q", "-n", "-f", "-i", "eth0", "-s", "/holdfast/dhcp",
 	      "-S", (char *)NULL);
 	_exit(127);
@@ -100,7 +105,6 @@ start_network(void)
 static char **
 strings_of(const char *path)
 {
-	static char none;
 	char **list = calloc(MAX_STRINGS + 1, sizeof *list);
 	struct stat info;
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -113,7 +117,6 @@ strings_of(const char *path)
 	int count = 0;
 	for (char *at = text; at < text + length && count < MAX_STRINGS; at += strlen(at) + 1)
 		list[count++] = at;
-	(void)none;
 	return list;
 }
 
@@ -219,21 +222,25 @@ static void
 wait_for(pid_t program, int signals)
 {
 	struct signalfd_siginfo info;
-	struct pollfd fds[] = {
-		{signals, POLLIN, 0},
-		{control, POLLIN, 0},
-		{open("/dev/input/event0", O_RDONLY | O_NONBLOCK | O_CLOEXEC), POLLIN, 0},
-	};
+	struct pollfd fds[2 + BUTTONS] = {{signals, POLLIN, 0}, {control, POLLIN, 0}};
 
+	for (int i = 0; i < BUTTONS; i++) {
+		char path[32];
+		snprintf(path, sizeof path, "/dev/input/event%d", i);
+		fds[2 + i].fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+		fds[2 + i].events = POLLIN;
+	}
 	for (;;) {
 		reap(program);
-		poll(fds, 3, -1);
+		poll(fds, 2 + BUTTONS, -1);
 		if (fds[0].revents)
 			read(signals, &info, sizeof info);
 		if (fds[1].revents)
 			control_line();
-		if (fds[2].revents)
-			button(fds[2].fd, program);
+		for (int i = 0; i < BUTTONS; i++) {
+			if (fds[2 + i].revents)
+				button(fds[2 + i].fd, program);
+		}
 	}
 }
 

@@ -24,7 +24,8 @@ SETS = {
     "busybox": (["busybox-static"], False),
     "minimal": (["busybox-static", "libc6", "ncurses-base", "libc-bin"] + _ERLANG, True),
     "default": (_SYSTEM + _ERLANG + _MORE, False),
-    "system": (_SYSTEM + ["libstdc++6", "libtinfo6", "zlib1g", "ca-certificates"], False),
+    "system": (_SYSTEM + ["libstdc++6", "libtinfo6", "zlib1g", "libssl3", "libsystemd0",
+                          "ca-certificates"], False),
 }
 
 DIRECTORIES = {

@@ -330,6 +330,16 @@ abi_remove(const char *path, const struct stat *st, int type, struct FTW *ftw)
 	return 0;
 }
 
+/* A case starts with descriptors 0 to 2 only. */
+static inline void
+abi_close_others(void)
+{
+	int fd;
+
+	for (fd = 3; fd < 1024; fd++)
+		close(fd);
+}
+
 /* => the case's exit status; -1 for a hang, 1000 + signal when killed */
 static inline int
 abi_run_forked(const struct abi_case *test, unsigned int limit_s)
@@ -371,6 +381,7 @@ abi_run_inline(const struct abi_case *test, unsigned int limit_s)
 		signal(number, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	abi_close_others();
 	alarm(limit_s);
 	status = sigsetjmp(abi_jump, 1);
 	if (status == 0)
@@ -460,6 +471,7 @@ main(int argc, char **argv)
 		else
 			return 2;
 	}
+	abi_close_others();
 	memcpy(table, __start_abi_cases, sizeof(table));
 	qsort(table, count, sizeof(table[0]), abi_by_line);
 	sigaction(SIGALRM, &on_alarm, NULL);

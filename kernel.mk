@@ -53,3 +53,16 @@ $(B)/holdfast.elf: $(B)/holdfast0.elf $(B)/obj/gen/symbols1.o
 	ld $(K_LDFLAGS) -o $@ $(K_OBJ) $(B)/obj/gen/symbols1.o $(K_LIBS)
 
 -include $(K_OBJ:.o=.d)
+
+# Unit tests of what is pure, on the host, under ASan and UBSan.
+H_TESTS := $(patsubst tests/host/%.c,$(B)/host/%,$(wildcard tests/host/*_test.c))
+H_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -DHOLDFAST_HOST \
+	-fsanitize=address,undefined -fno-sanitize-recover=all -Ikernel
+
+$(B)/host/%: tests/host/%.c $(wildcard kernel/lib/*.c kernel/lib/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(H_CFLAGS) -o $@ $< $(wildcard kernel/lib/*.c) -lcmocka
+
+.PHONY: host-tests
+host-tests: $(H_TESTS)
+	@for t in $(H_TESTS); do $$t || exit 1; done

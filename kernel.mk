@@ -15,6 +15,9 @@ K_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -
 	-fstack-protector-strong -mstack-protector-guard=tls -mstack-protector-guard-reg=gs \
 	-mstack-protector-guard-offset=40 -ffunction-sections -fdata-sections \
 	$(K_WARN) -Ikernel -I$(B)/gen $(K_EXTRA)
+ifdef SAN
+K_CFLAGS += -DHOLDFAST_DEBUG -fsanitize=undefined -fno-sanitize=alignment
+endif
 ifdef DEBUG
 K_CFLAGS += -DHOLDFAST_DEBUG
 endif

@@ -24,7 +24,7 @@ integers(void **state)
 	(void)state;
 	SAME("%d %i %u", -5, 7, 4000000000u);
 	SAME("%5d|%-5d|%05d|%+d|% d", 42, 42, 42, 42, 42);
-	SAME("%lld %llu", INT64_MIN, UINT64_MAX);
+	SAME("%lld %llu", (long long)INT64_MIN, (unsigned long long)UINT64_MAX);
 	SAME("%hhd %hd %hhu", 300, 70000, 511);
 	SAME("%.0d|%.3d|%8.3d", 0, 7, -7);
 	SAME("%zu %jd %td", (size_t)9, (intmax_t)-9, (ptrdiff_t)3);

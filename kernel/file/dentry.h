@@ -12,6 +12,7 @@
 #ifndef FILE_DENTRY_H
 #define FILE_DENTRY_H
 
+#include "core/thread.h"
 #include "file/vnode.h"
 
 #define NAME_LENGTH_MAX 255
@@ -218,7 +219,7 @@ void ram_set_image(struct vnode *v, paddr_t data, u64 size);
 int ram_file_ready(struct vnode *v);
 int ram_getattr(struct vnode *v, struct attr *a);
 int ram_setattr(struct vnode *v, const struct attr *a, unsigned which);
-int memfd_fcntl(struct file *f, unsigned cmd, unsigned long arg);
+long memfd_fcntl(struct file *f, unsigned cmd, unsigned long arg);
 
 /* --- mount.c --- */
 struct mount *mount_create(enum fs_kind kind, const char *source, const struct vnode_ops *dir_ops);

@@ -118,6 +118,8 @@ struct fs_context *fs_context_fork(struct fs_context *c);
 void fs_context_get(struct fs_context *c);
 void fs_context_put(struct fs_context *c);
 u32 fs_context_umask(struct fs_context *c);
+/* Both directories, referenced (for /proc/pid/cwd and root). */
+int fs_context_paths(struct fs_context *c, struct dentry **root, struct dentry **cwd);
 
 /* What file/ must ask of proc/: set at start. */
 struct vfs_proc_ops {

@@ -59,8 +59,11 @@ text_make(struct gen_text *t)
 			need = t->source->show(t->source, t->buf, t->room);
 			if ((ssize_t)need < 0)
 				return (int)(ssize_t)need;
-			if (need < t->room)
-				break;
+			if (need < t->room) {
+				t->len = need;
+				t->made = true;
+				return 0;
+			}
 		}
 		room = max((size_t)FIRST_SIZE, need + need / 4 + 1);
 		if (room > MAX_TEXT)
@@ -71,14 +74,7 @@ text_make(struct gen_text *t)
 		kfree(t->buf);
 		t->buf = bigger;
 		t->room = room;
-		continue;
 	}
-	t->len = t->source->show(t->source, t->buf, t->room);
-	if ((ssize_t)t->len < 0)
-		return (int)(ssize_t)t->len;
-	t->len = min(t->len, t->room - 1);
-	t->made = true;
-	return 0;
 }
 
 static ssize_t

@@ -29,6 +29,8 @@ vnode_create(struct mount *m, const struct vnode_ops *ops, const struct file_ops
 	v->ops = ops;
 	v->file_ops = file_ops;
 	v->mount = m;
+	if (m)
+		refcount_get(&m->refs);
 	rwlock_init(&v->lock, "vnode");
 	list_init(&v->watches);
 	v->attr = (struct attr){
@@ -62,6 +64,8 @@ vnode_put(struct vnode *v)
 		v->ops->destroy(v);
 	if (v->object)
 		vm_object_put(v->object);
+	if (v->mount)
+		mount_put(v->mount);
 	kfree(v);
 }
 

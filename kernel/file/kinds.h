@@ -17,6 +17,33 @@ int unix_socketpair(int type, unsigned flags, struct file **a, struct file **b);
 /* Name space changes for inotify: called by namei and file with no spinlock held. */
 struct vnode;
 void inotify_event(struct vnode *dir, struct vnode *v, const char *name, u32 mask, u32 cookie);
+/* What signalfd must ask of proc/: set at start. */
+struct signalfd_ops {
+	/* Takes one pending signal of `mask` from the calling task and writes its 128-byte
+	 * struct signalfd_siginfo: its number, 0 when there is none. => takes the queue's lock. */
+	int (*dequeue)(u64 mask, void *info128);
+	/* => called with the queue's lock held. */
+	bool (*pending)(u64 mask);
+	/* The calling process's queue, woken whenever a signal is sent, and the lock that guards it.
+	 * Waiters that hang on it when the process is freed are unlinked by proc/. */
+	struct waitq *(*queue)(struct spinlock **lock);
+};
+void signalfd_set_ops(const struct signalfd_ops *ops);
+/* Changes the mask of a signalfd: -EINVAL if f is none. */
+int signalfd_set_mask(struct file *f, u64 mask);
+
+/* Sets up what the kinds here share (machine()->ipc): before any other call of these and before
+ * socket_family_register. Registers AF_UNIX. 0 or -ENOMEM. */
+int ipc_init(void);
+/* vnode_ops->open of a fifo: replaces f->ops and waits for the other side as man 7 fifo says. */
+int fifo_open(struct vnode *v, struct file *f);
+/* Size of a pipe's buffer (fcntl F_GETPIPE_SZ, F_SETPIPE_SZ); -EBADF if f is no pipe. */
+long pipe_get_size(struct file *f);
+long pipe_set_size(struct file *f, size_t size);
+/* clock_settime changed the real-time clock: ends TFD_TIMER_CANCEL_ON_SET waits, rearms. */
+void timerfd_clock_was_set(void);
+/* /dev/tty, console, ttyN of the machine, ptmx and pts: nodes of devfs over dev/tty.h. */
+int tty_files_init(void);
 /* Called by file_put of the last reference: takes the file out of every epoll. */
 void epoll_forget(struct file *f);
 

@@ -1,4 +1,5 @@
-/* Constructors of the kinds of file that have no name. All: 0 and *out with one reference, or -errno. */
+/* Constructors of the kinds of file that have no name. All: 0 and *out with one reference, or
+ * -errno. */
 #ifndef FILE_KINDS_H
 #define FILE_KINDS_H
 
@@ -14,8 +15,12 @@ int memfd_create_file(const char *name, unsigned flags, struct file **out);
 /* AF_UNIX: type SOCK_STREAM, SOCK_DGRAM or SOCK_SEQPACKET. */
 int unix_socket_create(int type, int protocol, unsigned flags, struct file **out);
 int unix_socketpair(int type, unsigned flags, struct file **a, struct file **b);
-/* Name space changes for inotify: called by namei and file with no spinlock held. */
+/* open(2) of a S_IFIFO vnode: waits for the other side as fifo(7) says, sets f->ops, f->private. */
 struct vnode;
+int fifo_open(struct vnode *v, struct file *f);
+/* Name space changes for inotify: called by namei and file with no spinlock held,
+ * only when dir or v has watches: watchers of dir hear of `name`, watchers of v of v itself.
+ * Either may be NULL. */
 void inotify_event(struct vnode *dir, struct vnode *v, const char *name, u32 mask, u32 cookie);
 /* What signalfd must ask of proc/: set at start. */
 struct signalfd_ops {

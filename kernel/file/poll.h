@@ -7,15 +7,15 @@
 
 #include "core/waitq.h"
 
-#define POLL_IN	   0x001u
-#define POLL_PRI   0x002u
-#define POLL_OUT   0x004u
-#define POLL_ERR   0x008u
-#define POLL_HUP   0x010u
-#define POLL_NVAL  0x020u
+#define POLL_IN	    0x001u
+#define POLL_PRI    0x002u
+#define POLL_OUT    0x004u
+#define POLL_ERR    0x008u
+#define POLL_HUP    0x010u
+#define POLL_NVAL   0x020u
 #define POLL_RDNORM 0x040u
 #define POLL_WRNORM 0x100u
-#define POLL_RDHUP 0x2000u
+#define POLL_RDHUP  0x2000u
 
 struct poll_table {
 	/* Hangs a waiter on q. => the queue's lock (l) is held. */

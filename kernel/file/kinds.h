@@ -40,11 +40,6 @@ int signalfd_set_mask(struct file *f, u64 mask);
 /* Sets up what the kinds here share (machine()->ipc): before any other call of these and before
  * socket_family_register. Registers AF_UNIX. 0 or -ENOMEM. */
 int ipc_init(void);
-/* vnode_ops->open of a fifo: replaces f->ops and waits for the other side as man 7 fifo says. */
-int fifo_open(struct vnode *v, struct file *f);
-/* Size of a pipe's buffer (fcntl F_GETPIPE_SZ, F_SETPIPE_SZ); -EBADF if f is no pipe. */
-long pipe_get_size(struct file *f);
-long pipe_set_size(struct file *f, size_t size);
 /* clock_settime changed the real-time clock: ends TFD_TIMER_CANCEL_ON_SET waits, rearms. */
 void timerfd_clock_was_set(void);
 /* /dev/tty, console, ttyN of the machine, ptmx and pts: nodes of devfs over dev/tty.h. */

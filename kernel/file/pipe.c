@@ -19,6 +19,7 @@
 #include <asm/errno.h>
 #include <asm/fcntl.h>
 #include <asm/ioctls.h>
+#include <linux/fcntl.h>
 #include <linux/limits.h>
 
 #include "file/vnode.h"
@@ -470,6 +471,45 @@ pipe_ioctl(struct file *f, unsigned cmd, unsigned long arg)
 	return put_user((int)atomic_load(&p->bytes), (int __user *)arg);
 }
 
+/* --- size --- */
+
+static long
+set_size(struct pipe *p, size_t size)
+{
+	u32 capacity = PAGE_SIZE;
+	long r;
+
+	if (size > CAPACITY_MAX)
+		return size > 1u << 31 ? -EINVAL : -EPERM;
+	while (capacity < size)
+		capacity *= 2;
+	spin_lock(&p->lock);
+	r = capacity;
+	if (p->bytes > capacity) {
+		r = -EBUSY;
+	} else {
+		p->capacity = capacity;
+		waitq_wake_events(&p->can_write, ~0u, POLL_OUT | POLL_WRNORM);
+	}
+	spin_unlock(&p->lock);
+	return r;
+}
+
+static long
+pipe_fcntl(struct file *f, unsigned cmd, unsigned long arg)
+{
+	struct pipe *p = f->private;
+
+	switch (cmd) {
+	case F_GETPIPE_SZ:
+		return atomic_load(&p->capacity);
+	case F_SETPIPE_SZ:
+		return set_size(p, (u32)arg);
+	default:
+		return -EINVAL;
+	}
+}
+
 static size_t
 pipe_name(struct file *f, char *buf, size_t size)
 {
@@ -511,6 +551,7 @@ static const struct file_ops pipe_ops = {
 	.write = pipe_write,
 	.poll = pipe_poll,
 	.ioctl = pipe_ioctl,
+	.fcntl = pipe_fcntl,
 	.release = pipe_release,
 	.name = pipe_name,
 };
@@ -538,50 +579,6 @@ put:
 free:
 	pipe_free(p);
 	return -ENOMEM;
-}
-
-/* --- size --- */
-
-static void fifo_release(struct file *f);
-
-static struct pipe *
-pipe_of(struct file *f)
-{
-	return f->ops->release == pipe_release || f->ops->release == fifo_release ? f->private
-										  : NULL;
-}
-
-long
-pipe_get_size(struct file *f)
-{
-	struct pipe *p = pipe_of(f);
-
-	return p ? atomic_load(&p->capacity) : -EBADF;
-}
-
-long
-pipe_set_size(struct file *f, size_t size)
-{
-	struct pipe *p = pipe_of(f);
-	u32 capacity = PAGE_SIZE;
-	long r;
-
-	if (!p)
-		return -EBADF;
-	if (size > CAPACITY_MAX)
-		return size > 1u << 31 ? -EINVAL : -EPERM;
-	while (capacity < size)
-		capacity *= 2;
-	spin_lock(&p->lock);
-	r = capacity;
-	if (p->bytes > capacity) {
-		r = -EBUSY;
-	} else {
-		p->capacity = capacity;
-		waitq_wake_events(&p->can_write, ~0u, POLL_OUT | POLL_WRNORM);
-	}
-	spin_unlock(&p->lock);
-	return r;
 }
 
 /* --- fifos --- */
@@ -614,6 +611,7 @@ static const struct file_ops fifo_ops = {
 	.write = pipe_write,
 	.poll = pipe_poll,
 	.ioctl = pipe_ioctl,
+	.fcntl = pipe_fcntl,
 	.release = fifo_release,
 };
 

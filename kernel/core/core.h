@@ -54,27 +54,6 @@ struct machine {
 	struct core *core[MAX_CORES];		 /* [I] by index */
 	struct cluster *cluster[MAX_CLUSTERS];	 /* [I] through the physmap */
 	u8 distance[MAX_CLUSTERS][MAX_CLUSTERS]; /* [I] SLIT units */
-	u64 idle_mask;			     /* [a] cores in their idle loop */
-	const char *cmdline;		     /* [I] */
-	struct clock *clock;		     /* arch/clock.c */
-	struct ioapics *ioapics;	     /* arch/apic.c */
-	struct acpi *acpi;		     /* boot/acpi.c: what the tables said */
-	struct klog_shared *klog;	     /* core/klog.c */
-	struct thread_table *threads;	     /* core/thread.c */
-	struct mm *mm;			     /* mm/ */
-	struct devices *devices;	     /* dev/ */
-	struct vfs *vfs;		     /* file/ */
-	struct net *net;		     /* net/ */
-	struct processes *processes;	     /* proc/ */
-	struct futexes *futexes;	     /* proc/futex.c */
-	struct linux_calls *linux_calls;     /* linux/ */
-	struct tty_shared *ttys;	     /* dev/tty.c */
-	struct random *random;		     /* core/random.c */
-	struct power *power;		     /* dev/power.c */
-	struct inotify_shared *inotify;	     /* file/inotify.c */
-	struct fwcfg *fwcfg;		     /* dev/fwcfg.c */
-	struct ipc *ipc;		     /* file/ipc.c: pipes, epoll, timerfd, sockets */
-	struct unix_sockets *unix_sockets;   /* file/unix.c */
 	u64 idle_mask;				 /* [a] halted cores that no waker has claimed */
 	u64 cluster_cores[MAX_CLUSTERS];	 /* [I] mask of core indexes */
 	struct loadavg *loadavg;		 /* core/loadavg.c */
@@ -99,6 +78,7 @@ struct machine {
 	struct power *power;			 /* dev/power.c */
 	struct inotify_shared *inotify;		 /* file/inotify.c */
 	struct fwcfg *fwcfg;			 /* dev/fwcfg.c */
+	struct ipc *ipc;			 /* file/ipc.c: pipes, epoll, timerfd, sockets */
 	struct unix_sockets *unix_sockets;	 /* file/unix.c */
 };
 

@@ -37,6 +37,8 @@ $(B)/obj/%.S.o: %.S | $(B)/gen/calls.h
 	@mkdir -p $(@D)
 	$(CC) $(K_CFLAGS) -D__ASSEMBLER__ -MMD -MP -c -o $@ $<
 
+include kernel/net/lwip/lwip.mk
+
 $(B)/holdfast.elf: $(K_OBJ) $(K_LIBS) kernel/boot/kernel.ld
 	ld $(K_LDFLAGS) -o $@ $(K_OBJ) $(K_LIBS)
 

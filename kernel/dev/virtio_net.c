@@ -12,6 +12,7 @@
 #include <linux/virtio_net.h>
 #include "cluster/cluster.h"
 #include "core/klog.h"
+#include "lib/atomic.h"
 #include "core/random.h"
 #include "dev/netdev.h"
 #include "dev/virtio.h"

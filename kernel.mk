@@ -36,6 +36,8 @@ $(B)/obj/%.S.o: %.S | $(B)/gen/calls.h
 	@mkdir -p $(@D)
 	$(CC) $(K_CFLAGS) -D__ASSEMBLER__ -MMD -MP -c -o $@ $<
 
+include kernel/net/lwip/lwip.mk
+
 # Linked twice: the first pass gives the addresses for the table of function names (read-only data,
 # a segment of its own, so the code does not move).
 $(B)/gen/symbols0.c: tools/gen-symbols

@@ -32,13 +32,9 @@ run: deps
 	@./holdfast run $(RUN)
 
 # --- kernel ---
-# The rules that build $(KERNEL), the programs of user/ and the tests of
-# tests/host and tests/abi go here. `all` is everything that a run needs.
+B := $(BUILD)
 all: $(KERNEL)
-
-$(KERNEL):
-	@echo "make: the kernel's rules are not in this Makefile yet" >&2
-	@exit 2
+include kernel.mk
 # --- end of kernel ---
 
 test: deps

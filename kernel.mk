@@ -1,0 +1,71 @@
+# --- kernel ---
+# The kernel image. Sources are found by wildcard; a feature is a file.
+B ?= build
+K_FOLDERS := lib arch core cluster mm dev file net proc store linux boot
+K_C := $(wildcard $(K_FOLDERS:%=kernel/%/*.c))
+K_S := $(wildcard $(K_FOLDERS:%=kernel/%/*.S))
+K_OBJ := $(K_C:%.c=$(B)/obj/%.o) $(K_S:%.S=$(B)/obj/%.S.o) $(B)/obj/gen/calls.o
+
+CC ?= gcc
+K_WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Werror \
+	-Wno-unused-parameter -Wvla -Wno-sign-compare -Wno-missing-field-initializers
+K_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone \
+	-mgeneral-regs-only -fno-omit-frame-pointer -fno-strict-aliasing -fno-common \
+	-fno-asynchronous-unwind-tables -fno-delete-null-pointer-checks -fwrapv \
+	-fstack-protector-strong -mstack-protector-guard=tls -mstack-protector-guard-reg=gs \
+	-mstack-protector-guard-offset=40 -ffunction-sections -fdata-sections \
+	$(K_WARN) -Ikernel -I$(B)/gen $(K_EXTRA)
+ifdef SAN
+K_CFLAGS += -DHOLDFAST_DEBUG -fsanitize=undefined -fno-sanitize=alignment
+endif
+ifdef DEBUG
+K_CFLAGS += -DHOLDFAST_DEBUG
+endif
+K_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --gc-sections --build-id=none \
+	-T kernel/boot/kernel.ld
+
+$(B)/gen/calls.h $(B)/gen/calls.c &: tools/gen-calls $(wildcard kernel/linux/*.tbl)
+	@mkdir -p $(B)/gen
+	tools/gen-calls $(B)/gen $(wildcard kernel/linux/*.tbl)
+
+$(B)/obj/%.o: %.c | $(B)/gen/calls.h
+	@mkdir -p $(@D)
+	$(CC) $(K_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/obj/%.S.o: %.S | $(B)/gen/calls.h
+	@mkdir -p $(@D)
+	$(CC) $(K_CFLAGS) -D__ASSEMBLER__ -MMD -MP -c -o $@ $<
+
+# Linked twice: the first pass gives the addresses for the table of function names (read-only data,
+# a segment of its own, so the code does not move).
+$(B)/gen/symbols0.c: tools/gen-symbols
+	@mkdir -p $(@D)
+	tools/gen-symbols < /dev/null > $@
+
+$(B)/holdfast0.elf: $(K_OBJ) $(K_LIBS) $(B)/obj/gen/symbols0.o kernel/boot/kernel.ld
+	ld $(K_LDFLAGS) -o $@ $(K_OBJ) $(B)/obj/gen/symbols0.o $(K_LIBS)
+
+$(B)/gen/symbols1.c: $(B)/holdfast0.elf tools/gen-symbols
+	nm $< | tools/gen-symbols > $@
+
+$(B)/obj/gen/%.o: $(B)/gen/%.c
+	@mkdir -p $(@D)
+	$(CC) $(K_CFLAGS) -c -o $@ $<
+
+$(B)/holdfast.elf: $(B)/holdfast0.elf $(B)/obj/gen/symbols1.o
+	ld $(K_LDFLAGS) -o $@ $(K_OBJ) $(B)/obj/gen/symbols1.o $(K_LIBS)
+
+-include $(K_OBJ:.o=.d)
+
+# Unit tests of what is pure, on the host, under ASan and UBSan.
+H_TESTS := $(patsubst tests/host/%.c,$(B)/host/%,$(wildcard tests/host/*_test.c))
+H_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -DHOLDFAST_HOST \
+	-fsanitize=address,undefined -fno-sanitize-recover=all -Ikernel
+
+$(B)/host/%: tests/host/%.c $(wildcard kernel/lib/*.c kernel/lib/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(H_CFLAGS) -o $@ $< $(wildcard kernel/lib/*.c) -lcmocka
+
+.PHONY: host-tests
+host-tests: $(H_TESTS)
+	@for t in $(H_TESTS); do $$t || exit 1; done

@@ -1,0 +1,27 @@
+/*
+ * Time from the TSC: calibrated once (CPUID 0x15/0x16 leaf, else HPET, PM timer or PIT) and
+ * checked on every core. clock_now() is CLOCK_MONOTONIC in nanoseconds since power-on of the
+ * kernel; wall-clock time is clock_now() + clock_real_offset().
+ */
+#ifndef ARCH_CLOCK_H
+#define ARCH_CLOCK_H
+
+#include "lib/types.h"
+
+void clock_init(void); /* boot core, after ACPI */
+ns_t clock_now(void);
+u64 clock_tsc_khz(void);
+/* The constants that turn a TSC value into ns: ns = base_ns + ((tsc - base_tsc) * mult >> 32). */
+struct clock_params {
+	u64 base_tsc;
+	u64 mult;
+	ns_t base_ns;
+};
+const struct clock_params *clock_params(void);
+/* Realtime minus monotonic, ns since 1970. Set from the RTC at boot and by clock_settime. */
+ns_t clock_real_offset(void);
+void clock_set_real_offset(ns_t offset);
+/* Busy wait; for hardware only. */
+void clock_spin_ns(ns_t ns);
+
+#endif

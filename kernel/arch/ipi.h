@@ -1,0 +1,24 @@
+/*
+ * Inter-processor interrupts: one vector, a mailbox word of reasons per core.
+ *
+ * The sender ORs a reason into the target's mailbox and sends the vector when the word was zero;
+ * the receiver exchanges the word with zero and handles every bit: coalesced IPIs lose nothing.
+ */
+#ifndef ARCH_IPI_H
+#define ARCH_IPI_H
+
+#include "arch/percpu.h"
+
+#define IPI_RESCHED 1u
+#define IPI_TLB	    2u
+#define IPI_RPC	    4u
+#define IPI_TIMER   8u
+#define IPI_STOP    16u
+
+void ipi_send(struct arch_core *target, u32 reasons);
+/* Serves IPI_TLB if it is in this core's mailbox: for cores that spin with interrupts off. */
+void ipi_poll(void);
+/* Stops every other core by NMI; for panic. */
+void ipi_stop_others(void);
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * The cluster manager: one struct cluster per kernel instance, static in its kdata (the only
+ * mutable static beside boot_info), reached by other clusters through machine()->cluster[].
+ */
+#ifndef CLUSTER_CLUSTER_H
+#define CLUSTER_CLUSTER_H
+
+#include "cluster/barrier.h"
+#include "cluster/boot_info.h"
+#include "core/core.h"
+
+struct page_allocator;
+struct slab_caches;
+
+struct cluster {
+	u16 cxy;		       /* [I] */
+	u16 cores_nr;		       /* [I] */
+	struct core *core[MAX_CORES];  /* [I] by lid */
+	paddr_t master_root;	       /* [I] PML4 whose upper half every root of this cluster has */
+	struct page_allocator *pages;  /* [I] mm/frame.c */
+	struct slab_caches *slabs;     /* [I] mm/slab.c */
+	struct kstacks *kstacks;       /* [I] mm/kstack.c */
+	struct local_barrier local_barrier;
+	u64 allocs_local, allocs_remote; /* [a] */
+	u64 rpcs, shootdowns;		 /* [a] */
+};
+
+extern struct cluster local_cluster; /* this cluster's, at the same address everywhere */
+
+static inline struct cluster *
+this_cluster(void)
+{
+	return this_core()->cluster;
+}
+
+#endif

@@ -1,0 +1,38 @@
+/*
+ * The scheduler: a run queue per core ordered by virtual run time, wake-up placement on an idle
+ * core near the last one, stealing by idle cores. Preemption on return to user mode and at
+ * sched_point(). Idle cores halt until an interrupt; no tick.
+ */
+#ifndef CORE_SCHED_H
+#define CORE_SCHED_H
+
+#include "core/thread.h"
+
+void sched_init_core(struct core *c);
+/* Gives up the core; the thread stays runnable. */
+void sched_yield(void);
+/* Yields if TF_RESCHED is set. => no spinlock held. Long loops in the kernel call it. */
+void sched_point(void);
+/* The idle loop of this core. */
+__noreturn void sched_idle(void);
+/* Where a new thread starts (context_make's entry): ends the switch, calls thread->entry. */
+void sched_first_run(void *thread);
+/* CPU time of t so far, the current turn included, ns. */
+ns_t sched_thread_time(struct thread *t, ns_t *user, ns_t *system);
+/* An interrupt came: was the thread in the kernel? For splitting user and system time. */
+void sched_sample(bool in_user_mode);
+/* Called by waitq.c: switches away. => this core's rq lock held, state set; released by the next
+ * thread (handover in one function). */
+void sched_switch(void);
+/* Timer interrupt's part: sets TF_RESCHED at the end of the slice. */
+void sched_tick(ns_t now);
+/* IPI_RESCHED's part. */
+void sched_ipi(void);
+/* When the running thread's slice ends; NS_FOREVER if nobody else wants the core. */
+ns_t sched_slice_end(void);
+/* Moves the calling thread to a core of its affinity mask. => no lock held. May sleep. */
+void sched_migrate(void);
+/* Runnable threads over all cores, the running ones included. */
+u32 sched_runnable(void);
+
+#endif

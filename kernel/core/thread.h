@@ -1,0 +1,118 @@
+/*
+ * Kernel threads, and the kernel side of user threads.
+ *
+ * A struct thread is embedded in proc/'s struct task for user threads and stands alone for kernel
+ * threads. Life: thread_init -> thread_start -> ... -> thread_exit -> (switched away for the last
+ * time) -> ops->reap, called from the next thread on that core, frees it.
+ *
+ * States change under the run queue lock of the thread's core (THREAD_SLEEPING -> READY by
+ * thread_wake from any core). doc/waitq.md says why a wake-up is not lost.
+ */
+#ifndef CORE_THREAD_H
+#define CORE_THREAD_H
+
+#include "arch/percpu.h"
+#include "arch/trap.h"
+#include "core/core.h"
+#include "core/timer.h"
+#include "core/waitq.h"
+#include "lib/list.h"
+
+enum thread_state {
+	THREAD_NEW,
+	THREAD_READY,	 /* on a run queue or running */
+	THREAD_SLEEPING, /* in waitq_sleep */
+	THREAD_DEAD,
+};
+
+/* thread.flags [a] */
+#define TF_RESCHED   1u /* give up the core at the next preemption point */
+#define TF_SIGNAL    2u /* look at signals before user mode; ends interruptible waits */
+#define TF_KILLED    4u /* a fatal signal or exit_group: ends killable waits too */
+#define TF_USER_WORK 8u /* proc/ has other work at the return to user mode */
+#define TF_KTHREAD   16u
+
+struct thread;
+struct pmap;
+struct process;
+
+struct thread_ops {
+	void (*reap)(struct thread *t);	     /* free; another thread runs already */
+	void (*switch_in)(struct thread *t); /* fs base, gs base: just before it runs; irqs off */
+	void (*switch_out)(struct thread *t);
+};
+
+struct thread {
+	u64 rsp;     /* saved kernel stack pointer */
+	void *stack; /* [I] lowest byte of the kernel stack */
+	struct trapframe
+		*frame;	   /* [I] user registers, at the top of the stack; NULL: kernel thread */
+	void *fpu;	   /* [I] XSAVE area; NULL: kernel thread */
+	u32 flags;	   /* [a] TF_* */
+	u32 state;	   /* [rq] enum thread_state */
+	bool on_rq;	   /* [rq] in the tree */
+	struct core *core; /* [rq] where it runs or ran last */
+	struct core *fpu_core;	 /* [c] core whose registers held its FPU state last */
+	u64 affinity;		 /* [rq] mask of core indexes */
+	int nice;		 /* [rq] -20..19 */
+	struct rb_node rq_node;	 /* [rq] */
+	ns_t vruntime;		 /* [rq] */
+	ns_t run_since;		 /* [c] */
+	ns_t user_ns, system_ns; /* [c] CPU time; accounted at entry, exit and switch */
+	bool sampled_kernel;	 /* [c] an interrupt found it in the kernel during this turn */
+	u64 switches_voluntary, switches_forced;
+	struct pmap *pmap;	 /* address space; NULL: kernel thread, keeps whatever is loaded */
+	u64 fs_base, gs_base;	 /* user segment bases */
+	u64 canary;		 /* [I] stack protector's guard */
+	tid_t tid;		 /* [I] 0 for kernel threads */
+	struct process *process; /* [I] NULL for kernel threads */
+	const struct thread_ops *ops; /* [I] */
+	struct waiter *waiting;	      /* what it sleeps on; for debugging and interruption */
+	unsigned wait_how;	      /* WAIT_* of the current sleep */
+	struct timer wait_timer;
+	bool timed_out;
+	struct list all; /* in thread_table */
+	char name[16];	 /* comm */
+	void (*entry)(void *arg);
+	void *arg;
+	void *blocked_call; /* proc/ restart record */
+	u32 locks_held;	    /* mutexes and rwlocks; for asserts */
+};
+
+struct thread_table {
+	struct spinlock lock; /* rank RANK_PROCESS */
+	struct list all;      /* [lock] every thread that was started */
+	u64 count;	      /* [lock] */
+};
+
+/* Bytes at the top of every kernel stack that hold the user frame of a task. */
+static inline size_t
+thread_frame_room(void)
+{
+	return ALIGN_UP(sizeof(struct trapframe), 16);
+}
+
+/* => machine()->threads was allocated by the caller (boot). */
+void thread_table_init(void);
+void thread_list(struct thread *t);
+void thread_unlist(struct thread *t);
+
+/* Prepares a thread; `stack` is KSTACK_SIZE bytes, already mapped. Not yet runnable. */
+void thread_init(struct thread *t, const char *name, void *stack, void (*entry)(void *), void *arg,
+		 const struct thread_ops *ops);
+/* Makes a new thread runnable on the core the scheduler chooses within its affinity. */
+void thread_start(struct thread *t);
+/* Ends the calling thread. */
+__noreturn void thread_exit(void);
+/* Makes a sleeping thread runnable; no effect in any other state. Returns whether it woke it. */
+bool thread_wake(struct thread *t);
+/* Sets flags (TF_SIGNAL, TF_KILLED) and ends the wait they interrupt, or kicks the core the thread
+ * runs on so that it sees them before it next enters user mode. */
+void thread_interrupt(struct thread *t, u32 flags);
+/* Whether a wait of kind `how` has to end now. */
+bool thread_interrupted(const struct thread *t, unsigned how);
+void thread_set_affinity(struct thread *t, u64 mask);
+/* Calls fn for every thread, under the table's lock. */
+void thread_for_each(void (*fn)(struct thread *t, void *arg), void *arg);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * One-shot timers, one queue per core, no periodic tick. The handler runs in interrupt context on
+ * the core where the timer was started, with interrupts off and no lock of the queue held.
+ */
+#ifndef CORE_TIMER_H
+#define CORE_TIMER_H
+
+#include "lib/rbtree.h"
+#include "lib/types.h"
+
+struct core;
+
+struct timer {
+	struct rb_node node;
+	struct core *core; /* [a] whose queue it is or was on; NULL: never started */
+	bool pending;	   /* [core->timers.lock] */
+	ns_t expires;	   /* absolute monotonic */
+	void (*fn)(struct timer *t);
+};
+
+void timer_init(struct timer *t, void (*fn)(struct timer *));
+/* Starts or restarts on this core. */
+void timer_start(struct timer *t, ns_t expires);
+/* True if it was pending and will not fire. On return the handler is not running on any core
+ * (unless called from the handler itself). => the caller holds no lock that the handler takes. */
+bool timer_cancel(struct timer *t);
+bool timer_pending(const struct timer *t);
+/* The interrupt: runs what is due and arms the hardware for the next. */
+void timer_interrupt(void);
+/* Arms the hardware for the earliest of the queue and the running thread's slice end. */
+void timer_rearm(void);
+
+#endif

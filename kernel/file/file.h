@@ -1,0 +1,82 @@
+/*
+ * Open files: the object behind a descriptor, and the operations of its kind.
+ *
+ * Life: file_create -> descriptors, mappings, SCM_RIGHTS and system calls in flight hold
+ * references -> file_put of the last one calls ops->release. Nothing here has a fixed number.
+ */
+#ifndef FILE_FILE_H
+#define FILE_FILE_H
+
+#include "core/mutex.h"
+#include "file/poll.h"
+#include "lib/atomic.h"
+#include "lib/list.h"
+#include "mm/map.h"
+#include "mm/uio.h"
+
+struct file;
+struct vnode;
+struct dentry;
+
+struct dir_sink {
+	/* Takes one entry; false when full. type is DT_*; next is the position behind it. */
+	bool (*emit)(struct dir_sink *s, const char *name, size_t len, u64 ino, unsigned type, u64 next);
+};
+
+struct file_ops {
+	const char *kind; /* "regular", "pipe", "eventfd": also for the store */
+	/* Streams ignore pos (it is NULL for kinds without FILE_SEEKABLE). f->flags has O_NONBLOCK. */
+	ssize_t (*read)(struct file *f, struct uio *u, u64 *pos);
+	ssize_t (*write)(struct file *f, struct uio *u, u64 *pos);
+	unsigned (*poll)(struct file *f, struct poll_table *pt); /* NULL: always ready */
+	long (*ioctl)(struct file *f, unsigned cmd, unsigned long arg);
+	int (*mmap)(struct file *f, struct vm_mmap_args *a); /* sets a->object, may refuse */
+	int (*readdir)(struct file *f, struct dir_sink *s);  /* from f->pos on */
+	s64 (*seek)(struct file *f, s64 offset, int whence); /* NULL: generic when seekable */
+	int (*sync)(struct file *f);
+	void (*set_flags)(struct file *f, unsigned flags); /* F_SETFL changed f->flags */
+	int (*flush)(struct file *f); /* a descriptor was closed */
+	void (*release)(struct file *f);
+	/* Lines for /proc/pid/fdinfo; NULL: none beyond pos and flags. */
+	size_t (*fdinfo)(struct file *f, char *buf, size_t size);
+	/* What readlink of /proc/pid/fd/N says, for files without a path: "pipe:[7]", "socket:[9]",
+	 * "anon_inode:[eventpoll]". */
+	size_t (*name)(struct file *f, char *buf, size_t size);
+};
+
+#define FILE_SEEKABLE 1u
+#define FILE_PATH     2u /* O_PATH */
+#define FILE_NOATIME  4u
+
+struct file {
+	struct refcount refs;
+	const struct file_ops *ops; /* [I] */
+	unsigned flags;		    /* [a] O_* as fcntl shows them, without O_CLOEXEC */
+	unsigned mode;		    /* [I] FILE_* */
+	bool readable, writable;    /* [I] */
+	struct mutex pos_lock;	    /* serialises read/write/lseek with f->pos */
+	u64 pos;		    /* [pos_lock] */
+	struct vnode *vnode;	    /* [I] NULL for kinds without a name */
+	struct dentry *dentry;	    /* [I] its name, with a reference; NULL */
+	void *private;		    /* [I] the kind's object */
+	u64 ino;		    /* [I] for pipe:[N] and fstat of anonymous kinds */
+	struct spinlock lock;	    /* rank RANK_EPOLL: */
+	struct list epoll_items;    /* [lock] items that watch this file */
+	int owner_pid, owner_sig;   /* F_SETOWN */
+};
+
+/* One reference, one file. NULL: no memory. */
+struct file *file_create(const struct file_ops *ops, unsigned flags, void *private);
+static inline void
+file_get(struct file *f)
+{
+	refcount_get(&f->refs);
+}
+void file_put(struct file *f);
+
+/* Generic entry points used by the calls: check readable/writable, position, O_APPEND, zero length. */
+ssize_t file_read(struct file *f, struct uio *u, s64 *offset /* NULL: f->pos */);
+ssize_t file_write(struct file *f, struct uio *u, s64 *offset);
+unsigned file_poll(struct file *f, struct poll_table *pt);
+
+#endif

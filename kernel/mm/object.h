@@ -1,0 +1,70 @@
+/*
+ * VM objects: where pages come from. One kind, one file, one ops table:
+ *   anon    zero-filled memory of a private mapping or of MAP_SHARED|MAP_ANONYMOUS, with
+ *           copy-on-write sharing of single frames between objects (fork)
+ *   file    the page cache of a regular file (ram file, memfd, root-image file: frames in place)
+ *   device  frames or registers of a device, and the vDSO data page
+ *
+ * An object holds a reference on each frame in its tree. Page tables hold none: they are a cache.
+ * So a frame leaves an object only after every mapping has lost it and the TLBs were flushed.
+ * Lock order: vm_map.lock, object.lock, pmap.lock, frames.
+ */
+#ifndef MM_OBJECT_H
+#define MM_OBJECT_H
+
+#include "core/mutex.h"
+#include "lib/atomic.h"
+#include "lib/radix.h"
+#include "mm/frame.h"
+#include "mm/uio.h"
+
+struct vm_object;
+
+struct vm_object_ops {
+	const char *kind;
+	/* Makes page `index` present in the tree or names it directly: *out gets the frame with a
+	 * reference for the caller. `write` asks for a frame that may be written (a root-image file
+	 * replaces the image's frame by a copy). 0, -ENOMEM, -EFAULT (beyond the end: SIGBUS), -EIO.
+	 * => called with object->lock held; does not sleep. */
+	int (*get_frame)(struct vm_object *o, u64 index, bool write, struct frame **out);
+	void (*destroy)(struct vm_object *o); /* frees what the kind added; frames are put by object.c */
+};
+
+struct vm_object {
+	struct refcount refs;		  /* [a] */
+	const struct vm_object_ops *ops;  /* [I] */
+	struct spinlock lock;		  /* rank RANK_OBJECT */
+	struct radix pages;		  /* [lock] index -> struct frame */
+	u64 size;			  /* [lock] bytes; mappings beyond it get SIGBUS (file kinds) */
+	struct list mappings;		  /* [lock] vm_mapping.object_link, for truncate */
+	u64 image_base;			  /* [I] paddr of in-place root image data, 0 none */
+	u64 image_size;			  /* [lock] bytes of it that are still valid */
+	u64 resident;			  /* [lock] */
+	void *private;			  /* the kind's own */
+};
+
+/* Objects start with one reference. NULL: out of memory. */
+struct vm_object *vm_object_create_anon(void);
+struct vm_object *vm_object_create_file(u64 size);
+/* A file whose bytes lie page-aligned at paddr in the root image. */
+struct vm_object *vm_object_create_image(paddr_t paddr, u64 size);
+/* `n` pages at paddr, not in any tree; uncached for registers. */
+struct vm_object *vm_object_create_device(paddr_t paddr, u64 pages);
+void vm_object_get(struct vm_object *o);
+void vm_object_put(struct vm_object *o);
+
+/* The page cache side of read(2) and write(2). May sleep. The caller serialises writers with the
+ * file's own lock. Return bytes done or a negative errno. Reads stop at size; writes extend it. */
+ssize_t vm_object_read(struct vm_object *o, struct uio *u, u64 offset);
+ssize_t vm_object_write(struct vm_object *o, struct uio *u, u64 offset);
+/* Changes the size; frames beyond go away from every mapping, the rest of the last one is zeroed. */
+int vm_object_truncate(struct vm_object *o, u64 size);
+/* Drops the frames of [first, first + n) (MADV_DONTNEED on shared, hole punching). */
+void vm_object_drop(struct vm_object *o, u64 first, u64 n);
+/* Allocates frames of the range (fallocate). */
+int vm_object_allocate(struct vm_object *o, u64 offset, u64 size);
+/* SEEK_DATA / SEEK_HOLE: next offset at or after `offset`, -ENXIO. */
+s64 vm_object_seek(struct vm_object *o, u64 offset, bool hole);
+u64 vm_object_resident(struct vm_object *o); /* pages with memory of their own */
+
+#endif

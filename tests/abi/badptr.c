@@ -242,9 +242,12 @@ resolve(long arg, void *bad)
 static void
 try_row(const struct row *row, void *bad)
 {
+	uint64_t one = 1;
 	long arg[6], got;
 	int i;
 
+	/* A read that faults may have taken the count. */
+	CHECK_EQ(write(fds[EVENT_FD - BAD], &one, 8), 8);
 	for (i = 0; i < 6; i++)
 		arg[i] = resolve(row->arg[i], bad);
 	if (row->arg[0] == TTY_FD && arg[0] < 0)
@@ -257,6 +260,8 @@ try_row(const struct row *row, void *bad)
 		return;		/* no groups: nothing to write */
 	if (row->error == -2)
 		return;		/* size 0: nothing to write */
+	if (row->number == SYS_futex && errno == EINVAL && (uintptr_t)bad & 3)
+		return;		/* alignment is looked at first */
 	if (got != -1 || errno != EFAULT)
 		FAIL("%s with %p gives %ld, errno %d, not EFAULT", row->name,
 		     bad, got, got == -1 ? errno : 0);

@@ -308,7 +308,6 @@ irq_dispatch(unsigned vector)
 	if (vector < VECTOR_DEVICE_FIRST || vector > VECTOR_DEVICE_LAST)
 		return; /* a late one of the 8259 */
 	fn = atomic_load(&((irq_handler *)c->irq_handlers)[vector - VECTOR_DEVICE_FIRST]);
-	c->stat_irqs++;
 	if (fn)
 		fn(((void **)c->irq_args)[vector - VECTOR_DEVICE_FIRST]);
 }

@@ -13,8 +13,8 @@
 
 struct core;
 
-#define IRQ_VECTORS   (VECTOR_DEVICE_LAST - VECTOR_DEVICE_FIRST + 1)
-#define IOAPICS_MAX   8
+#define IRQ_VECTORS (VECTOR_DEVICE_LAST - VECTOR_DEVICE_FIRST + 1)
+#define IOAPICS_MAX 8
 
 struct ioapic {
 	volatile u32 *regs; /* [I] index at 0, data at 0x10 */

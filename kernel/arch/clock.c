@@ -19,7 +19,7 @@
 
 #define PM_TIMER_HZ  3579545u
 #define PIT_HZ	     1193182u
-#define HPET_PERIOD  1	  /* u32 index of the upper half of the capabilities: femtoseconds a tick */
+#define HPET_PERIOD  1 /* u32 index of the upper half of the capabilities: femtoseconds a tick */
 #define HPET_CONFIG  4
 #define HPET_COUNTER 0x3c
 #define WINDOW_NS    (3 * NS_PER_MS)

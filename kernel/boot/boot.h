@@ -1,6 +1,6 @@
 /*
- * The boot procedure's own structures. All of them lie in the low part of the image (boot_state) and
- * are gone after D7.
+ * The boot procedure's own structures. All of them lie in the low part of the image (boot_state)
+ * and are gone after D7.
  */
 #ifndef BOOT_BOOT_H
 #define BOOT_BOOT_H
@@ -54,34 +54,36 @@ struct boot_ranges {
 	struct boot_range r[BOOT_MAP];
 };
 
-/* What a cluster is to become; made in the sequential phase, then the cluster's first core's own. */
+/* What a cluster is to become; made in the sequential phase, then the cluster's first core's own.
+ */
 struct boot_plan {
 	struct boot_state *st;
 	u16 cxy;
 	u32 pxm;
 	bool rejected;
-	u32 ncores;	     /* candidates, in the order of lids */
-	u32 gid[MAX_CORES];  /* APIC ids */
+	u32 ncores;	      /* candidates, in the order of lids */
+	u32 gid[MAX_CORES];   /* APIC ids */
 	bool dead[MAX_CORES]; /* did not come */
 	struct core *core[MAX_CORES];
-	u32 nalive;	      /* [a] after the local cores were woken */
+	u32 nalive; /* [a] after the local cores were woken */
 	u32 index_base;
-	u32 go; /* [a] released: lids and boot_info are final */
+	u32 go;	  /* [a] released: lids and boot_info are final */
+	u32 left; /* [a] cores that left their boot stacks */
 	u32 nranges;
 	struct boot_range range[BOOT_RANGES];
 	paddr_t anchor;
 	u64 anchor_size;
-	paddr_t kdata;	       /* in the anchor */
+	paddr_t kdata; /* in the anchor */
 	struct bootmem mem;
-	paddr_t stacks;	       /* one behind the other by lid; freed after D7 */
+	paddr_t stacks; /* one behind the other by lid; freed after D7 */
 	u64 stacks_size;
 	paddr_t pml4;
 };
 
 struct boot_state {
 	const struct boot_low *low;
-	u32 how; /* BOOT_BY_* */
-	u64 tsc_done; /* TSC at the end of the sequential phase */
+	u32 how;		  /* BOOT_BY_* */
+	u64 tsc_done;		  /* TSC at the end of the sequential phase */
 	struct boot_ranges ram;	  /* usable, page-aligned, sorted, merged */
 	struct boot_ranges acpi;  /* tables: mapped, never allocated */
 	struct boot_ranges taken; /* of ram: firmware, image, module, anchors */
@@ -134,8 +136,5 @@ void instance_finish(struct boot_state *st, struct boot_plan *p);
 
 /* init.c: D1 to D7, on every core. */
 __noreturn void kernel_init(struct boot_info *info, struct boot_state *st);
-
-/* traps.c */
-extern const struct trap_ops kernel_trap_ops;
 
 #endif

@@ -1,7 +1,8 @@
 /*
- * Makes the kernel instance of a cluster: its own kcode, krodata and kdata from the pristine copies,
- * its page tables, the structures of its cores, its boot_info. Each cluster's first core does this
- * for its own cluster (partly parallel phase); cluster 0's does it while it is still alone.
+ * Makes the kernel instance of a cluster: its own kcode, krodata and kdata from the pristine
+ * copies, its page tables, the structures of its cores, its boot_info. Each cluster's first core
+ * does this for its own cluster (partly parallel phase); cluster 0's does it while it is still
+ * alone.
  */
 #include "arch/apic.h"
 #include "arch/cpu.h"
@@ -17,6 +18,7 @@
 #include "lib/checksum.h"
 #include "lib/format.h"
 #include "lib/string.h"
+#include "proc/trap.h"
 
 static void *
 need(struct boot_plan *p, size_t size, size_t align)
@@ -93,7 +95,6 @@ instance_core(struct boot_state *st, struct boot_plan *p, u32 lid)
 	c->irq_args = need(p, IRQ_VECTORS * sizeof(void *), 64);
 	c->idle = need(p, sizeof(*c->idle), 64);
 	c->idle->state = THREAD_READY;
-	c->idle->on_cpu = true;
 	c->idle->core = c;
 	c->idle->affinity = 0;
 	c->idle->flags = TF_KTHREAD;
@@ -106,7 +107,7 @@ instance_core(struct boot_state *st, struct boot_plan *p, u32 lid)
 	c->arch.apic_id = p->gid[lid];
 	c->arch.cxy = p->cxy;
 	c->arch.lid = lid;
-	c->arch.trap_ops = &kernel_trap_ops;
+	c->arch.trap_ops = &proc_trap_ops;
 	p->core[lid] = c;
 	return c;
 }

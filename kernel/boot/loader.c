@@ -142,6 +142,6 @@ loader_read(struct boot_state *st, paddr_t info)
 		panic("the boot loader gave no memory map");
 	st->ram_end = st->ram.r[st->ram.n - 1].base + st->ram.r[st->ram.n - 1].size;
 	if (st->acpi.n)
-		st->ram_end = max(st->ram_end,
-				  st->acpi.r[st->acpi.n - 1].base + st->acpi.r[st->acpi.n - 1].size);
+		st->ram_end = max(st->ram_end, st->acpi.r[st->acpi.n - 1].base +
+						       st->acpi.r[st->acpi.n - 1].size);
 }

@@ -23,8 +23,11 @@
 #include "core/panic.h"
 #include "core/random_state.h"
 #include "core/thread.h"
+#include "dev/fwcfg.h"
+#include "dev/power.h"
 #include "lib/atomic.h"
 #include "lib/string.h"
+#include "proc/trap.h"
 #include <asm/errno.h>
 
 #define MSR_GS_BASE 0xc0000101
@@ -42,6 +45,8 @@ struct machine_parts {
 	struct thread_table threads;
 	struct random random;
 	struct loadavg loadavg;
+	struct power power;
+	struct fwcfg fwcfg;
 	char cmdline[BOOT_CMDLINE];
 };
 
@@ -116,6 +121,8 @@ make_machine(struct boot_state *st)
 	m->random = &mp->random;
 	spin_init(&m->random->lock, "random", RANK_NONE);
 	m->loadavg = &mp->loadavg;
+	m->power = &mp->power;
+	m->fwcfg = &mp->fwcfg;
 	memcpy(mp->cmdline, st->cmdline_text, sizeof(mp->cmdline));
 	m->cmdline = mp->cmdline;
 	m->nclusters = st->nclusters;
@@ -143,7 +150,7 @@ local_core_main(void *arg)
 {
 	struct boot_plan *p = arg;
 
-	trap_init_core(&this_core()->arch, &kernel_trap_ops);
+	trap_init_core(&this_core()->arch, &proc_trap_ops);
 	apic_init_core();
 	while (!atomic_load(&p->go))
 		cpu_pause();
@@ -217,7 +224,7 @@ enter_instance(struct boot_state *st, struct boot_plan *p, u32 lid)
 	wrmsr(MSR_GS_BASE, (u64)c);
 	instance_build(st, p);
 	WRITE_CR(3, p->pml4);
-	trap_init_core(&c->arch, &kernel_trap_ops);
+	trap_init_core(&c->arch, &proc_trap_ops);
 	return c;
 }
 
@@ -244,13 +251,14 @@ wake_cluster(struct boot_state *st, struct boot_plan *p)
 	p->stacks = virt_to_phys(stack);
 	p->stacks_size = (u64)p->ncores * BOOT_STACK;
 	while (p->ncores) {
-		struct boot_slot *s = wake_prepare(st, &(struct wake){
-							       .gid = p->gid[0],
-							       .cr3 = st->low->pml4,
-							       .stack_top = (char *)stack + BOOT_STACK,
-							       .entry = first_core_main,
-							       .arg = p,
-						       });
+		struct boot_slot *s =
+			wake_prepare(st, &(struct wake){
+						 .gid = p->gid[0],
+						 .cr3 = st->low->pml4,
+						 .stack_top = (char *)stack + BOOT_STACK,
+						 .entry = first_core_main,
+						 .arg = p,
+					 });
 
 		wake_delay();
 		wake_start(st, s);
@@ -356,6 +364,7 @@ boot_main(const struct boot_low *low, u32 how, paddr_t info, struct boot_state *
 	st->how = how;
 	sequential_phase(st, info);
 	enter_instance(st, p, 0);
+	power_init_early();
 	apic_init_machine();
 	clock_init();
 	apic_init_core();

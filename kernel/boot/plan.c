@@ -349,8 +349,7 @@ group_by_domain(struct boot_state *st, u32 boot_gid)
 				 a->core[i].apic_id);
 	for (u32 i = 0; i < st->nclusters; i++)
 		for (u32 j = 0; j < st->nclusters; j++)
-			st->distance[i][j] =
-				pxm_distance(a, st->plan[i].pxm, st->plan[j].pxm);
+			st->distance[i][j] = pxm_distance(a, st->plan[i].pxm, st->plan[j].pxm);
 	boot_core_first(st, boot_gid);
 	return st->plan[0].cxy == BOOT_CLUSTER;
 }

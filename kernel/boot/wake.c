@@ -12,9 +12,10 @@
 #include "lib/assert.h"
 #include "lib/atomic.h"
 
-#define INIT_DELAY_NS	(100 * NS_PER_US)
-#define SECOND_SIPI_NS	(20 * NS_PER_MS)
-#define ALIVE_LIMIT_NS	(3 * NS_PER_SEC) /* for a dead core; a live one is waited for no longer than it takes */
+#define INIT_DELAY_NS  (100 * NS_PER_US)
+#define SECOND_SIPI_NS (20 * NS_PER_MS)
+#define ALIVE_LIMIT_NS                                                                             \
+	(3 * NS_PER_SEC) /* for a dead core; a live one is waited for no longer than it takes */
 
 struct boot_slot *
 wake_prepare(struct boot_state *st, const struct wake *w)

@@ -1,5 +1,5 @@
-/* Starting a core, in steps so that several are started at once: prepare all, delay, start all, wait
- * for each. */
+/* Starting a core, in steps so that several are started at once: prepare all, delay, start all,
+ * wait for each. */
 #ifndef BOOT_WAKE_H
 #define BOOT_WAKE_H
 

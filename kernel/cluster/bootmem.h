@@ -3,8 +3,8 @@
  *
  * It takes from the cluster's largest free range behind the kernel's copies and lives in struct
  * cluster, so it works from the moment the cluster's own kdata is mapped, GS set or not. It is used
- * by the boot procedure and by frame_init_cluster() (frame array, its page tables), by one core at a
- * time. frame_init_cluster() ends it with bootmem_close(), which appends what was taken to
+ * by the boot procedure and by frame_init_cluster() (frame array, its page tables), by one core at
+ * a time. frame_init_cluster() ends it with bootmem_close(), which appends what was taken to
  * boot_info.rsvd[]; from then on rsvd[] is complete: firmware, module, kernel copies, bootmem, boot
  * stacks. Everything in boot_info.range[] that is not in rsvd[] is then the page allocator's.
  *

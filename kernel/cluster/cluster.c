@@ -11,4 +11,5 @@ struct boot_info boot_info __attribute__((section(".boot_info"), aligned(4096)))
 	.version = BOOT_INFO_VERSION,
 	.size = sizeof(struct boot_info),
 };
-struct cluster local_cluster __attribute__((section(".local_cluster"), aligned(64))) = {.cores_nr = 0};
+struct cluster local_cluster
+	__attribute__((section(".local_cluster"), aligned(64))) = {.cores_nr = 0};

@@ -29,8 +29,8 @@ struct rpc_reply {
 };
 
 struct rpc_ring {
-	struct spinlock lock; /* rank RANK_RPC */
-	u32 head, tail;	      /* [lock] written, read */
+	struct spinlock lock;		    /* rank RANK_RPC */
+	u32 head, tail;			    /* [lock] written, read */
 	struct rpc_request slot[RPC_SLOTS]; /* [lock] */
 };
 

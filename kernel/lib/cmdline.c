@@ -173,8 +173,8 @@ cmdline_parse(struct cmdline *c, const char *s, size_t n)
 	c->max_error = c->max_info = c->max_flow = -1;
 	c->kill = UINT32_MAX;
 	while ((word = next_word(&sc)) && strcmp(word, "--")) {
-		bool is_name = first && word[0] != '-' && !strchr(word, '=') &&
-			       strcmp(word, "quiet") != 0;
+		bool is_name =
+			first && word[0] != '-' && !strchr(word, '=') && strcmp(word, "quiet") != 0;
 
 		first = false;
 		if (!is_name) /* QEMU and GRUB put the kernel's file name first */

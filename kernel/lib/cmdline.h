@@ -16,7 +16,7 @@
 #define CMDLINE_WORDS 64
 
 struct cmdline {
-	char text[2048];	      /* the words, each terminated */
+	char text[2048];		   /* the words, each terminated */
 	int max_error, max_info, max_flow; /* -d or -e, -i, -f; -1: not given */
 	bool quiet;
 	unsigned clusters; /* 0: as the firmware says */

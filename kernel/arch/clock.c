@@ -134,7 +134,7 @@ rate_between(const struct reference *r, struct reading a, struct reading b)
 
 	if (!counts)
 		return 0;
-	return (u64)((unsigned __int128)(b.tsc - a.tsc) * r->hz / counts);
+	return (b.tsc - a.tsc) * r->hz / counts; /* some 1e16 */
 }
 
 static bool
@@ -227,9 +227,9 @@ clock_init(void)
 		hz = calibrate(&ref);
 	}
 	c->tsc_khz = hz / 1000;
-	c->tsc_per_ns = (u64)(((unsigned __int128)hz << 32) / NS_PER_SEC);
+	c->tsc_per_ns = (hz / NS_PER_SEC << 32) + (hz % NS_PER_SEC << 32) / NS_PER_SEC;
 	c->newest = *entry;
-	atomic_store(&c->params.mult, (u64)(((unsigned __int128)NS_PER_SEC << 32) / hz));
+	atomic_store(&c->params.mult, ((u64)NS_PER_SEC << 32) / hz);
 }
 
 void

@@ -26,6 +26,7 @@ struct boot_low {
 	u64 low_start, low_end;
 	u64 kcode, krodata, kdata; /* staging copies */
 	u64 kcode_size, krodata_size, kdata_file_size, kdata_size;
+	u64 kshared_start, kshared_size; /* of kdata: one copy for all clusters */
 };
 
 /* Where a core that is being woken finds its stack; searched by the core itself. */

@@ -299,6 +299,8 @@ boot_tsc:
 	.quad	boot_krodata_size
 	.quad	boot_kdata_file_size
 	.quad	boot_kdata_size
+	.quad	boot_kshared_start
+	.quad	boot_kshared_size
 bad_loader:
 	.asciz	"holdfast: not started by a Multiboot loader\r\n"
 bad_cpu:

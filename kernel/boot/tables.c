@@ -142,6 +142,14 @@ map_pages(struct boot_plan *p, pte_t *pd, vaddr_t va, paddr_t pa, u64 size, pte_
 	}
 }
 
+/* A part of kdata, from the copy that begins at `copy`. */
+static void
+map_kdata(struct boot_plan *p, pte_t *pd, u64 from, u64 to, paddr_t copy)
+{
+	map_pages(p, pd, KDATA_BASE + from, copy + from, to - from,
+		  PTE_P | PTE_W | PTE_A | PTE_D | PTE_G | PTE_NX);
+}
+
 paddr_t
 tables_cluster(struct boot_state *st, struct boot_plan *p)
 {
@@ -149,6 +157,7 @@ tables_cluster(struct boot_state *st, struct boot_plan *p)
 	pte_t *boot_root = phys_to_virt(low->pml4);
 	pte_t *root = new_table(p, NULL), *pdpt, *pd;
 	paddr_t krodata = p->anchor + HUGE_SIZE;
+	u64 shared_end = low->kshared_start + low->kshared_size;
 
 	memcpy(root + 256, boot_root + 256, 255 * sizeof(pte_t));
 	pdpt = new_table(p, &root[511]);
@@ -156,7 +165,8 @@ tables_cluster(struct boot_state *st, struct boot_plan *p)
 	pd[pte_index(KCODE_BASE, 1)] = p->anchor | PTE_P | PTE_A | PTE_PS | PTE_G;
 	map_pages(p, pd, KRODATA_BASE, krodata, ALIGN_UP(low->krodata_size, PAGE_SIZE),
 		  PTE_P | PTE_A | PTE_G | PTE_NX);
-	map_pages(p, pd, KDATA_BASE, p->kdata, ALIGN_UP(low->kdata_size, PAGE_SIZE),
-		  PTE_P | PTE_W | PTE_A | PTE_D | PTE_G | PTE_NX);
+	map_kdata(p, pd, 0, low->kshared_start, p->kdata);
+	map_kdata(p, pd, low->kshared_start, shared_end, st->plan[BOOT_CLUSTER].kdata);
+	map_kdata(p, pd, shared_end, ALIGN_UP(low->kdata_size, PAGE_SIZE), p->kdata);
 	return virt_to_phys(root);
 }

@@ -189,6 +189,7 @@ process_create(void)
 	list_init(&p->session_link);
 	list_init(&p->all);
 	list_init(&p->tasks);
+	mutex_init(&p->timer_mutex, "process timers");
 	list_init(&p->posix_timers);
 	sigqueue_init(&p->pending);
 	waitq_init(&p->tasks_wait);

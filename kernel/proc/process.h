@@ -10,6 +10,7 @@
 #ifndef PROC_PROCESS_H
 #define PROC_PROCESS_H
 
+#include "core/mutex.h"
 #include "core/thread.h"
 #include "core/waitq.h"
 #include "file/fdtable.h"
@@ -101,7 +102,9 @@ struct process {
 	u64 max_rss, faults_minor, faults_major; /* [lock] kept when the map goes */
 	struct waitq vfork_wait;		/* [lock] parent waits until exec or exit */
 	bool vfork_done;			/* [lock] */
-	struct list posix_timers;		/* [lock] proc/timers.c */
+	struct mutex timer_mutex;		/* serialises changes of the timers below */
+	struct list posix_timers;		/* [timer_mutex] proc/timers.c */
+	int next_timer_id;			/* [timer_mutex] */
 	struct process_itimers *itimers;	/* [I] once made, proc/timers.c */
 	int pdeath_signal;
 	bool dumpable, subreaper, did_exec, no_new_privs, keep_caps;

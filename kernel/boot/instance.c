@@ -45,7 +45,6 @@ instance_build(struct boot_state *st, struct boot_plan *p)
 	const struct boot_low *low = st->low;
 	paddr_t krodata = p->anchor + HUGE_SIZE;
 
-	p->kdata = krodata + ALIGN_UP(low->krodata_size, PAGE_SIZE);
 	copy_part(p, p->anchor, low->kcode, low->kcode_size, "kcode");
 	memset(phys_to_virt(p->anchor + low->kcode_size), 0xcc, HUGE_SIZE - low->kcode_size);
 	copy_part(p, krodata, low->krodata, low->krodata_size, "krodata");

@@ -430,6 +430,7 @@ plan_memory(struct boot_state *st)
 		p->anchor_size = size;
 		if (!find_anchor(st, p, size, &p->anchor))
 			panic("cluster %u has no room for its kernel", p->cxy);
+		p->kdata = p->anchor + HUGE_SIZE + ALIGN_UP(st->low->krodata_size, PAGE_SIZE);
 		ranges_add(&st->taken, p->anchor, size);
 	}
 	for (u32 c = 0; c < st->nclusters; c++)

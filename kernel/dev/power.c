@@ -8,6 +8,7 @@
  */
 #include "dev/power.h"
 #include "arch/apic.h"
+#include "arch/clock.h"
 #include "arch/cpu.h"
 #include "arch/layout.h"
 #include "core/core.h"
@@ -27,6 +28,7 @@
 #define SLP_EN		(1u << 13)
 #define PWRBTN		(1u << 8)
 #define ENABLE_TRIES	1000000
+#define OFF_TAKES_NS	(500 * NS_PER_MS)
 #define CONTROL_MAX	512
 #define KBD_PULSE_RESET 0xfe
 
@@ -108,6 +110,7 @@ power_off(void)
 		write_pm1_control(a->pm1a_control, a->s5_a);
 		write_pm1_control(a->pm1b_control, a->s5_b);
 	}
+	clock_spin_ns(OFF_TAKES_NS);
 	klog(KLOG_WARN, "power", "the machine does not switch itself off: it is halted");
 	halt();
 }

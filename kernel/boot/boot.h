@@ -68,8 +68,9 @@ struct boot_plan {
 	struct core *core[MAX_CORES];
 	u32 nalive; /* [a] after the local cores were woken */
 	u32 index_base;
-	u32 go;	  /* [a] released: lids and boot_info are final */
-	u32 left; /* [a] cores that left their boot stacks */
+	u32 go;	    /* [a] released: lids and boot_info are final */
+	u64 asleep; /* [a] cores that halt until `go` */
+	u32 left;   /* [a] cores that left their boot stacks */
 	u32 nranges;
 	struct boot_range range[BOOT_RANGES];
 	paddr_t anchor;

@@ -152,8 +152,7 @@ local_core_main(void *arg)
 
 	trap_init_core(&this_core()->arch, &proc_trap_ops);
 	apic_init_core();
-	while (!atomic_load(&p->go))
-		cpu_pause();
+	barrier_wait_word(&p->go, 0, &p->asleep, NULL, "start");
 	kernel_init(&boot_info, p->st);
 }
 
@@ -211,7 +210,10 @@ first_core_phase(struct boot_state *st, struct boot_plan *p)
 	if (p->cxy == BOOT_CLUSTER)
 		klog(KLOG_BOOT, "boot", "partly parallel phase done: %u cores in %u clusters",
 		     total, st->nclusters);
-	atomic_store(&p->go, 1);
+	atomic_xchg(&p->go, 1);
+	/* Lids may have changed while they fell asleep, so all are rung for. */
+	p->asleep = ~0UL >> (64 - p->nalive);
+	barrier_wake(this_cluster()->core, &p->asleep, ~1UL);
 	kernel_init(&boot_info, st);
 }
 

@@ -412,4 +412,5 @@ user_path_put(struct user_path *p)
 {
 	if (p->name != p->small)
 		kfree(p->name);
+	p->name = p->small;
 }

@@ -71,7 +71,7 @@ conflict(struct vnode_locks *l, const struct range *r)
 {
 	struct range *o;
 
-	list_for_each_entry(o, &l->ranges, link) {
+	list_for_each_entry (o, &l->ranges, link) {
 		if (o->flock != r->flock || o->owner == r->owner)
 			continue;
 		if (o->end < r->start || o->start > r->end)
@@ -88,7 +88,7 @@ cut(struct vnode_locks *l, const struct range *r, struct range **spare)
 {
 	struct range *o, *tmp;
 
-	list_for_each_entry_safe(o, tmp, &l->ranges, link) {
+	list_for_each_entry_safe (o, tmp, &l->ranges, link) {
 		if (o->flock != r->flock || o->owner != r->owner || o->end < r->start ||
 		    o->start > r->end)
 			continue;
@@ -118,7 +118,7 @@ join(struct vnode_locks *l, struct range *r)
 {
 	struct range *o, *tmp;
 
-	list_for_each_entry_safe(o, tmp, &l->ranges, link) {
+	list_for_each_entry_safe (o, tmp, &l->ranges, link) {
 		if (o->flock != r->flock || o->owner != r->owner || o->type != r->type)
 			continue;
 		if (o->end + 1 == r->start || (r->end != INT64_MAX && r->end + 1 == o->start)) {
@@ -279,7 +279,7 @@ release_owner(struct vnode_locks *l, void *owner)
 	bool any = false;
 
 	spin_lock(the_lock());
-	list_for_each_entry_safe(o, tmp, &l->ranges, link) {
+	list_for_each_entry_safe (o, tmp, &l->ranges, link) {
 		if (o->owner == owner) {
 			list_del(&o->link);
 			kfree(o);

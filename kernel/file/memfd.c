@@ -16,7 +16,7 @@
 #include "mm/object.h"
 
 #define MFD_NOEXEC_SEAL_K 8u
-#define ALL_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
+#define ALL_SEALS	  (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
 
 int
 memfd_create_file(const char *name, unsigned flags, struct file **out)
@@ -55,7 +55,7 @@ mapped_writable(struct vnode *v)
 	bool yes = false;
 
 	spin_lock(&v->object->lock);
-	list_for_each_entry(m, &v->object->mappings, object_link)
+	list_for_each_entry (m, &v->object->mappings, object_link)
 		if ((m->flags & VM_SHARED) && (m->max_prot & VM_WRITE))
 			yes = true;
 	spin_unlock(&v->object->lock);

@@ -16,8 +16,17 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 
-enum node_kind { NODE_PID, NODE_TASKS, NODE_FDS, NODE_FDINFOS, NODE_TEXT, NODE_LINK, NODE_FD,
-		 NODE_FDINFO, NODE_MOUNTS };
+enum node_kind {
+	NODE_PID,
+	NODE_TASKS,
+	NODE_FDS,
+	NODE_FDINFOS,
+	NODE_TEXT,
+	NODE_LINK,
+	NODE_FD,
+	NODE_FDINFO,
+	NODE_MOUNTS
+};
 
 struct proc_node {
 	enum node_kind kind;
@@ -33,21 +42,36 @@ struct entry {
 };
 
 static const struct entry process_entries[] = {
-	{"task", S_IFDIR | 0555, NODE_TASKS},	 {"fd", S_IFDIR | 0500, NODE_FDS},
-	{"fdinfo", S_IFDIR | 0555, NODE_FDINFOS}, {"exe", S_IFLNK | 0777, NODE_LINK},
-	{"cwd", S_IFLNK | 0777, NODE_LINK},	 {"root", S_IFLNK | 0777, NODE_LINK},
-	{"mounts", S_IFREG | 0444, NODE_MOUNTS}, {"mountinfo", S_IFREG | 0444, NODE_MOUNTS},
-	{"stat", S_IFREG | 0444, NODE_TEXT},	 {"status", S_IFREG | 0444, NODE_TEXT},
-	{"statm", S_IFREG | 0444, NODE_TEXT},	 {"cmdline", S_IFREG | 0444, NODE_TEXT},
-	{"comm", S_IFREG | 0644, NODE_TEXT},	 {"maps", S_IFREG | 0444, NODE_TEXT},
-	{"smaps", S_IFREG | 0444, NODE_TEXT},	 {"smaps_rollup", S_IFREG | 0444, NODE_TEXT},
-	{"environ", S_IFREG | 0400, NODE_TEXT},	 {"auxv", S_IFREG | 0400, NODE_TEXT},
-	{"limits", S_IFREG | 0444, NODE_TEXT},	 {"io", S_IFREG | 0400, NODE_TEXT},
-	{"cgroup", S_IFREG | 0444, NODE_TEXT},	 {"oom_score", S_IFREG | 0444, NODE_TEXT},
-	{"oom_score_adj", S_IFREG | 0644, NODE_TEXT}, {"oom_adj", S_IFREG | 0644, NODE_TEXT},
-	{"wchan", S_IFREG | 0444, NODE_TEXT},	 {"schedstat", S_IFREG | 0444, NODE_TEXT},
-	{"loginuid", S_IFREG | 0644, NODE_TEXT}, {"personality", S_IFREG | 0400, NODE_TEXT},
-	{"coredump_filter", S_IFREG | 0644, NODE_TEXT}, {"syscall", S_IFREG | 0400, NODE_TEXT},
+	{"task", S_IFDIR | 0555, NODE_TASKS},
+	{"fd", S_IFDIR | 0500, NODE_FDS},
+	{"fdinfo", S_IFDIR | 0555, NODE_FDINFOS},
+	{"exe", S_IFLNK | 0777, NODE_LINK},
+	{"cwd", S_IFLNK | 0777, NODE_LINK},
+	{"root", S_IFLNK | 0777, NODE_LINK},
+	{"mounts", S_IFREG | 0444, NODE_MOUNTS},
+	{"mountinfo", S_IFREG | 0444, NODE_MOUNTS},
+	{"stat", S_IFREG | 0444, NODE_TEXT},
+	{"status", S_IFREG | 0444, NODE_TEXT},
+	{"statm", S_IFREG | 0444, NODE_TEXT},
+	{"cmdline", S_IFREG | 0444, NODE_TEXT},
+	{"comm", S_IFREG | 0644, NODE_TEXT},
+	{"maps", S_IFREG | 0444, NODE_TEXT},
+	{"smaps", S_IFREG | 0444, NODE_TEXT},
+	{"smaps_rollup", S_IFREG | 0444, NODE_TEXT},
+	{"environ", S_IFREG | 0400, NODE_TEXT},
+	{"auxv", S_IFREG | 0400, NODE_TEXT},
+	{"limits", S_IFREG | 0444, NODE_TEXT},
+	{"io", S_IFREG | 0400, NODE_TEXT},
+	{"cgroup", S_IFREG | 0444, NODE_TEXT},
+	{"oom_score", S_IFREG | 0444, NODE_TEXT},
+	{"oom_score_adj", S_IFREG | 0644, NODE_TEXT},
+	{"oom_adj", S_IFREG | 0644, NODE_TEXT},
+	{"wchan", S_IFREG | 0444, NODE_TEXT},
+	{"schedstat", S_IFREG | 0444, NODE_TEXT},
+	{"loginuid", S_IFREG | 0644, NODE_TEXT},
+	{"personality", S_IFREG | 0400, NODE_TEXT},
+	{"coredump_filter", S_IFREG | 0644, NODE_TEXT},
+	{"syscall", S_IFREG | 0400, NODE_TEXT},
 };
 
 static const struct procfs_process_ops *
@@ -180,8 +204,7 @@ root_readdir(struct file *f, struct dir_sink *s)
 		before = f->pos;
 		dir_file_ops.readdir(f, s);
 		/* Nothing more was taken: either the list is over or the buffer full. */
-		if (f->pos != before && f->dentry->dir &&
-		    f->pos < f->dentry->dir->next_seq)
+		if (f->pos != before && f->dentry->dir && f->pos < f->dentry->dir->next_seq)
 			return 0;
 		f->pos = ROOT_PIDS;
 	}

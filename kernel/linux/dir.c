@@ -154,7 +154,8 @@ sys_link(const char __user *from, const char __user *to)
 }
 
 long
-sys_renameat2(int from_fd, const char __user *from, int to_fd, const char __user *to, unsigned flags)
+sys_renameat2(int from_fd, const char __user *from, int to_fd, const char __user *to,
+	      unsigned flags)
 {
 	struct user_path p, q;
 	int err = user_path_get(&p, from);

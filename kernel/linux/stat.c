@@ -77,7 +77,8 @@ attr_at(int dirfd, const char __user *name, int flags, struct attr *a)
 		if (f)
 			file_put(f);
 	} else {
-		err = path_lookup(dirfd, p.name, how | (flags & AT_EMPTY_PATH ? LOOKUP_EMPTY : 0), &d);
+		err = path_lookup(dirfd, p.name, how | (flags & AT_EMPTY_PATH ? LOOKUP_EMPTY : 0),
+				  &d);
 		if (err == 0) {
 			err = vnode_getattr(d->vnode, a);
 			dentry_put(d);

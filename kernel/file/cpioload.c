@@ -28,7 +28,7 @@ struct loading {
 	const u8 *image;
 	paddr_t paddr;
 	struct hard_link *links[LINK_BUCKETS];
-	struct dentry *dir;  /* parent of the last entry, referenced by the tree */
+	struct dentry *dir; /* parent of the last entry, referenced by the tree */
 	const char *dir_name;
 	size_t dir_len;
 	u32 files, dirs, others, copied, bad;
@@ -302,8 +302,8 @@ cpio_load(struct mount *m, const void *image, paddr_t paddr, u64 size)
 			break;
 		if (err) {
 			klog(l->bad++ ? KLOG_INFO : KLOG_WARN, "file",
-			     "root image: entry '%.*s' left out (error %d)", (int)min(e.name_len, (size_t)200),
-			     e.name, err);
+			     "root image: entry '%.*s' left out (error %d)",
+			     (int)min(e.name_len, (size_t)200), e.name, err);
 			err = 0;
 		} else {
 			count_entry(l, &e);
@@ -313,11 +313,13 @@ cpio_load(struct mount *m, const void *image, paddr_t paddr, u64 size)
 		klog(KLOG_ERROR, "file", "root image: no memory for its %u names; use more memory",
 		     l->files + l->dirs + l->others);
 	if (more < 0)
-		klog(KLOG_ERROR, "file", "root image is damaged at byte %lu of %lu: %s; going on "
-		     "with the %u entries before", r.pos, size, r.error,
-		     l->files + l->dirs + l->others);
-	klog(KLOG_INFO, "file", "root image: %u files (%u not page-aligned), %u directories, %u others",
-	     l->files, l->copied, l->dirs, l->others);
+		klog(KLOG_ERROR, "file",
+		     "root image is damaged at byte %lu of %lu: %s; going on "
+		     "with the %u entries before",
+		     r.pos, size, r.error, l->files + l->dirs + l->others);
+	klog(KLOG_INFO, "file",
+	     "root image: %u files (%u not page-aligned), %u directories, %u others", l->files,
+	     l->copied, l->dirs, l->others);
 	links_free(l);
 	kfree(l);
 	return err;

@@ -164,7 +164,7 @@ index_grow(struct dir_index *x)
 
 	if (!table)
 		return;
-	list_for_each_entry(d, &x->children, sibling) {
+	list_for_each_entry (d, &x->children, sibling) {
 		d->hash_next = table[d->hash & (n - 1)];
 		table[d->hash & (n - 1)] = d;
 	}

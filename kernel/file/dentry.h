@@ -49,10 +49,10 @@ enum fs_kind { FS_RAM, FS_PROC, FS_SYS, FS_DEV, FS_PTS, FS_CGROUP, FS_HIDDEN };
 
 struct mount {
 	struct refcount refs; /* [a] the name space's and one of each vnode */
-	enum fs_kind kind;  /* [I] */
-	u64 dev;	    /* [I] st_dev */
-	u64 flags;	    /* [a] MS_* */
-	const char *source; /* [I] constant or owned: own_source */
+	enum fs_kind kind;    /* [I] */
+	u64 dev;	      /* [I] st_dev */
+	u64 flags;	      /* [a] MS_* */
+	const char *source;   /* [I] constant or owned: own_source */
 	char own_source[64];
 	struct dentry *root;  /* [I] with a reference */
 	struct dentry *point; /* [ns] where it is mounted; NULL: the root, hidden or gone */
@@ -75,13 +75,13 @@ struct vfs {
 	u64 files_open;		    /* [a] */
 	u64 files_made;		    /* [a] */
 	u64 pipe_ino;		    /* [a] numbers of files without a vnode */
-	const struct vfs_proc_ops *proc_ops;	      /* [I] after start */
-	const struct fd_ops *fd_ops;		      /* [I] after start */
-	const struct procfs_process_ops *process_ops; /* [I] after start */
+	const struct vfs_proc_ops *proc_ops;			/* [I] after start */
+	const struct fd_ops *fd_ops;				/* [I] after start */
+	const struct procfs_process_ops *process_ops;		/* [I] after start */
 	struct mount *proc, *sys, *dev, *pts, *cgroup, *hidden; /* [I] after vfs_prepare */
-	bool prepared; /* [a] */
-	struct spinlock devices_lock;		      /* rank RANK_NAMESPACE */
-	struct list devices;			      /* [devices_lock] struct device_node */
+	bool prepared;						/* [a] */
+	struct spinlock devices_lock;				/* rank RANK_NAMESPACE */
+	struct list devices;	       /* [devices_lock] struct device_node */
 	struct spinlock locks_lock;    /* rank RANK_FILE: all record locks, file/locks.c */
 	struct spinlock tunables_lock; /* rank RANK_NAMESPACE */
 	char boot_id[40];	       /* [I] */
@@ -243,7 +243,6 @@ extern const struct vnode_ops proc_root_ops;
 int procfs_populate(void);
 int procinfo_register(void);
 int proctunables_register(void);
-int sysnode_register(void);
 int sysfs_populate(void);
 /* A generated file below m's root, directories made on the way. */
 int genfile_add(struct mount *m, const char *path, u32 mode, const struct genfile_ops *ops,

@@ -38,7 +38,7 @@ node_find(u32 mode, u64 rdev)
 	struct device_node *n, *found = NULL;
 
 	spin_lock(&vfs->devices_lock);
-	list_for_each_entry(n, &vfs->devices, link) {
+	list_for_each_entry (n, &vfs->devices, link) {
 		if (n->rdev == rdev && ((n->mode ^ mode) & S_IFMT) == 0) {
 			refcount_get(&n->refs);
 			found = n;
@@ -186,7 +186,7 @@ devfs_remove(const char *name)
 	const char *last;
 
 	spin_lock(&vfs->devices_lock);
-	list_for_each_entry(n, &vfs->devices, link) {
+	list_for_each_entry (n, &vfs->devices, link) {
 		if (strcmp(n->name, name) == 0) {
 			found = n;
 			list_del(&n->link);

@@ -28,7 +28,7 @@ struct gen_text {
 	bool made;		   /* [lock] */
 };
 
-struct gen_registered { /* the source of procfs_add and sysfs_add */
+struct gen_registered {		  /* the source of procfs_add and sysfs_add */
 	struct gen_source source; /* first */
 	const struct genfile_ops *ops;
 	void *arg;
@@ -221,7 +221,8 @@ make_dirs(struct mount *m, const char *path, struct dentry **out, const char **l
 			break;
 		child = dentry_find(d, path, len);
 		if (!child) {
-			struct vnode *v = vnode_create(m, &gen_dir_ops, &dir_file_ops, S_IFDIR | 0555);
+			struct vnode *v =
+				vnode_create(m, &gen_dir_ops, &dir_file_ops, S_IFDIR | 0555);
 			int err = v ? dentry_add(d, path, len, v, &child) : -ENOMEM;
 
 			if (err) {

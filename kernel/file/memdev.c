@@ -1,4 +1,5 @@
-/* The memory devices: null, zero, full, random, urandom and kmsg. They keep no state of their own. */
+/* The memory devices: null, zero, full, random, urandom and kmsg. They keep no state of their own.
+ */
 #include <asm/errno.h>
 #include <asm/fcntl.h>
 #include <linux/random.h>
@@ -143,11 +144,17 @@ enum memdev { DEV_NULL, DEV_ZERO, DEV_FULL, DEV_RANDOM, DEV_KMSG };
 
 static const struct file_ops memdev_ops[] = {
 	[DEV_NULL] = {.kind = "null", .read = null_read, .write = null_write, .seek = null_seek},
-	[DEV_ZERO] = {.kind = "zero", .read = zero_read, .write = null_write, .seek = null_seek,
+	[DEV_ZERO] = {.kind = "zero",
+		      .read = zero_read,
+		      .write = null_write,
+		      .seek = null_seek,
 		      .mmap = zero_mmap},
 	[DEV_FULL] = {.kind = "full", .read = zero_read, .write = full_write, .seek = null_seek},
-	[DEV_RANDOM] = {.kind = "random", .read = random_read, .write = random_write,
-			.ioctl = random_ioctl, .seek = null_seek},
+	[DEV_RANDOM] = {.kind = "random",
+			.read = random_read,
+			.write = random_write,
+			.ioctl = random_ioctl,
+			.seek = null_seek},
 	[DEV_KMSG] = {.kind = "kmsg", .read = kmsg_read, .write = kmsg_write, .seek = null_seek},
 };
 
@@ -166,8 +173,8 @@ memdev_register(void)
 		u32 mode;
 		unsigned minor;
 		enum memdev dev;
-	} devs[] = {{"null", 0666, 3, DEV_NULL}, {"zero", 0666, 5, DEV_ZERO},
-		    {"full", 0666, 7, DEV_FULL}, {"random", 0666, 8, DEV_RANDOM},
+	} devs[] = {{"null", 0666, 3, DEV_NULL},      {"zero", 0666, 5, DEV_ZERO},
+		    {"full", 0666, 7, DEV_FULL},      {"random", 0666, 8, DEV_RANDOM},
 		    {"urandom", 0666, 9, DEV_RANDOM}, {"kmsg", 0644, 11, DEV_KMSG}};
 	int err = 0;
 

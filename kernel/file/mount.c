@@ -17,11 +17,11 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 
-#define MAX_SHOWN 128
+#define MAX_SHOWN	  128
 #define UMOUNT_NOFOLLOW_K 8u
-#define MNT_FORCE_K  1u
-#define MNT_DETACH_K 2u
-#define CGROUP2_MAGIC 0x63677270u
+#define MNT_FORCE_K	  1u
+#define MNT_DETACH_K	  2u
+#define CGROUP2_MAGIC	  0x63677270u
 
 struct mount *
 mount_create(enum fs_kind kind, const char *source, const struct vnode_ops *dir_ops)
@@ -81,8 +81,8 @@ mount_at(struct mount *m, struct dentry *point)
 const char *
 mount_type_name(const struct mount *m)
 {
-	static const char *const names[] = {"tmpfs", "proc", "sysfs", "devtmpfs", "devpts", "cgroup2",
-					    "none"};
+	static const char *const names[] = {"tmpfs",  "proc",	 "sysfs", "devtmpfs",
+					    "devpts", "cgroup2", "none"};
 
 	return names[m->kind];
 }
@@ -90,8 +90,8 @@ mount_type_name(const struct mount *m)
 u32
 mount_magic(const struct mount *m)
 {
-	static const u32 magic[] = {TMPFS_MAGIC, PROC_SUPER_MAGIC, SYSFS_MAGIC, TMPFS_MAGIC,
-				    DEVPTS_SUPER_MAGIC, CGROUP2_MAGIC, TMPFS_MAGIC};
+	static const u32 magic[] = {TMPFS_MAGIC,	PROC_SUPER_MAGIC, SYSFS_MAGIC, TMPFS_MAGIC,
+				    DEVPTS_SUPER_MAGIC, CGROUP2_MAGIC,	  TMPFS_MAGIC};
 
 	return magic[m->kind];
 }
@@ -104,7 +104,7 @@ collect(struct mount **out, u32 room)
 	u32 n = 0;
 
 	ns_read_lock();
-	list_for_each_entry(m, &vfs_get()->mounts, link) {
+	list_for_each_entry (m, &vfs_get()->mounts, link) {
 		if (n == room)
 			break;
 		dentry_get(m->root);
@@ -201,8 +201,11 @@ mount_new(const char *source, struct dentry *point, const char *type, u64 flags,
 	const struct {
 		const char *type;
 		struct mount *m;
-	} fixed[] = {{"proc", vfs->proc}, {"sysfs", vfs->sys}, {"devtmpfs", vfs->dev},
-		     {"devpts", vfs->pts}, {"cgroup2", vfs->cgroup}};
+	} fixed[] = {{"proc", vfs->proc},
+		     {"sysfs", vfs->sys},
+		     {"devtmpfs", vfs->dev},
+		     {"devpts", vfs->pts},
+		     {"cgroup2", vfs->cgroup}};
 	struct mount *m;
 	int err;
 
@@ -214,7 +217,8 @@ mount_new(const char *source, struct dentry *point, const char *type, u64 flags,
 	m = mount_create(FS_RAM, source, &ram_dir_ops);
 	if (!m)
 		return -ENOMEM;
-	m->flags = flags & (MS_RDONLY | MS_NOATIME | MS_NODIRATIME | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+	m->flags =
+		flags & (MS_RDONLY | MS_NOATIME | MS_NODIRATIME | MS_NOSUID | MS_NODEV | MS_NOEXEC);
 	err = tmpfs_options(m, data);
 	if (err == 0)
 		err = mount_at(m, point);
@@ -289,7 +293,7 @@ has_mounts_inside(struct mount *m)
 {
 	struct mount *o;
 
-	list_for_each_entry(o, &vfs_get()->mounts, link)
+	list_for_each_entry (o, &vfs_get()->mounts, link)
 		if (o->point && o->point->vnode->mount == m)
 			return true;
 	return false;

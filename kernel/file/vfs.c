@@ -126,7 +126,11 @@ mount_all(struct vfs *vfs)
 	static const struct {
 		const char *path;
 		u32 mode;
-	} dirs[] = {{"/tmp", 01777}, {"/run", 0755}, {"/var", 0755}, {"/var/tmp", 01777}, {"/root", 0700}};
+	} dirs[] = {{"/tmp", 01777},
+		    {"/run", 0755},
+		    {"/var", 0755},
+		    {"/var/tmp", 01777},
+		    {"/root", 0700}};
 	int err = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(dirs) && err == 0; i++) {

@@ -12,12 +12,25 @@
 #include "lib/cpio.h"
 #include "lib/string.h"
 
-#define HEADER_SIZE 110u
-#define FIELDS	    13
+#define HEADER_SIZE	110u
+#define FIELDS		13
 #define NAME_MAX_PADDED 65536u
 
-enum field { F_INO, F_MODE, F_UID, F_GID, F_NLINK, F_MTIME, F_SIZE, F_DEVMAJ, F_DEVMIN, F_RDEVMAJ,
-	     F_RDEVMIN, F_NAMESIZE, F_CHECK };
+enum field {
+	F_INO,
+	F_MODE,
+	F_UID,
+	F_GID,
+	F_NLINK,
+	F_MTIME,
+	F_SIZE,
+	F_DEVMAJ,
+	F_DEVMIN,
+	F_RDEVMAJ,
+	F_RDEVMIN,
+	F_NAMESIZE,
+	F_CHECK
+};
 
 void
 cpio_init(struct cpio_reader *r, const void *data, u64 size)

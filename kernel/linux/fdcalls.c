@@ -199,7 +199,8 @@ ioctl_nread(struct file *f, unsigned long arg)
 		return f->ops->ioctl ? f->ops->ioctl(f, FIONREAD, arg) : -ENOTTY;
 	err = file_getattr(f, &a);
 	left = (s64)a.size - (s64)f->pos;
-	return err ? err : put_user(left < 0 ? 0 : (int)min(left, (s64)INT32_MAX), (int __user *)arg);
+	return err ? err
+		   : put_user(left < 0 ? 0 : (int)min(left, (s64)INT32_MAX), (int __user *)arg);
 }
 
 static long

@@ -88,7 +88,8 @@ resolve_flags(u64 resolve, unsigned *how)
 	}
 	if (resolve & RESOLVE_CACHED)
 		return -EAGAIN;
-	if (resolve || (*how & (LOOKUP_BENEATH | LOOKUP_IN_ROOT)) == (LOOKUP_BENEATH | LOOKUP_IN_ROOT))
+	if (resolve ||
+	    (*how & (LOOKUP_BENEATH | LOOKUP_IN_ROOT)) == (LOOKUP_BENEATH | LOOKUP_IN_ROOT))
 		return -EINVAL;
 	return 0;
 }

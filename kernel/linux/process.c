@@ -14,7 +14,7 @@
 
 #include "calls.h"
 #include "lib/string.h"
-#include "linux/times.h"
+#include "linux/time_args.h"
 #include "mm/slab.h"
 #include "mm/user.h"
 #include "proc/futex.h"

@@ -1,6 +1,6 @@
 /* Times as the calls carry them: fetching, checking, putting. Shared by the families. */
-#ifndef LINUX_TIMES_H
-#define LINUX_TIMES_H
+#ifndef LINUX_TIME_ARGS_H
+#define LINUX_TIME_ARGS_H
 
 #include "lib/types.h"
 

@@ -130,19 +130,22 @@ make_machine(struct boot_state *st)
 	st->machine = m;
 }
 
-/* The meeting of the clusters' first cores before the kernel's own barriers exist. */
+/* The meeting of the clusters' first cores before the kernel's own barriers exist. The boot core
+ * comes to the first one when the number of clusters is final. */
 static void
 first_cores_meet(struct boot_state *st, u32 round)
 {
-	ns_t limit = clock_now() + 60 * NS_PER_SEC;
+	u64 asleep = 0; /* of no use: all are rung for */
 
-	atomic_fetch_add(&st->met, 1);
-	while (atomic_load(&st->met) < round * st->nclusters) {
-		cpu_pause();
-		if (clock_now() > limit)
-			panic("boot barrier %u: %u of %u clusters", round,
-			      st->met - (round - 1) * st->nclusters, st->nclusters);
+	atomic_fetch_or(&st->met_mask, 1UL << arch_core()->cxy);
+	if (atomic_add_fetch(&st->met, 1) < round * atomic_load(&st->nclusters)) {
+		barrier_wait_word(&st->round, round - 1, &asleep, &st->met_mask, "boot");
+		return;
 	}
+	atomic_xchg(&st->round, round);
+	for (u32 i = 0; i < st->nclusters; i++)
+		if (st->plan[i].core[0] != this_core())
+			apic_send_ipi(st->plan[i].core[0]->arch.apic_id, VECTOR_IPI);
 }
 
 static __noreturn void NO_GUARD

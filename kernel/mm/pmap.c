@@ -216,7 +216,7 @@ enter_locked(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot, unsigned shi
 	}
 	if (*e & PTE_PS) {
 		/* Part of a 2 MiB translation to the same frames: enough, or in the way. */
-		if ((!(new & PTE_W) || (*e & PTE_W)) && ((new & PTE_NX) || !(*e & PTE_NX)))
+		if ((!(new &PTE_W) || (*e & PTE_W)) && ((new &PTE_NX) || !(*e & PTE_NX)))
 			return 0;
 		return -EAGAIN;
 	}
@@ -403,7 +403,7 @@ change_all(struct change *c)
 void
 pmap_batch_remove(struct pmap_batch *b, vaddr_t start, vaddr_t end)
 {
-	struct change c = { .batch = b, .start = start, .end = end, .remove = true };
+	struct change c = {.batch = b, .start = start, .end = end, .remove = true};
 
 	change_all(&c);
 }
@@ -411,7 +411,7 @@ pmap_batch_remove(struct pmap_batch *b, vaddr_t start, vaddr_t end)
 void
 pmap_batch_protect(struct pmap_batch *b, vaddr_t start, vaddr_t end, unsigned prot)
 {
-	struct change c = { .batch = b, .start = start, .end = end, .prot = prot };
+	struct change c = {.batch = b, .start = start, .end = end, .prot = prot};
 
 	c.remove = !(prot & (VM_READ | VM_WRITE | VM_EXEC));
 	change_all(&c);

@@ -534,6 +534,7 @@ mm_trap_page_fault(struct trapframe *f, vaddr_t va)
 	struct core *c = this_core();
 	struct thread *t = current_thread();
 	unsigned access = VM_READ;
+	struct vm_map *map;
 
 	if (va >= USER_TOP || t == NULL || t->pmap == NULL || (f->error & ERROR_RSVD))
 		return -EFAULT;
@@ -544,8 +545,8 @@ mm_trap_page_fault(struct trapframe *f, vaddr_t va)
 		access = VM_WRITE;
 	else if (f->error & ERROR_FETCH)
 		access = VM_EXEC;
-	c->stat_faults++;
-	return vm_fault(t->pmap->map, va, access);
+	map = atomic_load(&t->pmap->map);
+	return map == NULL ? -EFAULT : vm_fault(map, va, access);
 }
 
 int

@@ -433,6 +433,7 @@ vm_map_put(struct vm_map *m)
 		dead = v;
 	}
 	mappings_bury(dead);
+	atomic_store(&m->pmap->map, (struct vm_map *)NULL);
 	pmap_put(m->pmap);
 	kfree(m);
 }

@@ -6,6 +6,7 @@
 #include "arch/clock.h"
 #include "arch/cpu.h"
 #include "cluster/cluster.h"
+#include "core/loadavg.h"
 #include "core/sched.h"
 #include "file/dentry.h"
 #include "lib/format.h"
@@ -239,7 +240,7 @@ loadavg_show(char *buf, size_t size, void *arg)
 	size_t len = 0;
 	int last = 0;
 
-	sched_loadavg(l);
+	loadavg_read(l);
 	for (int pid = ops ? ops->next_pid(0) : -1; pid > 0; pid = ops->next_pid(pid)) {
 		for (int t = ops->next_tid(pid, 0); t > 0; t = ops->next_tid(pid, t))
 			total++;

@@ -20,6 +20,7 @@
 #include "core/sched.h"
 #include "lib/assert.h"
 #include "lib/string.h"
+#include "mm/fault.h"
 #include "mm/mapping.h"
 
 #define RETRY	   1 /* begin the step again */

@@ -115,10 +115,6 @@ vaddr_t vm_brk(struct vm_map *m, vaddr_t brk); /* the break afterwards, changed 
 /* Serves a fault at `va`. 0; -EFAULT: SIGSEGV, no mapping; -EACCES: SIGSEGV, protection;
  * -ENXIO: SIGBUS; -ENOMEM: out of memory (the process is ended with a log line). May sleep. */
 int vm_fault(struct vm_map *m, vaddr_t va, unsigned access);
-/* The page fault part of trap_ops: as vm_fault for the current address space; -EFAULT at once for
- * kernel addresses, and where the kernel may not sleep (spinlock held, interrupts off). */
-struct trapframe;
-int mm_trap_page_fault(struct trapframe *f, vaddr_t va);
 /* Faults a range in for reading or writing; 0 or as vm_fault. */
 int vm_populate(struct vm_map *m, vaddr_t addr, u64 size, unsigned access);
 /* Copies between another process's memory and a kernel buffer (ptrace-like: /proc/pid/mem, argv). */

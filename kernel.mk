@@ -15,6 +15,9 @@ K_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -
 	-fstack-protector-strong -mstack-protector-guard=tls -mstack-protector-guard-reg=gs \
 	-mstack-protector-guard-offset=40 -ffunction-sections -fdata-sections \
 	$(K_WARN) -Ikernel -I$(B)/gen $(K_EXTRA)
+ifdef SAN
+K_CFLAGS += -DHOLDFAST_DEBUG -fsanitize=undefined -fno-sanitize=alignment
+endif
 ifdef DEBUG
 K_CFLAGS += -DHOLDFAST_DEBUG
 endif
@@ -25,19 +28,50 @@ $(B)/gen/calls.h $(B)/gen/calls.c &: tools/gen-calls $(wildcard kernel/linux/*.t
 	@mkdir -p $(B)/gen
 	tools/gen-calls $(B)/gen $(wildcard kernel/linux/*.tbl)
 
-$(B)/obj/gen/calls.o: $(B)/gen/calls.c
-	@mkdir -p $(@D)
-	$(CC) $(K_CFLAGS) -c -o $@ $<
-
 $(B)/obj/%.o: %.c | $(B)/gen/calls.h
 	@mkdir -p $(@D)
-	$(CC) $(K_CFLAGS) -MMD -MP -c -o $@ $<
+	@echo "  cc      $<"; $(CC) $(K_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/obj/%.S.o: %.S | $(B)/gen/calls.h
 	@mkdir -p $(@D)
-	$(CC) $(K_CFLAGS) -D__ASSEMBLER__ -MMD -MP -c -o $@ $<
+	@echo "  as      $<"; $(CC) $(K_CFLAGS) -D__ASSEMBLER__ -MMD -MP -c -o $@ $<
 
-$(B)/holdfast.elf: $(K_OBJ) $(K_LIBS) kernel/boot/kernel.ld
-	ld $(K_LDFLAGS) -o $@ $(K_OBJ) $(K_LIBS)
+include kernel/net/lwip/lwip.mk
+
+# Linked twice: the first pass gives the addresses for the table of function names (read-only data,
+# a segment of its own, so the code does not move).
+$(B)/gen/symbols0.c: tools/gen-symbols
+	@mkdir -p $(@D)
+	tools/gen-symbols < /dev/null > $@
+
+$(B)/holdfast0.elf: $(K_OBJ) $(K_LIBS) $(B)/obj/gen/symbols0.o kernel/boot/kernel.ld
+	@echo "  ld      $@"; ld $(K_LDFLAGS) -o $@ $(K_OBJ) $(B)/obj/gen/symbols0.o $(K_LIBS)
+
+$(B)/gen/symbols1.c: $(B)/holdfast0.elf tools/gen-symbols
+	nm $< | tools/gen-symbols > $@
+
+$(B)/obj/gen/%.o: $(B)/gen/%.c
+	@mkdir -p $(@D)
+	@$(CC) $(K_CFLAGS) -c -o $@ $<
+
+$(B)/holdfast.elf: $(B)/holdfast0.elf $(B)/obj/gen/symbols1.o
+	@echo "  ld      $@"; ld $(K_LDFLAGS) -o $@ $(K_OBJ) $(B)/obj/gen/symbols1.o $(K_LIBS)
+
+# The same without the Multiboot magic: QEMU then takes the PVH entry.
+$(B)/holdfast-pvh.elf: $(B)/holdfast.elf
+	LC_ALL=C sed 's/\x02\xb0\xad\x1b/\x00\x00\x00\x00/' $< > $@
 
 -include $(K_OBJ:.o=.d)
+
+# Unit tests of what is pure, on the host, under ASan and UBSan.
+H_TESTS := $(patsubst tests/host/%.c,$(B)/host/%,$(wildcard tests/host/*_test.c))
+H_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -DHOLDFAST_HOST \
+	-fsanitize=address,undefined -fno-sanitize-recover=all -Ikernel
+
+$(B)/host/%: tests/host/%.c $(wildcard kernel/lib/*.c kernel/lib/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(H_CFLAGS) -o $@ $< $(wildcard kernel/lib/*.c) -lcmocka
+
+.PHONY: host-tests
+host-tests: $(H_TESTS)
+	@for t in $(H_TESTS); do $$t || exit 1; done

@@ -19,12 +19,15 @@ u64 context_make(void *stack_top, void (*entry)(void *), void *arg);
 
 /* Size of an XSAVE area on this machine (bytes, for all features enabled), at least 576. */
 size_t fpu_area_size(void);
+/* The XCR0 bits in use; 3 (x87, SSE) without XSAVE. */
+u64 fpu_features(void);
 /* Detects features on the boot core; enables CR4.OSXSAVE and XCR0 on every core. */
 void fpu_init_core(void);
 void fpu_area_init(void *area);
 void fpu_save(void *area);
 void fpu_restore(const void *area);
-/* Checks an area that came from user memory (rt_sigreturn) and makes it safe to restore. 0/-EINVAL. */
+/* Checks an area that came from user memory (rt_sigreturn) and makes it safe to restore. 0/-EINVAL.
+ */
 int fpu_area_sanitise(void *area, size_t size);
 
 #endif

@@ -31,7 +31,8 @@ rdtsc(void)
 static inline void
 cpuid(u32 leaf, u32 sub, u32 regs[4])
 {
-	__asm__ volatile("cpuid" : "=a"(regs[0]), "=b"(regs[1]), "=c"(regs[2]), "=d"(regs[3])
+	__asm__ volatile("cpuid"
+			 : "=a"(regs[0]), "=b"(regs[1]), "=c"(regs[2]), "=d"(regs[3])
 			 : "a"(leaf), "c"(sub));
 }
 

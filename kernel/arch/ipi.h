@@ -16,6 +16,8 @@
 #define IPI_STOP    16u
 
 void ipi_send(struct arch_core *target, u32 reasons);
+/* Serves IPI_TLB if it is in this core's mailbox: for cores that spin with interrupts off. */
+void ipi_poll(void);
 /* Stops every other core by NMI; for panic. */
 void ipi_stop_others(void);
 

@@ -22,25 +22,39 @@ struct tss {
 	u16 iomap_base;
 } __packed;
 
+struct idt_gate { /* SDM 3A 6.14.1 */
+	u16 offset_low;
+	u16 selector;
+	u8 ist;
+	u8 type;
+	u16 offset_middle;
+	u32 offset_high;
+	u32 reserved;
+};
+
 struct arch_core {
-	struct arch_core *self;	 /* [I] gs:0 */
-	struct thread *current;	 /* [c] gs:8; changed by the context switch only */
-	u64 kernel_rsp;		 /* [c] gs:16: top of the current thread's kernel stack */
-	u64 user_rsp;		 /* [c] gs:24: scratch of the system call entry */
-	u64 spare;		 /* gs:32 */
-	u64 canary;		 /* gs:40: stack protector's guard (-mstack-protector-guard=tls) */
-	u32 irq_off_depth;	 /* [c] spinlocks held, see core/spinlock.h */
-	bool irq_was_on;	 /* [c] to restore when the depth returns to zero */
-	bool in_irq;		 /* [c] an interrupt handler is running */
-	u32 mailbox;		 /* [a] IPI reasons, see arch/ipi.h */
-	u32 apic_id;		 /* [I] gid */
-	u32 index;		 /* [I] dense number of the core over the machine */
-	u16 cxy;		 /* [I] cluster identifier (dense index of the cluster) */
-	u16 lid;		 /* [I] local index in the cluster */
+	struct arch_core *self;	  /* [I] gs:0 */
+	struct thread *current;	  /* [c] gs:8; changed by the context switch only */
+	u64 kernel_rsp;		  /* [c] gs:16: top of the current thread's kernel stack */
+	u64 user_rsp;		  /* [c] gs:24: scratch of the system call entry */
+	u64 spare;		  /* gs:32 */
+	u64 canary;		  /* gs:40: stack protector's guard (-mstack-protector-guard=tls) */
+	u32 irq_off_depth;	  /* [c] spinlocks held, see core/spinlock.h */
+	bool irq_was_on;	  /* [c] to restore when the depth returns to zero */
+	bool in_irq;		  /* [c] an interrupt handler is running */
+	u32 mailbox;		  /* [a] IPI reasons, see arch/ipi.h */
+	u32 apic_id;		  /* [I] gid */
+	u32 index;		  /* [I] dense number of the core over the machine */
+	u16 cxy;		  /* [I] cluster identifier (dense index of the cluster) */
+	u16 lid;		  /* [I] local index in the cluster */
 	struct thread *fpu_owner; /* [c] whose FPU state the registers hold; NULL: nobody's */
 	const struct trap_ops *trap_ops; /* [I] upward calls */
-	u64 gdt[8];		 /* [I] */
-	struct tss tss;		 /* [c] */
+	bool smap;			 /* [I] CR4.SMAP is on: STAC and CLAC exist */
+	u64 gdt[8];			 /* [I] */
+	struct tss tss;			 /* [c] */
+	struct idt_gate idt[256];	 /* [I] */
+	u8 ist_stack[3][4096]
+		__attribute__((aligned(16))); /* [c] NMI, double fault, machine check */
 };
 
 static inline struct arch_core *
@@ -48,7 +62,7 @@ arch_core(void)
 {
 	struct arch_core *c;
 
-	__asm__("mov %%gs:0, %0" : "=r"(c));
+	__asm__ volatile("mov %%gs:0, %0" : "=r"(c));
 	return c;
 }
 

@@ -27,13 +27,13 @@ struct trapframe {
 #define SEL_UCODE 0x23
 #define SEL_TSS	  0x28
 
-#define VECTOR_PAGE_FAULT 14
+#define VECTOR_PAGE_FAULT   14
 #define VECTOR_DEVICE_FIRST 0x30
 #define VECTOR_DEVICE_LAST  0xdf
-#define VECTOR_TIMER	  0xef
-#define VECTOR_IPI	  0xf0
-#define VECTOR_SPURIOUS	  0xff
-#define VECTOR_SYSCALL	  256
+#define VECTOR_TIMER	    0xef
+#define VECTOR_IPI	    0xf0
+#define VECTOR_SPURIOUS	    0xff
+#define VECTOR_SYSCALL	    256
 
 static inline bool
 trapframe_is_user(const struct trapframe *f)
@@ -48,17 +48,19 @@ struct trap_ops {
 	/* Page fault at `va`. 0: handled, retry the instruction; else a negative errno.
 	 * => interrupts on when they were on at the fault; may sleep then. */
 	int (*page_fault)(struct trapframe *f, vaddr_t va);
-	/* Any other exception from user mode, and page faults that were not handled: send a signal. */
+	/* Any other exception from user mode, and page faults that were not handled: send a signal.
+	 */
 	void (*user_exception)(struct trapframe *f, vaddr_t va);
 	/* => interrupts off; in interrupt context. */
 	void (*timer)(void);
 	void (*ipi)(u32 reasons);
 	/* Device interrupt. => interrupts off. */
 	void (*irq)(unsigned vector);
-	/* Last thing before user mode. => called with interrupts off, may turn them on, returns with
-	 * them off. */
+	/* Last thing before user mode. => called with interrupts off, may turn them on, returns
+	 * with them off. */
 	void (*user_return)(struct trapframe *f);
-	/* After an interrupt taken in kernel mode, before returning: nothing may be rescheduled here. */
+	/* After an interrupt taken in kernel mode, before returning: nothing may be rescheduled
+	 * here. */
 };
 
 /* Sets up GDT, TSS, IDT, SYSCALL MSRs, CR0/CR4/EFER bits and GS for the calling core. */

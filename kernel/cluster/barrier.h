@@ -10,10 +10,15 @@
 #include "lib/types.h"
 
 struct local_barrier {
-	u32 arrived; /* [a] */
-	u32 epoch;   /* [a] */
+	u32 arrived;	  /* [a] */
+	u32 epoch;	  /* [a] */
 	u32 global_epoch; /* [a] written by the last arrival of the global barrier */
-	u64 here;    /* [a] lids that arrived, for the report */
+	u64 here;	  /* [a] lids that arrived, for the report */
+};
+
+struct global_barrier {
+	u32 arrived; /* [a] */
+	u64 here;    /* [a] clusters that arrived, for the report */
 };
 
 void barrier_local(void);  /* all cores of this cluster */

@@ -15,22 +15,20 @@
 #include "lib/types.h"
 
 struct runqueue {
-	struct spinlock lock;	 /* rank RANK_RUNQ */
-	struct rb_tree tree;	 /* [lock] runnable threads by vruntime, without the running one */
-	u32 nr_running;		 /* [lock] runnable threads, the running one included, idle not */
-	ns_t min_vruntime;	 /* [lock] */
-	ns_t slice_end;		 /* [c] when the running thread has had its turn */
-	bool idle;		 /* [a] the core runs its idle thread */
+	struct spinlock lock; /* rank RANK_RUNQ */
+	struct rb_tree tree;  /* [lock] runnable threads by vruntime, without the running one */
+	u32 nr_running;	      /* [lock] runnable threads, the running one included, idle not */
+	ns_t min_vruntime;    /* [lock] */
+	ns_t slice_end;	      /* [c] when the running thread has had its turn */
+	bool idle;	      /* [a] the core runs its idle thread */
 };
 
 struct timerq {
-	struct spinlock lock; /* rank RANK_TIMER */
-	struct rb_tree tree;  /* [lock] by expiry */
+	struct spinlock lock;  /* rank RANK_TIMER */
+	struct rb_tree tree;   /* [lock] by expiry */
 	struct timer *running; /* [lock] whose handler runs now */
-	ns_t armed;	      /* [c] what the hardware is set to */
+	ns_t armed;	       /* [c] what the hardware is set to */
 };
-
-#define KLOG_RING 8192
 
 struct core {
 	struct arch_core arch;	 /* first: GS points here */
@@ -39,44 +37,49 @@ struct core {
 	struct thread *idle;	 /* [I] */
 	struct runqueue rq;
 	struct timerq timers;
-	struct thread *handover; /* [c] the thread that was switched away from, see sched.c */
+	struct thread *handover;  /* [c] the thread that was switched away from, see sched.c */
 	struct pmap *loaded_pmap; /* [c] whose root CR3 holds; see mm/pmap.h */
-	void *irq_handlers;	 /* [I] table of arch/apic.c, VECTOR_DEVICE_FIRST.. */
+	void *irq_handlers;	  /* [I] table of arch/apic.c, VECTOR_DEVICE_FIRST.. */
 	void *irq_args;
 	u64 stat_switches, stat_irqs, stat_ipis, stat_syscalls, stat_faults; /* [c] */
-	ns_t idle_ns, idle_since; /* [c] */
-	ns_t user_ns, system_ns; /* [c] */
-	u64 rng[8];		 /* [c] per-core random state */
-	u32 klog_pos;		 /* [c] */
-	char klog[KLOG_RING];	 /* [c] */
+	ns_t idle_ns, idle_since;					     /* [c] */
+	ns_t user_ns, system_ns;					     /* [c] */
+	struct random_core *random;					     /* [c] core/random.c */
+	struct klog_ring *klog;						     /* core/klog.c */
 };
 
 struct machine {
-	u32 ncores;			     /* [I] after boot */
-	u32 nclusters;			     /* [I] */
-	struct core *core[MAX_CORES];	     /* [I] by index */
-	struct cluster *cluster[MAX_CLUSTERS]; /* [I] through the physmap */
+	u32 ncores;				 /* [I] after boot */
+	u32 nclusters;				 /* [I] */
+	struct core *core[MAX_CORES];		 /* [I] by index */
+	struct cluster *cluster[MAX_CLUSTERS];	 /* [I] through the physmap */
 	u8 distance[MAX_CLUSTERS][MAX_CLUSTERS]; /* [I] SLIT units */
-	u64 idle_mask;			     /* [a] cores in their idle loop */
-	const char *cmdline;		     /* [I] */
-	struct clock *clock;		     /* arch/clock.c */
-	struct ioapics *ioapics;	     /* arch/apic.c */
-	struct acpi *acpi;		     /* boot/acpi.c: what the tables said */
-	struct klog_shared *klog;	     /* core/klog.c */
-	struct thread_table *threads;	     /* core/thread.c */
-	struct mm *mm;			     /* mm/ */
-	struct devices *devices;	     /* dev/ */
-	struct vfs *vfs;		     /* file/ */
-	struct net *net;		     /* net/ */
-	struct processes *processes;	     /* proc/ */
-	struct futexes *futexes;	     /* proc/futex.c */
-	struct linux_calls *linux_calls;     /* linux/ */
-	struct tty_shared *ttys;	     /* dev/tty.c */
-	struct random *random;		     /* core/random.c */
-	struct power *power;		     /* dev/power.c */
-	struct inotify_shared *inotify;	     /* file/inotify.c */
-	struct fwcfg *fwcfg;		     /* dev/fwcfg.c */
-	struct unix_sockets *unix_sockets;   /* file/unix.c */
+	u64 idle_mask;				 /* [a] halted cores that no waker has claimed */
+	u64 cluster_cores[MAX_CLUSTERS];	 /* [I] mask of core indexes */
+	struct loadavg *loadavg;		 /* core/loadavg.c */
+	const char *cmdline;			 /* [I] */
+	u32 panicking;				 /* [a] */
+	struct core *panic_core;		 /* the one that reports */
+	void (*panic_off)(const char *text);	 /* dev/power.c */
+	struct clock *clock;			 /* arch/clock.c */
+	struct ioapics *ioapics;		 /* arch/apic.c */
+	struct acpi *acpi;			 /* boot/acpi.c: what the tables said */
+	struct klog_shared *klog;		 /* core/klog.c */
+	struct thread_table *threads;		 /* core/thread.c */
+	struct mm *mm;				 /* mm/ */
+	struct devices *devices;		 /* dev/ */
+	struct vfs *vfs;			 /* file/ */
+	struct net *net;			 /* net/ */
+	struct processes *processes;		 /* proc/ */
+	struct futexes *futexes;		 /* proc/futex.c */
+	struct linux_calls *linux_calls;	 /* linux/ */
+	struct tty_shared *ttys;		 /* dev/tty.c */
+	struct random *random;			 /* core/random.c */
+	struct power *power;			 /* dev/power.c */
+	struct inotify_shared *inotify;		 /* file/inotify.c */
+	struct fwcfg *fwcfg;			 /* dev/fwcfg.c */
+	struct ipc *ipc;			 /* file/ipc.c: pipes, epoll, timerfd, sockets */
+	struct unix_sockets *unix_sockets;	 /* file/unix.c */
 };
 
 static inline struct core *

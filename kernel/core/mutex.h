@@ -17,9 +17,9 @@ struct mutex {
 
 struct rwlock {
 	struct spinlock lock;
-	u32 readers;	       /* [lock] */
-	u32 writers_waiting;   /* [lock] */
-	struct thread *writer; /* [lock] */
+	u32 readers;				  /* [lock] */
+	u32 writers_waiting;			  /* [lock] */
+	struct thread *writer;			  /* [lock] */
 	struct waitq read_waiters, write_waiters; /* [lock] */
 };
 

@@ -15,6 +15,12 @@ void sched_yield(void);
 void sched_point(void);
 /* The idle loop of this core. */
 __noreturn void sched_idle(void);
+/* Where a new thread starts (context_make's entry): ends the switch, calls thread->entry. */
+void sched_first_run(void *thread);
+/* CPU time of t so far, the current turn included, ns. */
+ns_t sched_thread_time(struct thread *t, ns_t *user, ns_t *system);
+/* An interrupt came: was the thread in the kernel? For splitting user and system time. */
+void sched_sample(bool in_user_mode);
 /* Called by waitq.c: switches away. => this core's rq lock held, state set; released by the next
  * thread (handover in one function). */
 void sched_switch(void);
@@ -24,8 +30,9 @@ void sched_tick(ns_t now);
 void sched_ipi(void);
 /* When the running thread's slice ends; NS_FOREVER if nobody else wants the core. */
 ns_t sched_slice_end(void);
-/* Recent load averages as in /proc/loadavg, fixed point with 11 bits. */
-void sched_loadavg(u32 out[3]);
+/* Moves the calling thread to a core of its affinity mask. => no lock held. May sleep. */
+void sched_migrate(void);
+/* Runnable threads over all cores, the running ones included. */
 u32 sched_runnable(void);
 
 #endif

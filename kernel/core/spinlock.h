@@ -18,7 +18,7 @@
 enum lock_rank {
 	RANK_NONE = 0, /* not checked */
 	RANK_NET,
-	RANK_FILE,     /* pipes, sockets, ttys, eventfds: objects with wait queues */
+	RANK_FILE, /* pipes, sockets, ttys, eventfds: objects with wait queues */
 	RANK_EPOLL,
 	RANK_NAMESPACE,
 	RANK_PROCESS,
@@ -26,11 +26,11 @@ enum lock_rank {
 	RANK_FUTEX,
 	RANK_OBJECT,
 	RANK_PMAP,
-	RANK_WAITQ,    /* queues inside mutexes and rwlocks */
+	RANK_WAITQ, /* queues inside mutexes and rwlocks */
 	RANK_SLAB,
 	RANK_FRAME,
-	RANK_TIMER,
 	RANK_RUNQ,
+	RANK_TIMER,
 	RANK_RPC,
 	RANK_LOG,
 };
@@ -42,7 +42,10 @@ struct spinlock {
 	void *holder;	  /* core that holds it; for asserts and panics */
 };
 
-#define SPINLOCK_INIT(nm, rk) { .name = (nm), .rank = (rk) }
+#define SPINLOCK_INIT(nm, rk)                                                                      \
+	{                                                                                          \
+		.name = (nm), .rank = (rk)                                                         \
+	}
 
 void spin_init(struct spinlock *l, const char *name, enum lock_rank rank);
 void spin_lock(struct spinlock *l);

@@ -12,6 +12,7 @@
 #define CORE_THREAD_H
 
 #include "arch/percpu.h"
+#include "arch/trap.h"
 #include "core/core.h"
 #include "core/timer.h"
 #include "core/waitq.h"
@@ -36,21 +37,21 @@ struct pmap;
 struct process;
 
 struct thread_ops {
-	void (*reap)(struct thread *t);	      /* free; another thread runs already */
-	void (*switch_in)(struct thread *t);  /* fs base, gs base: just before it runs; irqs off */
+	void (*reap)(struct thread *t);	     /* free; another thread runs already */
+	void (*switch_in)(struct thread *t); /* fs base, gs base: just before it runs; irqs off */
 	void (*switch_out)(struct thread *t);
 };
 
 struct thread {
-	u64 rsp;		 /* saved kernel stack pointer */
-	void *stack;		 /* [I] lowest byte of the kernel stack */
-	struct trapframe *frame; /* [I] user registers, at the top of the stack; NULL: kernel thread */
-	void *fpu;		 /* [I] XSAVE area; NULL: kernel thread */
-	u32 flags;		 /* [a] TF_* */
-	u32 state;		 /* [rq] enum thread_state */
-	bool on_rq;		 /* [rq] in the tree */
-	bool on_cpu;		 /* [a] its stack is in use by a core */
-	struct core *core;	 /* [rq] where it runs or ran last */
+	u64 rsp;     /* saved kernel stack pointer */
+	void *stack; /* [I] lowest byte of the kernel stack */
+	struct trapframe
+		*frame;	   /* [I] user registers, at the top of the stack; NULL: kernel thread */
+	void *fpu;	   /* [I] XSAVE area; NULL: kernel thread */
+	u32 flags;	   /* [a] TF_* */
+	u32 state;	   /* [rq] enum thread_state */
+	bool on_rq;	   /* [rq] in the tree */
+	struct core *core; /* [rq] where it runs or ran last */
 	struct core *fpu_core;	 /* [c] core whose registers held its FPU state last */
 	u64 affinity;		 /* [rq] mask of core indexes */
 	int nice;		 /* [rq] -20..19 */
@@ -58,7 +59,7 @@ struct thread {
 	ns_t vruntime;		 /* [rq] */
 	ns_t run_since;		 /* [c] */
 	ns_t user_ns, system_ns; /* [c] CPU time; accounted at entry, exit and switch */
-	ns_t stamp;		 /* [c] last accounting point */
+	bool sampled_kernel;	 /* [c] an interrupt found it in the kernel during this turn */
 	u64 switches_voluntary, switches_forced;
 	struct pmap *pmap;	 /* address space; NULL: kernel thread, keeps whatever is loaded */
 	u64 fs_base, gs_base;	 /* user segment bases */
@@ -66,17 +67,35 @@ struct thread {
 	tid_t tid;		 /* [I] 0 for kernel threads */
 	struct process *process; /* [I] NULL for kernel threads */
 	const struct thread_ops *ops; /* [I] */
-	struct waiter *waiting;	 /* what it sleeps on; for debugging and interruption */
-	unsigned wait_how;	 /* WAIT_* of the current sleep */
+	struct waiter *waiting;	      /* what it sleeps on; for debugging and interruption */
+	unsigned wait_how;	      /* WAIT_* of the current sleep */
 	struct timer wait_timer;
 	bool timed_out;
-	struct list all;	 /* in thread_table */
-	char name[16];		 /* comm */
+	struct list all; /* in thread_table */
+	char name[16];	 /* comm */
 	void (*entry)(void *arg);
 	void *arg;
-	void *blocked_call;	 /* proc/ restart record */
-	u32 locks_held;		 /* mutexes and rwlocks; for asserts */
+	void *blocked_call; /* proc/ restart record */
+	u32 locks_held;	    /* mutexes and rwlocks; for asserts */
 };
+
+struct thread_table {
+	struct spinlock lock; /* rank RANK_PROCESS */
+	struct list all;      /* [lock] every thread that was started */
+	u64 count;	      /* [lock] */
+};
+
+/* Bytes at the top of every kernel stack that hold the user frame of a task. */
+static inline size_t
+thread_frame_room(void)
+{
+	return ALIGN_UP(sizeof(struct trapframe), 16);
+}
+
+/* => machine()->threads was allocated by the caller (boot). */
+void thread_table_init(void);
+void thread_list(struct thread *t);
+void thread_unlist(struct thread *t);
 
 /* Prepares a thread; `stack` is KSTACK_SIZE bytes, already mapped. Not yet runnable. */
 void thread_init(struct thread *t, const char *name, void *stack, void (*entry)(void *), void *arg,

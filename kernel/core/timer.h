@@ -12,7 +12,8 @@ struct core;
 
 struct timer {
 	struct rb_node node;
-	struct core *core; /* on whose queue; NULL: not pending */
+	struct core *core; /* [a] whose queue it is or was on; NULL: never started */
+	bool pending;	   /* [core->timers.lock] */
 	ns_t expires;	   /* absolute monotonic */
 	void (*fn)(struct timer *t);
 };

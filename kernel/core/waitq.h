@@ -30,13 +30,14 @@ struct waitq {
 };
 
 struct waiter {
-	struct list link;	/* [q] in waitq.waiters; points at itself when not queued */
-	struct spinlock *lock;	/* [I] while queued: the lock that guards the queue */
-	struct thread *thread;	/* the sleeper, for the default function */
-	bool exclusive;		/* counts against the number to wake */
-	bool woken;		/* [q] */
-	/* Called under the queue's lock by the waker; `events` are poll bits, 0 if not said. Returns
-	 * whether it counts as a wake-up. The default marks the thread runnable and dequeues. */
+	struct list link;      /* [q] in waitq.waiters; points at itself when not queued */
+	struct spinlock *lock; /* [I] while queued: the lock that guards the queue */
+	struct thread *thread; /* the sleeper, for the default function */
+	bool exclusive;	       /* counts against the number to wake */
+	bool woken;	       /* [q] */
+	/* Called under the queue's lock by the waker; `events` are poll bits, 0 if not said.
+	 * Returns whether it counts as a wake-up. The default marks the thread runnable and
+	 * dequeues. */
 	bool (*wake)(struct waiter *w, unsigned events);
 };
 

@@ -8,20 +8,20 @@
 
 #include "lib/types.h"
 
-#define atomic_load(p)		    __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#define atomic_load_relaxed(p)	    __atomic_load_n((p), __ATOMIC_RELAXED)
-#define atomic_store(p, v)	    __atomic_store_n((p), (v), __ATOMIC_RELEASE)
-#define atomic_store_relaxed(p, v)  __atomic_store_n((p), (v), __ATOMIC_RELAXED)
-#define atomic_xchg(p, v)	    __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
-#define atomic_fetch_add(p, v)	    __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
-#define atomic_fetch_sub(p, v)	    __atomic_fetch_sub((p), (v), __ATOMIC_SEQ_CST)
-#define atomic_add_fetch(p, v)	    __atomic_add_fetch((p), (v), __ATOMIC_SEQ_CST)
-#define atomic_sub_fetch(p, v)	    __atomic_sub_fetch((p), (v), __ATOMIC_SEQ_CST)
-#define atomic_fetch_or(p, v)	    __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
-#define atomic_fetch_and(p, v)	    __atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST)
-#define atomic_add_relaxed(p, v)    __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
-#define atomic_fence()		    __atomic_thread_fence(__ATOMIC_SEQ_CST)
-#define compiler_barrier()	    __asm__ volatile("" ::: "memory")
+#define atomic_load(p)		   __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define atomic_load_relaxed(p)	   __atomic_load_n((p), __ATOMIC_RELAXED)
+#define atomic_store(p, v)	   __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define atomic_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define atomic_xchg(p, v)	   __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
+#define atomic_fetch_add(p, v)	   __atomic_fetch_add((p), (v), __ATOMIC_SEQ_CST)
+#define atomic_fetch_sub(p, v)	   __atomic_fetch_sub((p), (v), __ATOMIC_SEQ_CST)
+#define atomic_add_fetch(p, v)	   __atomic_add_fetch((p), (v), __ATOMIC_SEQ_CST)
+#define atomic_sub_fetch(p, v)	   __atomic_sub_fetch((p), (v), __ATOMIC_SEQ_CST)
+#define atomic_fetch_or(p, v)	   __atomic_fetch_or((p), (v), __ATOMIC_SEQ_CST)
+#define atomic_fetch_and(p, v)	   __atomic_fetch_and((p), (v), __ATOMIC_SEQ_CST)
+#define atomic_add_relaxed(p, v)   __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
+#define atomic_fence()		   __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define compiler_barrier()	   __asm__ volatile("" ::: "memory")
 
 /* Stores `new` if *p is `old`; returns whether it did. */
 #define atomic_cas(p, old, new)                                                                    \

@@ -43,6 +43,7 @@ struct vm_mapping {
 	u8 max_prot;		   /* [I] what mprotect may give (file opened read-only and shared) */
 	u32 flags;		   /* [map] */
 	struct list object_link;   /* [object->lock] */
+	struct list anon_link;	   /* [anon->lock] */
 	void *file;		   /* [I] struct file with a reference, for /proc/self/maps; or NULL */
 	const char *label;	   /* [I] "[heap]", "[stack]", "[vdso]", NULL */
 };
@@ -58,12 +59,15 @@ struct vm_map {
 	u64 rss_anon, rss_file;	  /* [a] approximations for /proc */
 	u64 max_rss;
 	vaddr_t mmap_base;	  /* [I] top of the area for mmap, randomised */
+	vaddr_t search_top;	  /* [lock] no hole above it is larger than search_hole */
+	u64 search_hole;
 	vaddr_t brk_start, brk;	  /* [lock] */
 	vaddr_t stack_top;	  /* [I] */
 	u64 stack_limit;	  /* [lock] bytes */
 	vaddr_t arg_start, arg_end, env_start, env_end; /* [I] after exec */
 	vaddr_t vdso;		  /* [I] */
 	u64 faults_minor, faults_major; /* [a] */
+	u32 membarrier;		  /* [a] what the process registered for */
 };
 
 struct vm_mmap_args {

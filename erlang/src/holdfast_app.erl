@@ -1,0 +1,18 @@
+%% The OTP application: one supervisor over the demo.
+-module(holdfast_app).
+
+-behaviour(application).
+-behaviour(supervisor).
+
+-export([start/2, stop/1, init/1]).
+
+start(_Type, _Args) ->
+    supervisor:start_link({local, holdfast_sup}, ?MODULE, []).
+
+stop(_State) ->
+    ok.
+
+init([]) ->
+    Demo = #{id => holdfast_demo,
+             start => {holdfast_demo, start_link, []}},
+    {ok, {#{strategy => one_for_one}, [Demo]}}.

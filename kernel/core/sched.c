@@ -1,0 +1,583 @@
+/*
+ * The scheduler: see sched.h. Each core has a run queue ordered by virtual run time; the running
+ * thread is not in the tree.
+ *
+ * A sleeping thread keeps its virtual time; on waking it is brought up to shortly before the
+ * queue's minimum, so that it goes soon but cannot claim hours of credit. Between cores the virtual
+ * time is carried over relative to the queues' minima.
+ *
+ * Locks: a thread's core and state change under that core's rq.lock. The lock is held across a
+ * switch and released by finish_switch() on the next thread's stack: the one place of hand-over.
+ */
+#include "core/sched.h"
+#include "arch/clock.h"
+#include "arch/context.h"
+#include "arch/cpu.h"
+#include "arch/ipi.h"
+#include "core/loadavg.h"
+#include "core/panic.h"
+#include "core/thread.h"
+#include "lib/assert.h"
+#include "lib/atomic.h"
+
+#define SLICE_NS	(4 * NS_PER_MS)
+#define WAKE_CREDIT_NS	(3 * NS_PER_MS)
+#define PREEMPT_GAIN_NS (1 * NS_PER_MS)
+
+/* Weight of nice -20..19; each step is a quarter. 1024 is nice 0. */
+static const u32 nice_weight[40] = {
+	88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916,
+	9548,  7620,  6100,  4904,  3906,  3121,  2501,	 1991,	1586,  1277,
+	1024,  820,   655,   526,   423,   335,	  272,	 215,	172,   137,
+	110,   87,    70,    56,    45,	   36,	  29,	 23,	18,    15,
+};
+
+static ns_t
+weighted(const struct thread *t, ns_t delta)
+{
+	return t->nice == 0 ? delta : delta * 1024 / nice_weight[t->nice + 20];
+}
+
+void
+sched_init_core(struct core *c)
+{
+	spin_init(&c->rq.lock, "runqueue", RANK_RUNQ);
+	spin_init(&c->timers.lock, "timers", RANK_TIMER);
+	c->timers.armed = NS_FOREVER;
+	c->rq.slice_end = NS_FOREVER;
+}
+
+static void
+enqueue(struct runqueue *rq, struct thread *t)
+{
+	struct rb_node **link = &rq->tree.root, *parent = NULL;
+
+	assert(!t->on_rq);
+	while (*link) {
+		parent = *link;
+		link = t->vruntime < rb_entry(parent, struct thread, rq_node)->vruntime
+			       ? &parent->left
+			       : &parent->right;
+	}
+	rb_insert(&rq->tree, &t->rq_node, parent, link);
+	t->on_rq = true;
+	atomic_store_relaxed(&rq->nr_running, rq->nr_running + 1);
+}
+
+static void
+dequeue(struct runqueue *rq, struct thread *t)
+{
+	assert(t->on_rq);
+	rb_remove(&rq->tree, &t->rq_node);
+	t->on_rq = false;
+	atomic_store_relaxed(&rq->nr_running, rq->nr_running - 1);
+}
+
+static struct thread *
+leftmost(struct runqueue *rq)
+{
+	struct rb_node *n = rb_first(&rq->tree);
+
+	return n ? rb_entry(n, struct thread, rq_node) : NULL;
+}
+
+/* Charges the running thread for its turn so far. => this core's rq.lock held. */
+static void
+account(struct core *c, struct thread *t, ns_t now)
+{
+	ns_t delta = now - t->run_since;
+
+	t->run_since = now;
+	if (t == c->idle) {
+		c->idle_ns += delta;
+		return;
+	}
+	t->vruntime += weighted(t, delta);
+	if (t->vruntime > c->rq.min_vruntime) {
+		struct thread *first = leftmost(&c->rq);
+		ns_t low = first && first->vruntime < t->vruntime ? first->vruntime : t->vruntime;
+
+		c->rq.min_vruntime = max(c->rq.min_vruntime, low);
+	}
+	if (t->sampled_kernel || !t->process) {
+		t->system_ns += delta;
+		c->system_ns += delta;
+	} else {
+		t->user_ns += delta;
+		c->user_ns += delta;
+	}
+	t->sampled_kernel = false;
+}
+
+ns_t
+sched_thread_time(struct thread *t, ns_t *user, ns_t *system)
+{
+	ns_t running = 0;
+	struct core *c = atomic_load(&t->core);
+
+	if (c && atomic_load(&c->arch.current) == t)
+		running = max(clock_now() - atomic_load(&t->run_since), (ns_t)0);
+	*user = t->user_ns + (t->sampled_kernel ? 0 : running);
+	*system = t->system_ns + (t->sampled_kernel ? running : 0);
+	return *user + *system;
+}
+
+void
+sched_sample(bool in_user_mode)
+{
+	if (!in_user_mode)
+		current_thread()->sampled_kernel = true;
+}
+
+/* Ends a switch on the new thread's stack: frees the lock and buries the dead. */
+static void
+finish_switch(void)
+{
+	struct core *c = this_core();
+	struct thread *prev = c->handover;
+	bool dead = prev->state == THREAD_DEAD;
+
+	c->handover = NULL;
+	if (c->rq.slice_end < c->timers.armed)
+		timer_rearm();
+	spin_unlock(&c->rq.lock);
+	if (dead)
+		prev->ops->reap(prev);
+}
+
+void
+sched_first_run(void *thread)
+{
+	struct thread *t = thread;
+
+	arch_core()->irq_was_on = true;
+	finish_switch();
+	t->entry(t->arg);
+	thread_exit();
+}
+
+static void
+switch_to(struct core *c, struct thread *prev, struct thread *next)
+{
+	bool irq_was_on = c->arch.irq_was_on;
+
+	if (prev->fpu && c->arch.fpu_owner == prev)
+		fpu_save(prev->fpu);
+	if (prev->ops && prev->ops->switch_out)
+		prev->ops->switch_out(prev);
+	c->arch.current = next;
+	c->arch.kernel_rsp = (u64)next->stack + KSTACK_SIZE;
+	c->arch.tss.rsp[0] = c->arch.kernel_rsp;
+	c->arch.canary = next->canary;
+	if (next->ops && next->ops->switch_in)
+		next->ops->switch_in(next);
+	c->handover = prev;
+	c->stat_switches++;
+	context_switch(&prev->rsp, next->rsp);
+	arch_core()->irq_was_on = irq_was_on;
+	finish_switch();
+}
+
+/* Steals a waiting thread from the core with the most of them, nearest clusters first.
+ * => no lock held, interrupts off. */
+static struct thread *
+steal(struct core *thief)
+{
+	struct machine *m = machine();
+	struct core *victim = NULL;
+	u32 most = 1;
+
+	for (u32 i = 0; i < m->ncores; i++) {
+		struct core *c = m->core[i];
+		u32 n = c == thief ? 0 : atomic_load_relaxed(&c->rq.nr_running);
+
+		if (n > most || (n == most && n > 1 && c->cluster == thief->cluster)) {
+			most = n;
+			victim = c;
+		}
+	}
+	if (!victim || !spin_trylock(&victim->rq.lock))
+		return NULL;
+	for (struct rb_node *n = rb_first(&victim->rq.tree); n; n = rb_next(n)) {
+		struct thread *t = rb_entry(n, struct thread, rq_node);
+
+		if (!(t->affinity & 1UL << thief->arch.index))
+			continue;
+		dequeue(&victim->rq, t);
+		t->vruntime -= victim->rq.min_vruntime;
+		atomic_store(&t->core, thief);
+		spin_unlock(&victim->rq.lock);
+		return t;
+	}
+	spin_unlock(&victim->rq.lock);
+	return NULL;
+}
+
+/* Takes the next thread off the queue. => rq.lock held. */
+static struct thread *
+pick(struct core *c)
+{
+	struct thread *t = leftmost(&c->rq);
+
+	if (!t)
+		return c->idle;
+	dequeue(&c->rq, t);
+	return t;
+}
+
+/* The running thread counts in nr_running though it is not in the tree. */
+static void
+set_running(struct core *c, struct thread *t, ns_t now)
+{
+	t->run_since = now;
+	if (t == c->idle) {
+		c->rq.slice_end = NS_FOREVER;
+		return;
+	}
+	atomic_store_relaxed(&c->rq.nr_running, c->rq.nr_running + 1);
+	c->rq.slice_end = c->rq.nr_running > 1 ? now + SLICE_NS : NS_FOREVER;
+}
+
+/*
+ * Switches to the next thread. The caller has set the state of the current one and holds the lock
+ * of this core's queue; if the current one stays READY it goes back on the queue (or to another
+ * core, when its affinity changed).
+ */
+void
+sched_switch(void)
+{
+	struct core *c = this_core();
+	struct thread *prev = current_thread(), *next;
+	ns_t now = clock_now();
+
+	assert(spin_held(&c->rq.lock));
+	assert(c->arch.irq_off_depth == 1);
+	account(c, prev, now);
+	if (prev != c->idle) {
+		atomic_store_relaxed(&c->rq.nr_running, c->rq.nr_running - 1);
+		if (prev->state == THREAD_READY) {
+			enqueue(&c->rq, prev);
+			prev->switches_forced++;
+		} else {
+			prev->switches_voluntary++;
+		}
+	}
+	atomic_fetch_and(&prev->flags, ~TF_RESCHED);
+	next = pick(c);
+	set_running(c, next, now);
+	loadavg_sample(now);
+	if (next != prev) {
+		switch_to(c, prev, next);
+		return;
+	}
+	if (c->rq.slice_end < c->timers.armed)
+		timer_rearm();
+	spin_unlock(&c->rq.lock);
+}
+
+void
+sched_yield(void)
+{
+	struct runqueue *rq = &this_core()->rq;
+	struct thread *t = current_thread(), *first;
+
+	assert(t != this_core()->idle);
+	spin_lock(&rq->lock);
+	first = leftmost(rq);
+	if (first && t->vruntime <= first->vruntime)
+		t->vruntime = first->vruntime + 1;
+	sched_switch();
+}
+
+void
+sched_point(void)
+{
+	struct thread *t = current_thread();
+
+	if (!(atomic_load_relaxed(&t->flags) & TF_RESCHED))
+		return;
+	if (!(t->affinity & 1UL << this_core()->arch.index)) {
+		sched_migrate();
+		return;
+	}
+	spin_lock(&this_core()->rq.lock);
+	sched_switch();
+}
+
+/* Takes an idle core for one waking thread, so that the next waker looks for another. */
+static bool
+claim_idle(struct machine *m, u64 bit)
+{
+	return bit && (atomic_fetch_and(&m->idle_mask, ~bit) & bit);
+}
+
+static u64
+cluster_mask(const struct core *c)
+{
+	return machine()->cluster_cores[c->arch.cxy];
+}
+
+/* The core a waking thread goes to: where it was if that is idle (its caches are there), else an
+ * idle core of the same cluster, else any idle one, else back where it was. */
+static struct core *
+choose_core(struct thread *t)
+{
+	struct machine *m = machine();
+	struct core *last = t->core ? t->core : this_core();
+	u64 allowed = t->affinity, idle = atomic_load(&m->idle_mask) & allowed;
+	u64 last_bit = 1UL << last->arch.index;
+
+	if (claim_idle(m, idle & last_bit))
+		return last;
+	while (idle) {
+		u64 near = idle & cluster_mask(last);
+		u64 bit = near ? near & -near : idle & -idle;
+
+		if (claim_idle(m, bit))
+			return m->core[__builtin_ctzl(bit)];
+		idle &= ~bit;
+	}
+	if (allowed & last_bit)
+		return last;
+	for (u32 i = 0; i < m->ncores; i++)
+		if (allowed & 1UL << i)
+			return m->core[i];
+	return last;
+}
+
+/* Makes core c notice a thread that was put on its queue. => c->rq.lock held. */
+static void
+kick(struct core *c, struct thread *t, bool was_idle, u32 others)
+{
+	struct thread *running = c->arch.current;
+	bool preempt = was_idle ||
+		       t->vruntime + PREEMPT_GAIN_NS <
+			       running->vruntime + (clock_now() - atomic_load(&running->run_since));
+
+	if (preempt) {
+		atomic_fetch_or(&running->flags, TF_RESCHED);
+	} else if (others <= 1) {
+		/* The running one was alone and had no end of slice: give it one. */
+		c->rq.slice_end = clock_now() + SLICE_NS;
+	} else {
+		return;
+	}
+	if (c != this_core())
+		ipi_send(&c->arch, IPI_RESCHED);
+	else if (!preempt)
+		timer_rearm();
+}
+
+/* Puts a READY thread that is on no queue onto core c's. */
+static void
+place(struct core *c, struct thread *t, bool relative)
+{
+	u32 others;
+	bool was_idle;
+
+	spin_lock(&c->rq.lock);
+	if (relative)
+		t->vruntime += c->rq.min_vruntime;
+	t->vruntime = max(t->vruntime, c->rq.min_vruntime - WAKE_CREDIT_NS);
+	atomic_store(&t->core, c);
+	others = c->rq.nr_running;
+	was_idle = c->arch.current == c->idle;
+	enqueue(&c->rq, t);
+	kick(c, t, was_idle, others);
+	spin_unlock(&c->rq.lock);
+}
+
+void
+thread_start(struct thread *t)
+{
+	struct core *c;
+
+	assert(t->state == THREAD_NEW);
+	thread_list(t);
+	t->state = THREAD_READY;
+	if (current_thread() != this_core()->idle)
+		t->nice = t->nice ? t->nice : current_thread()->nice;
+	c = choose_core(t);
+	t->core = c;
+	t->vruntime = 0;
+	place(c, t, true);
+}
+
+bool
+thread_wake(struct thread *t)
+{
+	struct core *from, *to;
+
+	for (;;) {
+		from = atomic_load(&t->core);
+		spin_lock(&from->rq.lock);
+		if (from == atomic_load(&t->core))
+			break;
+		spin_unlock(&from->rq.lock);
+	}
+	if (t->state != THREAD_SLEEPING) {
+		spin_unlock(&from->rq.lock);
+		return false;
+	}
+	t->state = THREAD_READY;
+	to = choose_core(t);
+	t->vruntime -= from->rq.min_vruntime;
+	/* Still its core's until it is placed: nobody else touches a READY thread off the queues.
+	 */
+	spin_unlock(&from->rq.lock);
+	place(to, t, true);
+	return true;
+}
+
+void
+thread_exit(void)
+{
+	struct thread *t = current_thread();
+
+	thread_unlist(t);
+	irq_disable();
+	spin_lock(&this_core()->rq.lock);
+	t->state = THREAD_DEAD;
+	if (arch_core()->fpu_owner == t)
+		arch_core()->fpu_owner = NULL;
+	sched_switch();
+	panic("thread '%s' ran after its end", t->name);
+}
+
+void
+thread_set_affinity(struct thread *t, u64 mask)
+{
+	struct core *c;
+
+	for (;;) {
+		c = atomic_load(&t->core);
+		spin_lock(&c->rq.lock);
+		if (c == atomic_load(&t->core))
+			break;
+		spin_unlock(&c->rq.lock);
+	}
+	t->affinity = mask;
+	if (mask & 1UL << c->arch.index) {
+		spin_unlock(&c->rq.lock);
+		return;
+	}
+	if (t->on_rq) {
+		dequeue(&c->rq, t);
+		t->vruntime -= c->rq.min_vruntime;
+		spin_unlock(&c->rq.lock);
+		place(choose_core(t), t, true);
+		return;
+	}
+	spin_unlock(&c->rq.lock);
+	if (t == current_thread())
+		sched_migrate();
+	else if (t->state == THREAD_READY)
+		thread_interrupt(t, TF_RESCHED);
+}
+
+static void
+migrate_later(struct timer *timer)
+{
+	thread_wake(container_of(timer, struct thread, wait_timer));
+}
+
+void
+sched_migrate(void)
+{
+	struct thread *t = current_thread();
+
+	/* Sleeps until a timer that is due at once wakes it: waking places it by its affinity. */
+	timer_init(&t->wait_timer, migrate_later);
+	while (!(t->affinity & 1UL << this_core()->arch.index)) {
+		timer_start(&t->wait_timer, clock_now());
+		spin_lock(&this_core()->rq.lock);
+		if (!timer_pending(&t->wait_timer)) {
+			spin_unlock(&this_core()->rq.lock);
+			continue;
+		}
+		t->state = THREAD_SLEEPING;
+		sched_switch();
+	}
+	timer_cancel(&t->wait_timer);
+}
+
+void
+sched_tick(ns_t now)
+{
+	struct core *c = this_core();
+
+	if (now >= c->rq.slice_end) {
+		c->rq.slice_end = NS_FOREVER;
+		atomic_fetch_or(&current_thread()->flags, TF_RESCHED);
+	}
+}
+
+void
+sched_ipi(void)
+{
+	this_core()->stat_ipis++;
+	timer_rearm();
+}
+
+ns_t
+sched_slice_end(void)
+{
+	return this_core()->rq.slice_end;
+}
+
+u32
+sched_runnable(void)
+{
+	struct machine *m = machine();
+	u32 n = 0;
+
+	for (u32 i = 0; i < m->ncores; i++)
+		n += atomic_load_relaxed(&m->core[i]->rq.nr_running);
+	return n;
+}
+
+/* Switches to whatever is runnable here or can be stolen. => interrupts off.
+ * Returns whether there was anything. */
+static bool
+idle_once(struct core *c)
+{
+	struct thread *t;
+
+	spin_lock(&c->rq.lock);
+	if (leftmost(&c->rq)) {
+		sched_switch();
+		return true;
+	}
+	spin_unlock(&c->rq.lock);
+	t = steal(c);
+	if (!t)
+		return false;
+	spin_lock(&c->rq.lock);
+	t->vruntime += c->rq.min_vruntime;
+	enqueue(&c->rq, t);
+	sched_switch();
+	return true;
+}
+
+void
+sched_idle(void)
+{
+	struct core *c = this_core();
+	struct machine *m = machine();
+	u64 bit = 1UL << c->arch.index;
+
+	assert(current_thread() == c->idle);
+	for (;;) {
+		irq_disable();
+		if (idle_once(c))
+			continue;
+		atomic_fetch_or(&m->idle_mask, bit);
+		/* A waker that saw us busy put its thread on our queue before this: look again. */
+		if (rb_first(&c->rq.tree)) {
+			atomic_fetch_and(&m->idle_mask, ~bit);
+			continue;
+		}
+		cpu_wait_for_interrupt();
+		atomic_fetch_and(&m->idle_mask, ~bit);
+	}
+}

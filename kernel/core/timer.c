@@ -1,0 +1,139 @@
+/*
+ * One-shot timers: a red-black tree per core, ordered by expiry, with the hardware armed for the
+ * earlier of the first timer and the end of the running thread's slice.
+ *
+ * Locks: core->timers.lock; handlers run without it. A timer stays on the core it was started on.
+ */
+#include "core/timer.h"
+#include "arch/apic.h"
+#include "arch/clock.h"
+#include "arch/cpu.h"
+#include "core/core.h"
+#include "core/sched.h"
+#include "lib/assert.h"
+#include "lib/atomic.h"
+
+void
+timer_init(struct timer *t, void (*fn)(struct timer *))
+{
+	*t = (struct timer){.fn = fn};
+}
+
+static void
+insert(struct timerq *q, struct timer *t)
+{
+	struct rb_node **link = &q->tree.root, *parent = NULL;
+
+	while (*link) {
+		parent = *link;
+		link = t->expires < rb_entry(parent, struct timer, node)->expires ? &parent->left
+										  : &parent->right;
+	}
+	rb_insert(&q->tree, &t->node, parent, link);
+	t->pending = true;
+}
+
+static ns_t
+first_expiry(struct timerq *q)
+{
+	struct rb_node *n = rb_first(&q->tree);
+
+	return n ? rb_entry(n, struct timer, node)->expires : NS_FOREVER;
+}
+
+/* => q->lock of this core held. */
+static void
+rearm(struct timerq *q)
+{
+	ns_t timer = first_expiry(q), slice = sched_slice_end();
+	ns_t next = timer < slice ? timer : slice;
+
+	if (next != q->armed) {
+		q->armed = next;
+		apic_timer_set(next);
+	}
+}
+
+void
+timer_rearm(void)
+{
+	struct timerq *q;
+
+	irq_push_off();
+	q = &this_core()->timers;
+	spin_lock(&q->lock);
+	rearm(q);
+	spin_unlock(&q->lock);
+	irq_pop_off();
+}
+
+void
+timer_start(struct timer *t, ns_t expires)
+{
+	struct core *c;
+
+	timer_cancel(t);
+	irq_push_off();
+	c = this_core();
+	spin_lock(&c->timers.lock);
+	t->expires = expires;
+	atomic_store(&t->core, c);
+	insert(&c->timers, t);
+	if (expires < c->timers.armed)
+		rearm(&c->timers);
+	spin_unlock(&c->timers.lock);
+	irq_pop_off();
+}
+
+bool
+timer_cancel(struct timer *t)
+{
+	struct core *c = atomic_load(&t->core);
+	bool was_pending;
+
+	if (!c)
+		return false;
+	spin_lock(&c->timers.lock);
+	was_pending = t->pending;
+	if (was_pending) {
+		rb_remove(&c->timers.tree, &t->node);
+		t->pending = false;
+	}
+	spin_unlock(&c->timers.lock);
+	if (c != this_core())
+		while (atomic_load(&c->timers.running) == t)
+			cpu_pause();
+	return was_pending;
+}
+
+bool
+timer_pending(const struct timer *t)
+{
+	return atomic_load(&t->pending);
+}
+
+void
+timer_interrupt(void)
+{
+	struct timerq *q = &this_core()->timers;
+
+	spin_lock(&q->lock);
+	q->armed = NS_FOREVER;
+	for (;;) {
+		struct rb_node *n = rb_first(&q->tree);
+		struct timer *t = n ? rb_entry(n, struct timer, node) : NULL;
+
+		if (!t || t->expires > clock_now())
+			break;
+		rb_remove(&q->tree, n);
+		t->pending = false;
+		atomic_store(&q->running, t);
+		spin_unlock(&q->lock);
+		t->fn(t); /* may free or restart t */
+		spin_lock(&q->lock);
+		atomic_store(&q->running, NULL);
+	}
+	spin_unlock(&q->lock);
+	sched_tick(clock_now());
+	timer_rearm();
+}

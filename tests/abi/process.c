@@ -1,0 +1,762 @@
+/*
+ * process.c - processes: fork, vfork, clone, clone3, wait, exit, orphans,
+ * process groups, sessions, pidfd. Exec has exec.c.
+ */
+#include "abi.h"
+#include <linux/sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+static const pid_t no_such_pid = 0x3ffffff;
+
+CASE(fork_twice, "does fork return 0 in the child and its pid in the parent?")
+{
+	pid_t self = getpid(), pid = abi_fork();
+
+	if (pid == 0)
+		_exit(getppid() == self && getpid() != self ? 7 : 8);
+	CHECK(pid > 0 && pid != self);
+	CHECK_EQ(abi_reap(pid), 7);
+}
+
+CASE(fork_private, "is memory private after fork, both ways?")
+{
+	static int data = 1;
+	int stack = 2, *heap = malloc(sizeof(int));
+	struct gate go = gate_make();
+	pid_t pid;
+
+	*heap = 3;
+	pid = abi_fork();
+	if (pid == 0) {
+		gate_pass(&go);
+		_exit(data == 1 && stack == 2 && *heap == 3 ? 0 : 1);
+	}
+	data = stack = *heap = 9;
+	gate_open(&go);
+	CHECK_EQ(abi_reap(pid), 0);
+	pid = abi_fork();
+	if (pid == 0) {
+		data = stack = *heap = 5;
+		_exit(0);
+	}
+	CHECK_EQ(abi_reap(pid), 0);
+	CHECK(data == 9 && stack == 9 && *heap == 9);
+	free(heap);
+}
+
+CASE(fork_offset, "do parent and child share a file's offset?")
+{
+	int fd = OK(open("f", O_RDWR | O_CREAT, 0600));
+	pid_t pid;
+
+	CHECK_EQ(write(fd, "0123456789", 10), 10);
+	OK(lseek(fd, 2, SEEK_SET));
+	pid = abi_fork();
+	if (pid == 0) {
+		char c[3];
+
+		_exit(read(fd, c, 3) == 3 && c[0] == '2' ? 0 : 1);
+	}
+	CHECK_EQ(abi_reap(pid), 0);
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 5);
+}
+
+CASE(fork_many, "do 300 forks one after another leave nothing behind?")
+{
+	int i;
+
+	for (i = 0; i < 300; i++) {
+		pid_t pid = abi_fork();
+
+		if (pid == 0)
+			_exit(i & 0x7f);
+		CHECK_EQ(abi_reap(pid), i & 0x7f);
+	}
+	CHECK_ERR(wait(NULL), ECHILD);
+}
+
+CASE(fork_wide, "what if 100 children live at once and wait takes any?")
+{
+	struct gate go = gate_make();
+	int i, status, seen[100] = { 0 };
+
+	for (i = 0; i < 100; i++) {
+		if (abi_fork() == 0) {
+			gate_pass(&go);
+			_exit(i);
+		}
+	}
+	for (i = 0; i < 100; i++)
+		gate_open(&go);
+	for (i = 0; i < 100; i++) {
+		OK(wait(&status));
+		CHECK(WIFEXITED(status) && WEXITSTATUS(status) < 100);
+		seen[WEXITSTATUS(status)]++;
+	}
+	for (i = 0; i < 100; i++)
+		CHECK_EQ(seen[i], 1);
+	CHECK_ERR(wait(&status), ECHILD);
+}
+
+static void *
+fork_often(void *arg)
+{
+	int i;
+
+	for (i = 0; i < 40; i++) {
+		pid_t pid = abi_fork();
+
+		if (pid == 0)
+			_exit(33);
+		CHECK_EQ(abi_reap(pid), 33);
+	}
+	return arg;
+}
+
+CASE(fork_threads, "what if four threads fork at the same time?")
+{
+	pthread_t thread[4];
+	int i;
+
+	for (i = 0; i < 4; i++)
+		PT(pthread_create(&thread[i], NULL, fork_often, NULL));
+	for (i = 0; i < 4; i++)
+		PT(pthread_join(thread[i], NULL));
+}
+
+static void *
+pass_gate(void *arg)
+{
+	gate_pass(arg);
+	return NULL;
+}
+
+CASE(fork_one_thread, "does only the calling thread live on in the child?")
+{
+	struct gate stop = gate_make();
+	pthread_t thread;
+	pid_t pid;
+
+	PT(pthread_create(&thread, NULL, pass_gate, &stop));
+	pid = abi_fork();
+	if (pid == 0) {
+		struct stat st;
+
+		if (stat("/proc/self/task", &st) == 0)
+			_exit(st.st_nlink == 3 ? 0 : 1);
+		_exit(0);
+	}
+	CHECK_EQ(abi_reap(pid), 0);
+	gate_open(&stop);
+	PT(pthread_join(thread, NULL));
+}
+
+CASE(vfork_waits, "does the parent wait in vfork, and is memory shared?")
+{
+	static volatile int mark;
+	pid_t pid;
+
+	mark = 1;
+	pid = vfork();
+	if (pid == 0) {
+		mark = 2;
+		_exit(5);
+	}
+	CHECK(pid > 0);
+	CHECK_EQ(mark, 2);
+	CHECK_EQ(abi_reap(pid), 5);
+}
+
+CASE(vfork_killed, "does vfork's parent go on when the child is killed?")
+{
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		kill(getpid(), SIGKILL);
+		_exit(1);
+	}
+	CHECK(pid > 0);
+	CHECK_EQ(abi_reap(pid), 128 + SIGKILL);
+}
+
+static int
+set_shared(void *arg)
+{
+	*(volatile int *)arg = 42;
+	return 6;
+}
+
+CASE(clone_vm, "does clone with CLONE_VM share memory on its own stack?")
+{
+	static char stack[65536] __attribute__((aligned(16)));
+	volatile int mark = 0;
+	pid_t pid;
+
+	pid = OK(clone(set_shared, stack + sizeof(stack), CLONE_VM | SIGCHLD,
+		       (void *)&mark));
+	CHECK_EQ(abi_reap(pid), 6);
+	CHECK_EQ(mark, 42);
+}
+
+CASE(clone_tids, "are the tid words set in parent and child?")
+{
+	int *tids = abi_shared(4096);
+	pid_t pid = syscall(SYS_clone, CLONE_PARENT_SETTID | CLONE_CHILD_SETTID
+			    | SIGCHLD, 0, &tids[0], &tids[1], 0);
+
+	if (pid == 0)
+		_exit(tids[1] == getpid() ? 0 : 1);
+	CHECK(pid > 0);
+	CHECK_EQ(abi_reap(pid), 0);
+	CHECK_EQ(tids[0], pid);
+}
+
+CASE(clone_no_signal, "does a clone without exit signal need __WCLONE?")
+{
+	int status;
+	pid_t pid = syscall(SYS_clone, 0, 0, 0, 0, 0);
+
+	if (pid == 0)
+		_exit(4);
+	CHECK(pid > 0);
+	CHECK_ERR(waitpid(pid, &status, 0), ECHILD);
+	CHECK_EQ(waitpid(pid, &status, __WCLONE), pid);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 4);
+}
+
+CASE(clone_errors, "are senseless clone flags refused?")
+{
+	CHECK_ERR(syscall(SYS_clone, CLONE_THREAD, 0, 0, 0, 0), EINVAL);
+	CHECK_ERR(syscall(SYS_clone, CLONE_SIGHAND, 0, 0, 0, 0), EINVAL);
+	CHECK_ERR(syscall(SYS_clone, CLONE_SIGHAND | CLONE_THREAD, 0, 0, 0, 0),
+		  EINVAL);
+}
+
+CASE(clone3_plain, "does clone3 fork with an exit signal and give a pidfd?")
+{
+	int pidfd = -1;
+	struct clone_args args = {
+		.flags = CLONE_PIDFD, .exit_signal = SIGCHLD,
+		.pidfd = (uintptr_t)&pidfd,
+	};
+	struct pollfd poller;
+	pid_t pid = syscall(SYS_clone3, &args, sizeof(args));
+
+	if (pid == 0)
+		_exit(3);
+	CHECK(pid > 0);
+	CHECK(pidfd >= 0);
+	CHECK_EQ(fcntl(pidfd, F_GETFD), FD_CLOEXEC);
+	poller = (struct pollfd){ .fd = pidfd, .events = POLLIN };
+	CHECK_EQ(poll(&poller, 1, -1), 1);
+	CHECK_EQ(abi_reap(pid), 3);
+}
+
+CASE(clone3_errors, "does clone3 check size, flags and stack?")
+{
+	struct clone_args args = { .exit_signal = SIGCHLD };
+	char *big = calloc(1, 8192);
+
+	CHECK_ERR(syscall(SYS_clone3, &args, 8), EINVAL);
+	CHECK_ERR(syscall(SYS_clone3, big, 8192), E2BIG);
+	args.flags = CLONE_DETACHED;
+	CHECK_ERR(syscall(SYS_clone3, &args, sizeof(args)), EINVAL);
+	args.flags = 0;
+	args.exit_signal = 0x100;
+	CHECK_ERR(syscall(SYS_clone3, &args, sizeof(args)), EINVAL);
+	args.exit_signal = SIGCHLD;
+	args.stack = (uintptr_t)big;
+	CHECK_ERR(syscall(SYS_clone3, &args, sizeof(args)), EINVAL);
+	args.stack = 0;
+	args.stack_size = 4096;
+	CHECK_ERR(syscall(SYS_clone3, &args, sizeof(args)), EINVAL);
+	CHECK_ERR(syscall(SYS_clone3, NULL, sizeof(args)), EFAULT);
+	free(big);
+}
+
+CASE(wait_status, "does wait tell exit status and signals apart?")
+{
+	int status;
+	pid_t pid = abi_fork();
+
+	if (pid == 0)
+		_exit(0x1234);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0x3400);
+	pid = abi_fork();
+	if (pid == 0) {
+		for (;;)
+			pause();
+	}
+	OK(kill(pid, SIGTERM));
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(WIFSIGNALED(status));
+	CHECK_EQ(WTERMSIG(status), SIGTERM);
+}
+
+CASE(wait_nohang, "does WNOHANG give 0 while the child runs?")
+{
+	struct gate go = gate_make();
+	int status = 0x55;
+	pid_t pid = abi_fork();
+
+	if (pid == 0) {
+		gate_pass(&go);
+		_exit(0);
+	}
+	CHECK_EQ(waitpid(pid, &status, WNOHANG), 0);
+	CHECK_EQ(status, 0x55);
+	CHECK_EQ(waitpid(-1, &status, WNOHANG), 0);
+	gate_open(&go);
+	CHECK_EQ(abi_reap(pid), 0);
+	CHECK_ERR(waitpid(-1, &status, WNOHANG), ECHILD);
+}
+
+CASE(wait_errors, "does wait refuse strangers and unknown options?")
+{
+	siginfo_t info;
+
+	CHECK_ERR(waitpid(getpid(), NULL, 0), ECHILD);
+	CHECK_ERR(waitpid(no_such_pid, NULL, 0), ECHILD);
+	CHECK_ERR(waitpid(-1, NULL, 0x10000), EINVAL);
+	CHECK_ERR(waitid(P_ALL, 0, &info, 0), EINVAL);
+	CHECK_ERR(waitid(P_ALL, 0, &info, WEXITED), ECHILD);
+	CHECK_ERR(waitid(77, 0, &info, WEXITED), EINVAL);
+	CHECK_ERR(waitpid(INT_MIN, NULL, 0), ESRCH);
+}
+
+CASE(waitid_info, "does waitid fill siginfo, and WNOWAIT leave the child?")
+{
+	siginfo_t info;
+	pid_t pid = abi_fork();
+
+	if (pid == 0)
+		_exit(17);
+	memset(&info, 0x55, sizeof(info));
+	OK(waitid(P_PID, pid, &info, WEXITED | WNOWAIT));
+	CHECK_EQ(info.si_signo, SIGCHLD);
+	CHECK_EQ(info.si_code, CLD_EXITED);
+	CHECK_EQ(info.si_pid, pid);
+	CHECK_EQ(info.si_uid, getuid());
+	CHECK_EQ(info.si_status, 17);
+	CHECK_EQ(abi_reap(pid), 17);
+
+	pid = abi_fork();
+	if (pid == 0) {
+		kill(getpid(), SIGKILL);
+		_exit(1);
+	}
+	OK(waitid(P_ALL, 0, &info, WEXITED));
+	CHECK_EQ(info.si_code, CLD_KILLED);
+	CHECK_EQ(info.si_status, SIGKILL);
+}
+
+CASE(waitid_nohang, "does waitid with WNOHANG zero si_pid?")
+{
+	struct gate go = gate_make();
+	siginfo_t info;
+	pid_t pid = abi_fork();
+
+	if (pid == 0) {
+		gate_pass(&go);
+		_exit(0);
+	}
+	memset(&info, 0x55, sizeof(info));
+	OK(waitid(P_PID, pid, &info, WEXITED | WNOHANG));
+	CHECK_EQ(info.si_pid, 0);
+	CHECK_EQ(info.si_signo, 0);
+	gate_open(&go);
+	CHECK_EQ(abi_reap(pid), 0);
+}
+
+CASE(wait_rusage, "does wait4 give the child's processor time?")
+{
+	struct rusage usage;
+	int status;
+	pid_t pid = abi_fork();
+
+	if (pid == 0) {
+		int64_t end = abi_now_ns(CLOCK_PROCESS_CPUTIME_ID) + 50000000;
+
+		while (abi_now_ns(CLOCK_PROCESS_CPUTIME_ID) < end)
+			;
+		_exit(0);
+	}
+	memset(&usage, 0, sizeof(usage));
+	CHECK_EQ(wait4(pid, &status, 0, &usage), pid);
+	CHECK(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec +
+	      (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 >=
+	      30000);
+	CHECK(usage.ru_maxrss > 0);
+	OK(getrusage(RUSAGE_CHILDREN, &usage));
+	CHECK(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec +
+	      usage.ru_utime.tv_sec + usage.ru_stime.tv_sec > 0);
+}
+
+CASE(wait_group, "can wait choose by process group?")
+{
+	struct gate go = gate_make();
+	int status;
+	pid_t other = abi_fork(), same;
+
+	if (other == 0) {
+		gate_pass(&go);
+		_exit(1);
+	}
+	OK(setpgid(other, other));
+	same = abi_fork();
+	if (same == 0)
+		_exit(2);
+	CHECK_EQ(waitpid(0, &status, 0), same);
+	CHECK_EQ(waitpid(-other, &status, WNOHANG), 0);
+	CHECK_ERR(waitpid(0, &status, 0), ECHILD);
+	gate_open(&go);
+	CHECK_EQ(waitpid(-other, &status, 0), other);
+	CHECK_EQ(WEXITSTATUS(status), 1);
+}
+
+static void *
+wait_for_pid(void *arg)
+{
+	return (void *)(intptr_t)abi_reap(*(pid_t *)arg);
+}
+
+CASE(wait_other_thread, "can a thread wait for a child another one forked?")
+{
+	pthread_t thread;
+	void *status;
+	pid_t pid = abi_fork();
+
+	if (pid == 0)
+		_exit(21);
+	PT(pthread_create(&thread, NULL, wait_for_pid, &pid));
+	PT(pthread_join(thread, &status));
+	CHECK_EQ((intptr_t)status, 21);
+}
+
+CASE(sigchld_ignored, "do children vanish by themselves when SIGCHLD is ignored?")
+{
+	int status;
+
+	signal(SIGCHLD, SIG_IGN);
+	if (abi_fork() == 0)
+		_exit(1);
+	if (abi_fork() == 0)
+		_exit(2);
+	CHECK_ERR(wait(&status), ECHILD);
+	signal(SIGCHLD, SIG_DFL);
+}
+
+static void *
+exit_soon(void *arg)
+{
+	gate_pass(arg);
+	_exit(11);
+}
+
+static void *
+block_forever(void *arg)
+{
+	struct gate never = gate_make();
+
+	gate_open(arg);
+	gate_pass(&never);
+	return NULL;
+}
+
+CASE(exit_group_threads, "does exit_group end threads that are blocked?")
+{
+	struct gate go = gate_make(), up = gate_make();
+	pid_t pid = abi_fork();
+	int i;
+
+	if (pid == 0) {
+		pthread_t thread;
+
+		for (i = 0; i < 10; i++) {
+			PT(pthread_create(&thread, NULL, block_forever, &up));
+			gate_pass(&up);
+		}
+		PT(pthread_create(&thread, NULL, exit_soon, &go));
+		gate_open(&go);
+		for (;;)
+			pause();
+	}
+	CHECK_EQ(abi_reap(pid), 11);
+}
+
+static void *
+spin(void *arg)
+{
+	gate_open(arg);
+	for (;;)
+		__asm__ volatile("pause");
+	return NULL;
+}
+
+CASE(exit_group_spinning, "does exit_group end threads that never enter the kernel?")
+{
+	struct gate up = gate_make();
+	pid_t pid = abi_fork();
+	int i;
+
+	if (pid == 0) {
+		pthread_t thread;
+
+		for (i = 0; i < 4; i++)
+			PT(pthread_create(&thread, NULL, spin, &up));
+		for (i = 0; i < 4; i++)
+			gate_pass(&up);
+		_exit(12);
+	}
+	CHECK_EQ(abi_reap(pid), 12);
+}
+
+CASE(leader_exits_first, "does the process live on when its first thread ends?")
+{
+	struct gate go = gate_make();
+	pid_t pid = abi_fork();
+
+	if (pid == 0) {
+		pthread_t thread;
+
+		PT(pthread_create(&thread, NULL, exit_soon, &go));
+		syscall(SYS_exit, 3);
+	}
+	CHECK_EQ(waitpid(pid, NULL, WNOHANG), 0);
+	gate_open(&go);
+	CHECK_EQ(abi_reap(pid), 11);
+}
+
+CASE(killed_with_threads, "does SIGKILL end a process of many threads?")
+{
+	struct gate up = gate_make();
+	pid_t pid = abi_fork();
+	int i;
+
+	if (pid == 0) {
+		pthread_t thread;
+
+		for (i = 0; i < 20; i++)
+			PT(pthread_create(&thread, NULL, i & 1 ? spin :
+					  block_forever, &up));
+		for (;;)
+			pause();
+	}
+	for (i = 0; i < 20; i++)
+		gate_pass(&up);
+	OK(kill(pid, SIGKILL));
+	CHECK_EQ(abi_reap(pid), 128 + SIGKILL);
+}
+
+CASE(exit_closes, "does a killed child's end of a pipe close?")
+{
+	int fd[2];
+	char c;
+	pid_t pid;
+
+	OK(pipe(fd));
+	pid = abi_fork();
+	if (pid == 0) {
+		close(fd[0]);
+		for (;;)
+			pause();
+	}
+	close(fd[1]);
+	OK(kill(pid, SIGKILL));
+	CHECK_EQ(read(fd[0], &c, 1), 0);
+	CHECK_EQ(abi_reap(pid), 128 + SIGKILL);
+}
+
+CASE(orphan_subreaper, "does an orphan go to the nearest subreaper?")
+{
+	struct gate go = gate_make();
+	pid_t *orphan = abi_shared(4096), middle;
+	int status;
+
+	OK(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0));
+	middle = abi_fork();
+	if (middle == 0) {
+		pid_t pid = abi_fork();
+
+		if (pid == 0) {
+			gate_pass(&go);
+			_exit(getppid() == abi_pid ? 23 : 24);
+		}
+		*orphan = pid;
+		_exit(0);
+	}
+	CHECK_EQ(abi_reap(middle), 0);
+	gate_open(&go);
+	CHECK_EQ(wait(&status), *orphan);
+	CHECK_EQ(WEXITSTATUS(status), 23);
+	OK(prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0));
+}
+
+CASE(orphan_reparented, "does getppid change when the parent dies?")
+{
+	struct gate dead = gate_make(), done = gate_make();
+	int *good = abi_shared(4096);
+	pid_t middle = abi_fork();
+
+	if (middle == 0) {
+		pid_t self = getpid();
+
+		if (abi_fork() == 0) {
+			gate_pass(&dead);
+			*good = getppid() != self && getppid() != abi_pid;
+			gate_open(&done);
+			_exit(0);
+		}
+		_exit(0);
+	}
+	CHECK_EQ(abi_reap(middle), 0);
+	gate_open(&dead);
+	gate_pass(&done);
+	CHECK_EQ(*good, 1);
+}
+
+CASE(parent_death_signal, "does PR_SET_PDEATHSIG tell the child?")
+{
+	struct gate ready = gate_make();
+	int fd[2];
+	char c;
+	pid_t middle;
+
+	OK(pipe(fd));
+	middle = abi_fork();
+	if (middle == 0) {
+		if (abi_fork() == 0) {
+			OK(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+			gate_open(&ready);
+			for (;;)
+				pause();
+		}
+		gate_pass(&ready);
+		_exit(0);
+	}
+	close(fd[1]);
+	CHECK_EQ(abi_reap(middle), 0);
+	CHECK_EQ(read(fd[0], &c, 1), 0);
+}
+
+CASE(groups, "do setpgid and getpgid agree and refuse strangers?")
+{
+	pid_t pid;
+
+	CHECK_EQ(getpgrp(), getpgid(0));
+	CHECK_ERR(getpgid(no_such_pid), ESRCH);
+	CHECK_ERR(setpgid(no_such_pid, 0), ESRCH);
+	CHECK_ERR(setpgid(0, -1), EINVAL);
+	CHECK_ERR(setpgid(0, no_such_pid), EPERM);
+	pid = abi_fork();
+	if (pid == 0) {
+		CHECK_EQ(getpgrp(), getpgid(getppid()));
+		OK(setpgid(0, 0));
+		CHECK_EQ(getpgrp(), getpid());
+		_exit(0);
+	}
+	CHECK_EQ(abi_reap(pid), 0);
+}
+
+CASE(sessions, "does setsid make a session, a group, and fail for a leader?")
+{
+	pid_t pid;
+
+	CHECK_ERR(getsid(no_such_pid), ESRCH);
+	pid = abi_fork();
+	if (pid == 0) {
+		CHECK_EQ(setsid(), getpid());
+		CHECK_EQ(getsid(0), getpid());
+		CHECK_EQ(getpgrp(), getpid());
+		CHECK_ERR(setsid(), EPERM);
+		CHECK_ERR(setpgid(0, 0), EPERM);
+		CHECK_ERR(open("/dev/tty", O_RDWR), ENXIO);
+		_exit(0);
+	}
+	CHECK_EQ(abi_reap(pid), 0);
+}
+
+CASE(group_kill, "does a signal to a group reach each member?")
+{
+	struct gate up = gate_make();
+	pid_t pid[3];
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		pid[i] = abi_fork();
+		if (pid[i] == 0) {
+			gate_open(&up);
+			for (;;)
+				pause();
+		}
+		OK(setpgid(pid[i], pid[0]));
+	}
+	for (i = 0; i < 3; i++)
+		gate_pass(&up);
+	OK(kill(-pid[0], SIGUSR1));
+	for (i = 0; i < 3; i++)
+		CHECK_EQ(abi_reap(pid[i]), 128 + SIGUSR1);
+	CHECK_ERR(kill(-pid[0], 0), ESRCH);
+}
+
+CASE(pidfd, "do pidfd_open, poll, pidfd_send_signal and P_PIDFD work?")
+{
+	struct pollfd poller = { .events = POLLIN };
+	siginfo_t info;
+	pid_t pid = abi_fork();
+	int fd;
+
+	if (pid == 0) {
+		for (;;)
+			pause();
+	}
+	fd = OK(syscall(SYS_pidfd_open, pid, 0));
+	poller.fd = fd;
+	CHECK_EQ(poll(&poller, 1, 0), 0);
+	OK(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0));
+	CHECK_EQ(poll(&poller, 1, -1), 1);
+	OK(waitid(P_PIDFD, fd, &info, WEXITED));
+	CHECK_EQ(info.si_pid, pid);
+	CHECK_EQ(info.si_status, SIGTERM);
+	CHECK_ERR(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0), ESRCH);
+	CHECK_ERR(syscall(SYS_pidfd_open, pid, 0), ESRCH);
+	CHECK_ERR(syscall(SYS_pidfd_open, getpid(), 0x5), EINVAL);
+	CHECK_ERR(syscall(SYS_pidfd_open, -1, 0), EINVAL);
+}
+
+CASE(abort_default, "does abort end the process with SIGABRT?")
+{
+	struct rlimit none = { 0, 0 };
+	pid_t pid = abi_fork();
+
+	if (pid == 0) {
+		setrlimit(RLIMIT_CORE, &none);
+		abort();
+	}
+	CHECK_EQ(abi_reap(pid), 128 + SIGABRT);
+}
+
+CASE(atexit_runs, "do exit handlers run and buffers flush on exit?")
+{
+	char text[8] = "";
+	int fd[2];
+	pid_t pid;
+
+	OK(pipe(fd));
+	pid = abi_fork();
+	if (pid == 0) {
+		FILE *out = fdopen(fd[1], "w");
+
+		fputs("flush", out);
+		exit(9);
+	}
+	CHECK_EQ(abi_reap(pid), 9);
+	CHECK_EQ(read(fd[0], text, sizeof(text)), 5);
+	CHECK(strcmp(text, "flush") == 0);
+}

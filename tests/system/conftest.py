@@ -1,0 +1,58 @@
+"""Fixtures of the system tests: compiled helpers and machines to share."""
+import glob
+import os
+import subprocess
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import guest  # noqa: E402
+
+WORK = os.path.join(guest.TOP, "build", "tests")
+SOURCES = os.path.join(guest.TOP, "tests", "system", "guest")
+
+
+@pytest.fixture(scope="session")
+def ebin():
+    """Folder with the tests' Erlang modules, compiled."""
+    out = os.path.join(WORK, "ebin")
+    os.makedirs(out, exist_ok=True)
+    for source in sorted(glob.glob(SOURCES + "/*.erl")):
+        beam = os.path.join(out, os.path.basename(source)[:-4] + ".beam")
+        if not os.path.exists(beam) or os.path.getmtime(beam) < os.path.getmtime(source):
+            subprocess.run(["erlc", "+deterministic", "-Werror", "-o", out, source], check=True)
+    return out
+
+
+@pytest.fixture(scope="session")
+def programs():
+    """Folder with the tests' C programs, built statically."""
+    out = os.path.join(WORK, "bin")
+    os.makedirs(out, exist_ok=True)
+    for source in sorted(glob.glob(SOURCES + "/*.c")):
+        program = os.path.join(out, os.path.basename(source)[:-2])
+        if not os.path.exists(program) or \
+                os.path.getmtime(program) < os.path.getmtime(source):
+            subprocess.run(["gcc", "-O1", "-static", "-pthread", "-Wall", "-Wextra", "-Werror",
+                            "-o", program, source], check=True)
+    return out
+
+
+@pytest.fixture(scope="session")
+def testing(ebin):
+    """Arguments that put the tests' Erlang modules on the guest's path."""
+    return ["--add", ebin + ":/test/ebin", "--env", "ERL_LIBS=/test"]
+
+
+def erlang_guest(testing, *args, **options):
+    return guest.Erlang(*testing, *args, argv=["erl", "-pa", "/test/ebin"], **options)
+
+
+@pytest.fixture(scope="module")
+def erlang(testing):
+    """One machine with 4 cores at the shell, for all tests of a module."""
+    with erlang_guest(testing, "--cpus", "4", "--memory", "768M") as machine:
+        machine.ready()
+        yield machine

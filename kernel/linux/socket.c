@@ -2,7 +2,7 @@
  * The socket calls that make, name, connect and configure sockets of any family (file/socket.h).
  * Transfers are in socket_msg.c.
  */
-#include "linux/socket.h"
+#include "linux/socket_calls.h"
 
 #include <asm/errno.h>
 #include <asm/fcntl.h>

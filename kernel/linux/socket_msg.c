@@ -3,7 +3,7 @@
  * vectors, address and control bytes; results go back only after the transfer. SIGPIPE is sent
  * here, to the calling thread, for streams and unless MSG_NOSIGNAL.
  */
-#include "linux/socket.h"
+#include "linux/socket_calls.h"
 
 #include <asm/errno.h>
 #include <asm/signal.h>

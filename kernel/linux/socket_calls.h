@@ -1,6 +1,6 @@
 /* What socket.c and socket_msg.c share. */
-#ifndef LINUX_SOCKET_H
-#define LINUX_SOCKET_H
+#ifndef LINUX_SOCKET_CALLS_H
+#define LINUX_SOCKET_CALLS_H
 
 #include "file/socket.h"
 

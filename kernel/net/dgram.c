@@ -199,7 +199,7 @@ put_controls(const struct inet *s, const struct dgram *d, struct socket_msg *m, 
 	}
 	if (s->recvhops)
 		put_control(m, room, IPPROTO_IPV6, IPV6_HOPLIMIT, &ttl, sizeof(ttl));
-	if (s->recvclass)
+	if (s->recvtclass)
 		put_control(m, room, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
 }
 

@@ -333,7 +333,7 @@ set_ip6(struct inet *s, int name, const void *val, unsigned len, int v)
 		s->recvhops = v != 0;
 		return 0;
 	case IPV6_RECVTCLASS:
-		s->recvclass = v != 0;
+		s->recvtclass = v != 0;
 		return 0;
 	case IPV6_CHECKSUM:
 		if (s->type != SOCK_RAW || s->protocol == IPPROTO_ICMPV6)
@@ -592,7 +592,7 @@ get_ip6(struct inet *s, int name, int *v)
 		*v = s->recvhops;
 		return 0;
 	case IPV6_RECVTCLASS:
-		*v = s->recvclass;
+		*v = s->recvtclass;
 		return 0;
 	}
 	return -ENOPROTOOPT;

@@ -65,8 +65,8 @@ attach(struct dentry *d)
 struct making {
 	u32 mode;
 	u64 rdev;
-	const char *target;   /* of a symbolic link */
-	struct vnode *vnode;  /* a hard link's */
+	const char *target;  /* of a symbolic link */
+	struct vnode *vnode; /* a hard link's */
 	bool dir;
 };
 
@@ -240,8 +240,8 @@ remove_at(struct dentry *dir, struct dentry *d, bool rmdir)
 	if (err == 0) {
 		vnode_notify_name(dir->vnode, NULL, d->name,
 				  rmdir ? IN_DELETE | IN_ISDIR : IN_DELETE, 0);
-		vnode_notify_name(NULL, d->vnode, NULL, d->vnode->attr.nlink ? IN_ATTRIB
-									     : IN_DELETE_SELF, 0);
+		vnode_notify_name(NULL, d->vnode, NULL,
+				  d->vnode->attr.nlink ? IN_ATTRIB : IN_DELETE_SELF, 0);
 		dentry_put(d); /* the tree's */
 	}
 	return err;
@@ -281,7 +281,7 @@ done:
 
 struct renaming {
 	struct walk from, to;
-	struct dentry *old, *new; /* new may be negative */
+	struct dentry *old, *new;  /* new may be negative */
 	char *new_name, *old_name; /* copies for the moved dentries */
 	unsigned flags;
 };
@@ -366,7 +366,7 @@ rename_check(struct renaming *r)
 
 	if (is_above(r->old, r->to.at))
 		return -EINVAL;
-	if (new && is_above(r->new, r->from.at))
+	if (new &&is_above(r->new, r->from.at))
 		return exchange ? -EINVAL : -ENOTEMPTY;
 	if (!vnode_is_dir(old) && (r->from.trailing || (!exchange && r->to.trailing)))
 		return -ENOTDIR;
@@ -437,7 +437,7 @@ rename_locked(struct renaming *r)
 	r->old_name = copy_name(r->from.last, r->from.last_len);
 	if (!r->new_name || !r->old_name)
 		return -ENOMEM;
-	lock_new = r->new->vnode && vnode_is_dir(r->new->vnode) && !(r->flags & RENAME_EXCHANGE);
+	lock_new = r->new->vnode &&vnode_is_dir(r->new->vnode) && !(r->flags & RENAME_EXCHANGE);
 	if (lock_new) {
 		rwlock_write(&r->new->vnode->lock);
 		err = has_children(r->new) ? -ENOTEMPTY : 0;
@@ -481,7 +481,8 @@ rename_dirs(struct renaming *r)
 	int err;
 
 	if (r->from.last_kind != LAST_NORMAL || r->to.last_kind != LAST_NORMAL)
-		return r->flags & RENAME_NOREPLACE && r->to.last_kind != LAST_NORMAL ? -EEXIST : -EBUSY;
+		return r->flags & RENAME_NOREPLACE && r->to.last_kind != LAST_NORMAL ? -EEXIST
+										     : -EBUSY;
 	if (r->from.at->vnode->mount != r->to.at->vnode->mount)
 		return -EXDEV;
 	mutex_lock(lock);

@@ -35,7 +35,8 @@ ns_write_lock(void)
 {
 	struct vfs *vfs = vfs_get();
 
-	for (u32 i = 0; i < vfs->nlocks; i++)
+	/* Cores that are not up yet do not walk. */
+	for (u32 i = 0; i < machine()->ncores; i++)
 		spin_lock(&vfs->locks[i].lock);
 }
 
@@ -44,7 +45,7 @@ ns_write_unlock(void)
 {
 	struct vfs *vfs = vfs_get();
 
-	for (u32 i = vfs->nlocks; i-- > 0;)
+	for (u32 i = machine()->ncores; i-- > 0;)
 		spin_unlock(&vfs->locks[i].lock);
 }
 
@@ -163,7 +164,7 @@ index_grow(struct dir_index *x)
 
 	if (!table)
 		return;
-	list_for_each_entry(d, &x->children, sibling) {
+	list_for_each_entry (d, &x->children, sibling) {
 		d->hash_next = table[d->hash & (n - 1)];
 		table[d->hash & (n - 1)] = d;
 	}

@@ -48,10 +48,11 @@ struct dentry {
 enum fs_kind { FS_RAM, FS_PROC, FS_SYS, FS_DEV, FS_PTS, FS_CGROUP, FS_HIDDEN };
 
 struct mount {
-	enum fs_kind kind;  /* [I] */
-	u64 dev;	    /* [I] st_dev */
-	u64 flags;	    /* [a] MS_* */
-	const char *source; /* [I] constant or owned: own_source */
+	struct refcount refs; /* [a] the name space's and one of each vnode */
+	enum fs_kind kind;    /* [I] */
+	u64 dev;	      /* [I] st_dev */
+	u64 flags;	      /* [a] MS_* */
+	const char *source;   /* [I] constant or owned: own_source */
 	char own_source[64];
 	struct dentry *root;  /* [I] with a reference */
 	struct dentry *point; /* [ns] where it is mounted; NULL: the root, hidden or gone */
@@ -61,10 +62,9 @@ struct mount {
 
 struct device_node;
 struct vfs {
-	u32 nlocks; /* [I] */
 	struct ns_lock {
 		struct spinlock lock;
-	} __attribute__((aligned(64))) * locks; /* [I] one a core */
+	} __attribute__((aligned(64))) * locks; /* [I] MAX_CORES of them */
 	struct mutex rename_lock;		/* moves of directories; mounts */
 	struct dentry *root;			/* [I] */
 	struct list mounts;			/* [ns] */
@@ -75,17 +75,16 @@ struct vfs {
 	u64 files_open;		    /* [a] */
 	u64 files_made;		    /* [a] */
 	u64 pipe_ino;		    /* [a] numbers of files without a vnode */
-	const struct vfs_proc_ops *proc_ops;	      /* [I] after start */
-	const struct fd_ops *fd_ops;		      /* [I] after start */
-	const struct procfs_process_ops *process_ops; /* [I] after start */
-	struct mount *proc, *sys, *dev, *hidden;      /* [I] */
-	struct spinlock devices_lock;		      /* rank RANK_NAMESPACE */
-	struct list devices;			      /* [devices_lock] struct device_node */
-	struct list early;	       /* [devices_lock] registrations before the mounts exist */
+	const struct vfs_proc_ops *proc_ops;			/* [I] after start */
+	const struct fd_ops *fd_ops;				/* [I] after start */
+	const struct procfs_process_ops *process_ops;		/* [I] after start */
+	struct mount *proc, *sys, *dev, *pts, *cgroup, *hidden; /* [I] after vfs_prepare */
+	bool prepared;						/* [a] */
+	struct spinlock devices_lock;				/* rank RANK_NAMESPACE */
+	struct list devices;	       /* [devices_lock] struct device_node */
 	struct spinlock locks_lock;    /* rank RANK_FILE: all record locks, file/locks.c */
 	struct spinlock tunables_lock; /* rank RANK_NAMESPACE */
 	char boot_id[40];	       /* [I] */
-	bool populated;		       /* [I] after vfs_init: the mounts exist */
 };
 
 static inline struct vfs *
@@ -225,9 +224,10 @@ long memfd_fcntl(struct file *f, unsigned cmd, unsigned long arg);
 struct mount *mount_create(enum fs_kind kind, const char *source, const struct vnode_ops *dir_ops);
 /* Puts m over `point` (NULL: hidden). */
 int mount_at(struct mount *m, struct dentry *point);
+void mount_put(struct mount *m);
 const char *mount_type_name(const struct mount *m);
 u32 mount_magic(const struct mount *m);
-size_t mounts_show(char *buf, size_t size, void *info);
+size_t mounts_show(char *buf, size_t size, void *info); /* info: as mountinfo */
 int vfs_mount(const char *source, const char *target, const char *type, u64 flags,
 	      const char *data);
 int vfs_umount(const char *target, unsigned flags);
@@ -236,14 +236,14 @@ int vfs_umount(const char *target, unsigned flags);
 int cpio_load(struct mount *m, const void *image, paddr_t paddr, u64 size);
 
 /* --- devfs.c, memdev.c, procfs.c, procinfo.c, sysfs.c, genfile.c --- */
-int devfs_mount(void);
+int devfs_populate(void);
 int device_open(struct vnode *v, struct file *f);
 int memdev_register(void);
-int procfs_mount(void);
+extern const struct vnode_ops proc_root_ops;
+int procfs_populate(void);
 int procinfo_register(void);
 int proctunables_register(void);
-int sysfs_mount(void);
-int sysinfo_register(void);
+int sysfs_populate(void);
 /* A generated file below m's root, directories made on the way. */
 int genfile_add(struct mount *m, const char *path, u32 mode, const struct genfile_ops *ops,
 		void *arg);

@@ -211,10 +211,10 @@ file_getattr(struct file *f, struct attr *a)
 #define WAIT_QUEUES 4
 
 struct file_waiter {
-	struct poll_table pt;	/* first */
-	struct spinlock lock;	/* rank RANK_EPOLL */
-	struct waitq q;		/* [lock] the thread */
-	bool woken;		/* [lock] */
+	struct poll_table pt; /* first */
+	struct spinlock lock; /* rank RANK_EPOLL */
+	struct waitq q;	      /* [lock] the thread */
+	bool woken;	      /* [lock] */
 	unsigned n;
 	struct queued {
 		struct waiter w; /* first */

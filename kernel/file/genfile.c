@@ -28,7 +28,7 @@ struct gen_text {
 	bool made;		   /* [lock] */
 };
 
-struct gen_registered { /* the source of procfs_add and sysfs_add */
+struct gen_registered {		  /* the source of procfs_add and sysfs_add */
 	struct gen_source source; /* first */
 	const struct genfile_ops *ops;
 	void *arg;
@@ -59,8 +59,11 @@ text_make(struct gen_text *t)
 			need = t->source->show(t->source, t->buf, t->room);
 			if ((ssize_t)need < 0)
 				return (int)(ssize_t)need;
-			if (need < t->room)
-				break;
+			if (need < t->room) {
+				t->len = need;
+				t->made = true;
+				return 0;
+			}
 		}
 		room = max((size_t)FIRST_SIZE, need + need / 4 + 1);
 		if (room > MAX_TEXT)
@@ -71,14 +74,7 @@ text_make(struct gen_text *t)
 		kfree(t->buf);
 		t->buf = bigger;
 		t->room = room;
-		continue;
 	}
-	t->len = t->source->show(t->source, t->buf, t->room);
-	if ((ssize_t)t->len < 0)
-		return (int)(ssize_t)t->len;
-	t->len = min(t->len, t->room - 1);
-	t->made = true;
-	return 0;
 }
 
 static ssize_t
@@ -225,7 +221,8 @@ make_dirs(struct mount *m, const char *path, struct dentry **out, const char **l
 			break;
 		child = dentry_find(d, path, len);
 		if (!child) {
-			struct vnode *v = vnode_create(m, &gen_dir_ops, &dir_file_ops, S_IFDIR | 0555);
+			struct vnode *v =
+				vnode_create(m, &gen_dir_ops, &dir_file_ops, S_IFDIR | 0555);
 			int err = v ? dentry_add(d, path, len, v, &child) : -ENOMEM;
 
 			if (err) {

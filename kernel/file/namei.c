@@ -186,7 +186,8 @@ walk_into(struct walk *w, struct dentry *d)
 	return 0;
 }
 
-/* => ns lock held. Walks until the end, an error, or a slow step. Moves w->at without references. */
+/* => ns lock held. Walks until the end, an error, or a slow step. Moves w->at without references.
+ */
 static int
 walk_run(struct walk *w)
 {
@@ -412,4 +413,5 @@ user_path_put(struct user_path *p)
 {
 	if (p->name != p->small)
 		kfree(p->name);
+	p->name = p->small;
 }

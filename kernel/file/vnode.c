@@ -1,8 +1,8 @@
 /*
  * Vnodes: the files of the name space, whatever file system they belong to.
  *
- * Life: vnode_create -> dentries, open files and calls in flight hold references -> vnode_put of the
- * last one calls ops->destroy and frees. `lock` is held for writing by changes of a directory's
+ * Life: vnode_create -> dentries, open files and calls in flight hold references -> vnode_put of
+ * the last one calls ops->destroy and frees. `lock` is held for writing by changes of a directory's
  * contents and by writes and size changes of a file; single attributes are read without it.
  *
  * Also here: permission checks (root passes), the generic getattr and setattr, and the shortcut
@@ -18,7 +18,8 @@
 #include "mm/slab.h"
 
 struct vnode *
-vnode_create(struct mount *m, const struct vnode_ops *ops, const struct file_ops *file_ops, u32 mode)
+vnode_create(struct mount *m, const struct vnode_ops *ops, const struct file_ops *file_ops,
+	     u32 mode)
 {
 	struct vnode *v = kzalloc(sizeof(*v));
 	ns_t now = real_now();
@@ -29,6 +30,8 @@ vnode_create(struct mount *m, const struct vnode_ops *ops, const struct file_ops
 	v->ops = ops;
 	v->file_ops = file_ops;
 	v->mount = m;
+	if (m)
+		refcount_get(&m->refs);
 	rwlock_init(&v->lock, "vnode");
 	list_init(&v->watches);
 	v->attr = (struct attr){
@@ -62,6 +65,8 @@ vnode_put(struct vnode *v)
 		v->ops->destroy(v);
 	if (v->object)
 		vm_object_put(v->object);
+	if (v->mount)
+		mount_put(v->mount);
 	kfree(v);
 }
 

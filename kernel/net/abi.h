@@ -7,6 +7,7 @@
 #include <asm/socket.h>
 #include <linux/in.h>
 #include <linux/in6.h>
+#include <linux/ipv6.h>
 #include "lib/types.h"
 
 #ifndef AF_UNSPEC

@@ -8,6 +8,7 @@ Time limits find hangs; they claim nothing about speed. HOLDFAST_TEST_KERNEL
 names another kernel (`linux`: Debian's, the oracle), HOLDFAST_TEST_ACCEL an
 accelerator, HOLDFAST_TEST_SCALE stretches every limit.
 """
+import codecs
 import fcntl
 import os
 import pty
@@ -72,6 +73,7 @@ class Guest:
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
     def _read(self):
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         while True:
             try:
                 data = os.read(self.master, 65536)
@@ -80,7 +82,7 @@ class Guest:
             with self._more:
                 if not data:
                     self._closed = True
-                self.text += data.decode("utf-8", "replace")
+                self.text += decoder.decode(data)
                 self._more.notify_all()
             if not data:
                 return

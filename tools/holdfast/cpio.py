@@ -122,14 +122,22 @@ def write(path, entries):
 def find(path, wanted):
     """The contents of one regular file of an image, or None.
 
-    => raises ValueError when `path` is no newc archive
+    An image that is damaged further on is the kernel's to judge.
+
+    => raises ValueError when `path` does not begin as a newc archive
     """
     with open(path, "rb") as file:
         while True:
+            first = file.tell() == 0
             head = file.read(HEADER)
             if len(head) < HEADER or head[:6] not in (b"070701", b"070702"):
-                raise ValueError("not a cpio archive in the newc format")
-            field = [int(head[6 + 8 * i:14 + 8 * i], 16) for i in range(13)]
+                if first:
+                    raise ValueError("not a cpio archive in the newc format")
+                return None
+            try:
+                field = [int(head[6 + 8 * i:14 + 8 * i], 16) for i in range(13)]
+            except ValueError:
+                return None
             size, namesize = field[6], field[11]
             raw = file.read(_up4(HEADER + namesize) - HEADER)
             name = raw.split(b"\0")[0].decode(errors="replace")

@@ -33,6 +33,7 @@
 #include "mm/map.h"
 #include "mm/slab.h"
 #include "net/net.h"
+#include "linux/dispatch.h"
 #include "proc/process.h"
 
 static bool
@@ -204,6 +205,7 @@ start_thread(void *arg)
 	devices_start(3); /* the rest: network cards */
 	net_init();	  /* the stack and its thread */
 	free_boot_memory(st);
+	must(linux_init(), "the Linux calls");
 	must(process_start_init(), "/sbin/init");
 	klog(KLOG_BOOT, "boot", "D7 done: %u cores in %u clusters run", machine()->ncores,
 	     machine()->nclusters);

@@ -16,6 +16,8 @@
 #include "arch/clock.h"
 #include "calls.h"
 #include "core/klog.h"
+#include "core/klog_ring.h"
+#include "core/loadavg.h"
 #include "core/random.h"
 #include "core/sched.h"
 #include "dev/power.h"
@@ -87,7 +89,7 @@ sys_sysinfo(struct sysinfo *info)
 	u32 load[3];
 
 	memory_info(&m);
-	sched_loadavg(load);
+	loadavg_read(load);
 	memset(&s, 0, sizeof(s));
 	s.uptime = clock_now() / NS_PER_SEC;
 	for (int i = 0; i < 3; i++)
@@ -368,7 +370,7 @@ sys_syslog(int type, char *buf, int len)
 	case 9: /* SYSLOG_ACTION_SIZE_UNREAD: nobody takes lines away */
 		return 0;
 	case 10: /* SYSLOG_ACTION_SIZE_BUFFER */
-		return (long)machine()->ncores * KLOG_RING;
+		return (long)machine()->ncores * (long)KLOG_RING;
 	}
 	return process_privileged() ? -EINVAL : -EPERM;
 }

@@ -17,10 +17,7 @@
 #define PIE_BASE	 0x555555554000UL
 #define PIE_RANDOM_PAGES (1UL << 28)
 #define BRK_RANDOM_PAGES 0x2000UL
-#define STACK_RANDOM	 (1UL << 34)
 #define STACK_ROOM	 (128 * 1024UL)
-#define MMAP_GAP_MIN	 (128UL << 20)
-#define MMAP_GAP_MAX	 (USER_TOP / 6 * 5)
 #define PHDRS_BYTES_MAX	 65536
 
 int
@@ -164,12 +161,10 @@ random_below(u64 n)
 	return random_u64() % n;
 }
 
-/* Stack and mmap area get their places before anything is mapped. */
+/* The map came with random places for the stack and the area of mmap. */
 static int
 place_stack(struct exec_work *w)
 {
-	u64 limit = process_rlimit(RLIMIT_STACK);
-	u64 gap = limit < MMAP_GAP_MIN ? MMAP_GAP_MIN : limit > MMAP_GAP_MAX ? MMAP_GAP_MAX : limit;
 	u64 need = w->argv.used + w->envp.used + (w->argv.count + w->envp.count + 64) * 8 +
 		   strlen(w->name);
 	struct vm_mmap_args a = {
@@ -180,10 +175,7 @@ place_stack(struct exec_work *w)
 	};
 	vaddr_t at;
 
-	w->map->stack_top = USER_TOP - ALIGN_DOWN(random_below(STACK_RANDOM), PAGE_SIZE);
-	w->map->stack_limit = limit;
-	w->map->mmap_base = ALIGN_DOWN(USER_TOP - STACK_RANDOM - gap -
-				       random_below(PIE_RANDOM_PAGES) * PAGE_SIZE, PAGE_SIZE);
+	w->map->stack_limit = process_rlimit(RLIMIT_STACK);
 	a.size = ALIGN_UP(need + STACK_ROOM, PAGE_SIZE);
 	a.addr = w->map->stack_top - a.size;
 	return vm_mmap(w->map, &a, &at);

@@ -245,6 +245,7 @@ task_create(struct process *p, void (*entry)(void *))
 	thread_init(&t->thread, p->comm, stack, entry, t, &task_thread_ops);
 	t->thread.fpu = (void *)ALIGN_UP((vaddr_t)t->fpu_memory, 64UL);
 	fpu_area_init(t->thread.fpu);
+	t->thread.core = this_core();
 	t->thread.process = p;
 	t->thread.frame = task_frame(t);
 	refcount_init(&t->refs, 1);

@@ -51,6 +51,7 @@ struct processes {
 	u32 count, tasks;     /* [a] */
 	u64 forks;	      /* [a] */
 	struct process *init; /* [I] once started */
+	char hostname[65], domainname[65]; /* [tree] */
 	struct vm_object *vdso; /* [I] page 0 is data, the rest the image */
 	void *vdso_data;      /* [I] kernel's view of page 0 */
 	u64 vdso_pages;	      /* [I] of the image */

@@ -30,11 +30,14 @@ $(B)/gen/calls.h $(B)/gen/calls.c &: tools/gen-calls $(wildcard kernel/linux/*.t
 
 $(B)/obj/%.o: %.c | $(B)/gen/calls.h
 	@mkdir -p $(@D)
-	$(CC) $(K_CFLAGS) -MMD -MP -c -o $@ $<
+	@echo "  cc      $<"; $(CC) $(K_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/obj/%.S.o: %.S | $(B)/gen/calls.h
 	@mkdir -p $(@D)
-	$(CC) $(K_CFLAGS) -D__ASSEMBLER__ -MMD -MP -c -o $@ $<
+	@echo "  as      $<"; $(CC) $(K_CFLAGS) -D__ASSEMBLER__ -MMD -MP -c -o $@ $<
+
+include kernel/net/lwip/lwip.mk
+include kernel/proc/proc.mk
 
 # Linked twice: the first pass gives the addresses for the table of function names (read-only data,
 # a segment of its own, so the code does not move).
@@ -43,17 +46,21 @@ $(B)/gen/symbols0.c: tools/gen-symbols
 	tools/gen-symbols < /dev/null > $@
 
 $(B)/holdfast0.elf: $(K_OBJ) $(K_LIBS) $(B)/obj/gen/symbols0.o kernel/boot/kernel.ld
-	ld $(K_LDFLAGS) -o $@ $(K_OBJ) $(B)/obj/gen/symbols0.o $(K_LIBS)
+	@echo "  ld      $@"; ld $(K_LDFLAGS) -o $@ $(K_OBJ) $(B)/obj/gen/symbols0.o $(K_LIBS)
 
 $(B)/gen/symbols1.c: $(B)/holdfast0.elf tools/gen-symbols
 	nm $< | tools/gen-symbols > $@
 
 $(B)/obj/gen/%.o: $(B)/gen/%.c
 	@mkdir -p $(@D)
-	$(CC) $(K_CFLAGS) -c -o $@ $<
+	@$(CC) $(K_CFLAGS) -c -o $@ $<
 
 $(B)/holdfast.elf: $(B)/holdfast0.elf $(B)/obj/gen/symbols1.o
-	ld $(K_LDFLAGS) -o $@ $(K_OBJ) $(B)/obj/gen/symbols1.o $(K_LIBS)
+	@echo "  ld      $@"; ld $(K_LDFLAGS) -o $@ $(K_OBJ) $(B)/obj/gen/symbols1.o $(K_LIBS)
+
+# The same without the Multiboot magic: QEMU then takes the PVH entry.
+$(B)/holdfast-pvh.elf: $(B)/holdfast.elf
+	LC_ALL=C sed 's/\x02\xb0\xad\x1b/\x00\x00\x00\x00/' $< > $@
 
 -include $(K_OBJ:.o=.d)
 

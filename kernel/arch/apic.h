@@ -7,11 +7,36 @@
 #ifndef ARCH_APIC_H
 #define ARCH_APIC_H
 
+#include "arch/trap.h"
+#include "core/spinlock.h"
 #include "lib/types.h"
 
 struct core;
 
+#define IRQ_VECTORS (VECTOR_DEVICE_LAST - VECTOR_DEVICE_FIRST + 1)
+#define IOAPICS_MAX 8
+
+struct ioapic {
+	volatile u32 *regs; /* [I] index at 0, data at 0x10 */
+	u32 gsi_base, pins; /* [I] */
+};
+
+/* Interrupt hardware of the machine: machine()->ioapics, allocated (zeroed) by boot. */
+struct ioapics {
+	struct spinlock lock; /* rank RANK_NONE: IO-APIC registers, vector tables */
+	bool x2apic;	      /* [I] local APICs are MSRs, not memory */
+	bool tsc_deadline;    /* [I] */
+	volatile u32 *lapic;  /* [I] */
+	u64 timer_mult;	      /* [I] timer ticks in a nanosecond, 32.32 */
+	u32 n;		      /* [I] */
+	struct ioapic io[IOAPICS_MAX];
+};
+
+/* Boot core, after ACPI: finds and masks everything. */
+void apic_init_machine(void);
+/* Every core. The boot core does it after clock_init() and measures the timer on the way. */
 void apic_init_core(void);
+/* The id of the calling core, from CPUID: needs nothing to be set up. */
 u32 apic_id(void);
 void apic_eoi(void);
 void apic_send_ipi(u32 apic_id, u8 vector);
@@ -27,6 +52,8 @@ typedef void (*irq_handler)(void *arg);
 /* Reserves a vector on `core` and binds a handler to it. Returns the vector or -ENOSPC. */
 int irq_alloc(struct core *core, irq_handler fn, void *arg);
 void irq_free(struct core *core, int vector);
+/* Runs the handler of `vector` on this core: trap_ops->irq. */
+void irq_dispatch(unsigned vector);
 /* MSI address and data that reach (core, vector). */
 void irq_msi_message(struct core *core, int vector, u64 *address, u32 *data);
 /* Routes an ISA interrupt (0..15, after MADT overrides) or a GSI to (core, vector); masked off. */

@@ -9,6 +9,8 @@
 #include "lib/types.h"
 
 void clock_init(void); /* boot core, after ACPI */
+/* Compares this core's TSC with the others' and says so when it lags; all cores at once, in D1. */
+void clock_check_core(void);
 ns_t clock_now(void);
 u64 clock_tsc_khz(void);
 /* The constants that turn a TSC value into ns: ns = base_ns + ((tsc - base_tsc) * mult >> 32). */
@@ -18,6 +20,18 @@ struct clock_params {
 	ns_t base_ns;
 };
 const struct clock_params *clock_params(void);
+
+/* machine()->clock, allocated (zeroed) by boot. Before clock_init() the time is 0. */
+struct clock {
+	struct clock_params params; /* [I] */
+	u64 tsc_khz;		    /* [I] */
+	u64 tsc_per_ns;		    /* [I] 32.32 */
+	ns_t real_offset;	    /* [a] */
+	u64 newest;		    /* [a] largest TSC value any core has shown */
+	const char *source;	    /* [I] what the frequency comes from */
+};
+/* The TSC value at a monotonic time, for the deadline timer. */
+u64 clock_tsc_at(ns_t ns);
 /* Realtime minus monotonic, ns since 1970. Set from the RTC at boot and by clock_settime. */
 ns_t clock_real_offset(void);
 void clock_set_real_offset(ns_t offset);

@@ -18,9 +18,9 @@
 struct boot_cluster {
 	u16 cxy;
 	u16 cores;
-	u32 pxm;	 /* ACPI proximity domain */
-	u64 lpa_base;	 /* lowest physical address of the cluster's RAM */
-	u64 lpa_size;	 /* span, holes included */
+	u32 pxm;      /* ACPI proximity domain */
+	u64 lpa_base; /* lowest physical address of the cluster's RAM */
+	u64 lpa_size; /* span, holes included */
 	u64 kdata_paddr;
 };
 

@@ -7,22 +7,26 @@
 
 #include "cluster/barrier.h"
 #include "cluster/boot_info.h"
+#include "cluster/bootmem.h"
 #include "core/core.h"
 
 struct page_allocator;
 struct slab_caches;
 
 struct cluster {
-	u16 cxy;		       /* [I] */
-	u16 cores_nr;		       /* [I] */
-	struct core *core[MAX_CORES];  /* [I] by lid */
-	paddr_t master_root;	       /* [I] PML4 whose upper half every root of this cluster has */
-	struct page_allocator *pages;  /* [I] mm/frame.c */
-	struct slab_caches *slabs;     /* [I] mm/slab.c */
-	struct kstacks *kstacks;       /* [I] mm/kstack.c */
+	u16 cxy;		      /* [I] */
+	u16 cores_nr;		      /* [I] */
+	struct core *core[MAX_CORES]; /* [I] by lid */
+	paddr_t master_root;	      /* [I] PML4 whose upper half every root of this cluster has */
+	struct page_allocator *pages; /* [I] mm/frame.c */
+	struct slab_caches *slabs;    /* [I] mm/slab.c */
+	struct kstacks *kstacks;      /* [I] mm/kstack.c */
+	struct bootmem bootmem;	      /* [c] until the page allocator takes over */
+	struct rpc_ring *rpc[MAX_CORES]; /* [I] by lid; rpc.c */
 	struct local_barrier local_barrier;
-	u64 allocs_local, allocs_remote; /* [a] */
-	u64 rpcs, shootdowns;		 /* [a] */
+	struct global_barrier global_barrier; /* of use in the boot cluster only */
+	u64 allocs_local, allocs_remote;      /* [a] */
+	u64 rpcs, shootdowns;		      /* [a] */
 };
 
 extern struct cluster local_cluster; /* this cluster's, at the same address everywhere */

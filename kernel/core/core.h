@@ -78,6 +78,7 @@ struct machine {
 	struct power *power;			 /* dev/power.c */
 	struct inotify_shared *inotify;		 /* file/inotify.c */
 	struct fwcfg *fwcfg;			 /* dev/fwcfg.c */
+	struct ipc *ipc;			 /* file/ipc.c: pipes, epoll, timerfd, sockets */
 	struct unix_sockets *unix_sockets;	 /* file/unix.c */
 };
 

@@ -45,19 +45,25 @@ console_line(struct klog_shared *k, const char *s, size_t n)
 	spin_unlock(&k->console_lock);
 }
 
+static u32
+record_size(u32 text)
+{
+	return ALIGN_UP((u32)offsetof(struct klog_record, text) + text, 8u);
+}
+
 static void
 ring_store(struct core *c, struct klog_shared *k, enum klog_level level, ns_t now, const char *s,
 	   u32 n)
 {
 	struct klog_ring *r = c->klog;
-	u32 need = ALIGN_UP((u32)sizeof(struct klog_record) + n, 8u);
+	u32 need = record_size(n);
 
 	spin_lock(&r->lock);
 	if (r->head % KLOG_RING + need > KLOG_RING)
 		r->head += KLOG_RING - r->head % KLOG_RING; /* a record is not split */
 	*(struct klog_record *)(r->data + r->head % KLOG_RING) = (struct klog_record){
 		.seq = atomic_add_fetch(&k->seq, 1), .ns = now, .len = (u16)n, .level = (u8)level};
-	memcpy(r->data + r->head % KLOG_RING + sizeof(struct klog_record), s, n);
+	memcpy(((struct klog_record *)(r->data + r->head % KLOG_RING))->text, s, n);
 	r->head += need;
 	if (r->head % KLOG_RING < KLOG_RING)
 		((struct klog_record *)(r->data + r->head % KLOG_RING))->seq = 0;
@@ -116,7 +122,7 @@ ring_find(struct klog_ring *r, u64 seq)
 			break;
 		if (rec->seq >= seq && (!best || rec->seq < best->seq))
 			best = rec;
-		at += ALIGN_UP((u32)sizeof(*rec) + rec->len, 8u);
+		at += record_size(rec->len);
 	}
 	return best;
 }

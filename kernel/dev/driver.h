@@ -2,22 +2,54 @@
  * Drivers: one table {name, stage, match, probe}. Devices are found on PCI, by ACPI or by ISA probe
  * and started in Phantom's four stages: 0 very early (interrupts only), 1 infrastructure is there,
  * 2 the disks that the store may live on, 3 the rest.
+ *
+ * A device that is bound becomes a chdev, placed in a cluster: its interrupts are served there.
  */
 #ifndef DEV_DRIVER_H
 #define DEV_DRIVER_H
 
+#include "core/spinlock.h"
 #include "dev/pci.h"
+
+#define DRIVER_STAGES 4
 
 struct driver {
 	const char *name;
 	int stage;
 	bool (*match)(const struct pci_device *d); /* NULL: no PCI device (ISA, ACPI) */
-	int (*probe)(struct pci_device *d);	   /* 0 bound; -ENODEV */
+	int (*probe)(struct pci_device *d);	   /* 0 bound; -ENODEV. d is NULL without match */
+};
+
+struct chdev {
+	struct list link;	/* [lock] devices->chdevs */
+	char name[16];		/* [I] "net0" */
+	unsigned index;		/* [I] over the machine, in the order of binding */
+	unsigned cxy;		/* [I] cluster that serves it */
+	struct core *core;	/* [I] core of that cluster for its first interrupt */
+	struct pci_device *pci; /* [I] NULL: no PCI device */
+};
+
+struct devices {		  /* machine()->devices */
+	struct spinlock lock;	  /* chdevs, netdevs, config ports */
+	struct list pci;	  /* [I] after the scan */
+	struct list chdevs;	  /* [lock] */
+	struct list netdevs;	  /* [lock] struct netdev */
+	unsigned chdev_nr;	  /* [lock] */
+	unsigned pci_nr;	  /* [I] */
+	paddr_t ecam;		  /* [I] of bus 0; 0: ports */
+	u8 ecam_first, ecam_last; /* [I] */
+	void *intx[256];	  /* [probe] chains of handlers by interrupt line */
 };
 
 extern const struct driver *const driver_table[]; /* NULL-terminated; dev/table.c */
 
-void devices_init(void);	    /* scans buses */
+void devices_init(void);       /* scans buses */
 void devices_start(int stage); /* probes drivers of the stage */
+
+/* Places a device: external ones by index modulo clusters, and over the cores of that cluster in
+ * turn. "name%u" gets a number when numbered. NULL: no memory. */
+struct chdev *chdev_create(const char *name, struct pci_device *d);
+/* The core for the chdev's n-th interrupt: the cores of its cluster in turn. */
+struct core *chdev_core(const struct chdev *c, unsigned n);
 
 #endif

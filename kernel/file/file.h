@@ -17,15 +17,19 @@
 struct file;
 struct vnode;
 struct dentry;
+struct attr;
 
 struct dir_sink {
-	/* Takes one entry; false when full. type is DT_*; next is the position behind it. */
-	bool (*emit)(struct dir_sink *s, const char *name, size_t len, u64 ino, unsigned type, u64 next);
+	/* Takes one entry; false when full. Called under a spinlock: never sleeps. type is DT_*;
+	 * next is the position behind it. */
+	bool (*emit)(struct dir_sink *s, const char *name, size_t len, u64 ino, unsigned type,
+		     u64 next);
 };
 
 struct file_ops {
 	const char *kind; /* "regular", "pipe", "eventfd": also for the store */
-	/* Streams ignore pos (it is NULL for kinds without FILE_SEEKABLE). f->flags has O_NONBLOCK. */
+	/* Streams ignore pos (it is NULL for kinds without FILE_SEEKABLE). f->flags has O_NONBLOCK.
+	 */
 	ssize_t (*read)(struct file *f, struct uio *u, u64 *pos);
 	ssize_t (*write)(struct file *f, struct uio *u, u64 *pos);
 	unsigned (*poll)(struct file *f, struct poll_table *pt); /* NULL: always ready */
@@ -35,13 +39,19 @@ struct file_ops {
 	s64 (*seek)(struct file *f, s64 offset, int whence); /* NULL: generic when seekable */
 	int (*sync)(struct file *f);
 	void (*set_flags)(struct file *f, unsigned flags); /* F_SETFL changed f->flags */
-	int (*flush)(struct file *f); /* a descriptor was closed */
+	int (*flush)(struct file *f);			   /* a descriptor was closed */
 	void (*release)(struct file *f);
 	/* Lines for /proc/pid/fdinfo; NULL: none beyond pos and flags. */
 	size_t (*fdinfo)(struct file *f, char *buf, size_t size);
 	/* What readlink of /proc/pid/fd/N says, for files without a path: "pipe:[7]", "socket:[9]",
 	 * "anon_inode:[eventpoll]". */
 	size_t (*name)(struct file *f, char *buf, size_t size);
+	/* fcntl commands of the kind (F_SETPIPE_SZ, F_ADD_SEALS, ...); NULL: -EINVAL. */
+	long (*fcntl)(struct file *f, unsigned cmd, unsigned long arg);
+	/* open("/proc/self/fd/N") of a kind without a vnode: makes `f` (fresh, flags and readable/
+	 * writable set) another open file of `old`'s object, by setting f->ops and f->private.
+	 * NULL: the open gives `old` itself once more when the access mode allows it. */
+	int (*reopen)(struct file *old, struct file *f);
 };
 
 #define FILE_SEEKABLE 1u
@@ -74,9 +84,14 @@ file_get(struct file *f)
 }
 void file_put(struct file *f);
 
-/* Generic entry points used by the calls: check readable/writable, position, O_APPEND, zero length. */
+/* Generic entry points used by the calls: check readable/writable, position, O_APPEND, zero length.
+ */
 ssize_t file_read(struct file *f, struct uio *u, s64 *offset /* NULL: f->pos */);
 ssize_t file_write(struct file *f, struct uio *u, s64 *offset);
 unsigned file_poll(struct file *f, struct poll_table *pt);
+/* fstat of any file, with or without a vnode. */
+int file_getattr(struct file *f, struct attr *a);
+/* Sleeps until one of `events` (or an error, or hang-up) holds. 0 or -ERESTARTSYS. */
+int file_wait(struct file *f, unsigned events);
 
 #endif

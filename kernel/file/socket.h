@@ -1,8 +1,8 @@
 /*
  * Sockets of any family behind one set of operations; linux/socket.c does the calls on them.
  * Families register a constructor: file/unix.c (AF_UNIX), net/ (AF_INET, AF_INET6, AF_NETLINK).
- * Addresses are kernel copies of sockaddr bytes (at most 128). Return values as the calls', negative
- * errno. f->flags has O_NONBLOCK; `flags` are MSG_*.
+ * Addresses are kernel copies of sockaddr bytes (at most 128). Return values as the calls',
+ * negative errno. f->flags has O_NONBLOCK; `flags` are MSG_*.
  */
 #ifndef FILE_SOCKET_H
 #define FILE_SOCKET_H
@@ -11,11 +11,12 @@
 
 struct socket_msg {
 	struct uio *data;
-	void *name;	     /* sockaddr, kernel; NULL */
-	unsigned name_len;   /* in: room or length; out: length */
-	void *control;	     /* kernel buffer of cmsghdrs; NULL. SCM_RIGHTS hold descriptors of the caller */
-	size_t control_len;  /* in: room or length; out: used */
-	unsigned flags;	     /* MSG_*; out: msg_flags */
+	void *name;	   /* sockaddr, kernel; NULL */
+	unsigned name_len; /* in: room or length; out: length */
+	void *control; /* kernel buffer of cmsghdrs; NULL. SCM_RIGHTS hold descriptors of the caller
+			*/
+	size_t control_len; /* in: room or length; out: used */
+	unsigned flags;	    /* MSG_*; out: msg_flags */
 };
 
 struct socket_ops {

@@ -21,14 +21,15 @@ struct attr {
 	u32 uid, gid;
 	u32 nlink;
 	u64 ino, dev, rdev;
-	u64 size, blocks; /* 512-byte blocks */
+	u64 size, blocks;		 /* 512-byte blocks */
 	ns_t atime, mtime, ctime, btime; /* realtime ns */
 	u32 blksize;
 };
 
 struct vnode_ops {
 	/* Directories. All are called with dir->lock held as fits (read for lookup, else write). */
-	int (*lookup)(struct vnode *dir, struct dentry *d); /* fill d->vnode or leave NULL (negative) */
+	int (*lookup)(struct vnode *dir,
+		      struct dentry *d); /* fill d->vnode or leave NULL (negative) */
 	int (*create)(struct vnode *dir, struct dentry *d, u32 mode, u64 rdev);
 	int (*mkdir)(struct vnode *dir, struct dentry *d, u32 mode);
 	int (*symlink)(struct vnode *dir, struct dentry *d, const char *target);
@@ -60,13 +61,19 @@ struct vnode {
 	const struct file_ops *file_ops; /* [I] of files opened on it */
 	struct mount *mount;		 /* [I] */
 	struct rwlock lock;
-	struct attr attr;		 /* [lock] */
-	struct vm_object *object;	 /* [I] page cache of a regular file; NULL */
+	struct attr attr;	  /* [lock] */
+	struct vm_object *object; /* [I] page cache of a regular file; NULL */
 	void *private;
-	void *socket, *fifo;		 /* bound AF_UNIX socket, opened fifo */
-	void *locks;			 /* fcntl/flock records, file/locks.c */
-	struct list watches;		 /* inotify */
+	void *socket, *fifo; /* bound AF_UNIX socket, opened fifo */
+	void *locks;	     /* fcntl/flock records, file/locks.c */
+	struct list watches; /* inotify */
+	u32 flags;	     /* [a] VNODE_* */
+	u32 seals;	     /* [lock] F_SEAL_* of a memfd */
 };
+
+#define VNODE_TEXT_LINK 1u /* a symbolic link whose target is the string at `private` */
+#define VNODE_LINKABLE	2u /* O_TMPFILE: may get its first name by linkat */
+#define VNODE_MEMFD	4u
 
 struct path { /* a place in the name space; holds a reference on the dentry */
 	struct dentry *dentry;
@@ -82,7 +89,8 @@ struct path { /* a place in the name space; holds a reference on the dentry */
  * dentry; with LOOKUP_CREATE the dentry may be negative (vnode NULL). */
 int __must_check path_lookup(int dirfd, const char *name, unsigned how, struct dentry **out);
 /* The same, name in user memory. */
-int __must_check path_lookup_user(int dirfd, const char __user *name, unsigned how, struct dentry **out);
+int __must_check path_lookup_user(int dirfd, const char __user *name, unsigned how,
+				  struct dentry **out);
 void dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);
 struct vnode *dentry_vnode(struct dentry *d); /* not referenced; NULL if negative */
@@ -95,6 +103,11 @@ int dentry_path(struct dentry *d, char *buf, size_t size);
 /* Opens by path from inside the kernel or for open(2). */
 int __must_check vfs_open(int dirfd, const char *name, unsigned flags, u32 mode, struct file **out);
 int vfs_open_dentry(struct dentry *d, unsigned flags, struct file **out);
+/* Makes a node (S_IFSOCK for bind, S_IFIFO, devices, S_IFREG); the mode is masked by the umask.
+ * *out (may be NULL) gets its dentry with a reference. -EEXIST when the name is taken. */
+int __must_check vfs_mknod(int dirfd, const char *name, u32 mode, u64 rdev, struct dentry **out);
+/* Whether the caller may do `want` (4 read, 2 write, 1 execute or search): 0 or -EACCES. */
+int vnode_permission(struct vnode *v, unsigned want);
 /* Builds the root from the cpio image at paddr (D6) and mounts /dev, /proc, /sys, /tmp, /run. */
 int vfs_init(paddr_t image, u64 size);
 
@@ -105,21 +118,28 @@ struct fs_context *fs_context_fork(struct fs_context *c);
 void fs_context_get(struct fs_context *c);
 void fs_context_put(struct fs_context *c);
 u32 fs_context_umask(struct fs_context *c);
+/* Both directories, referenced (for /proc/pid/cwd and root). */
+int fs_context_paths(struct fs_context *c, struct dentry **root, struct dentry **cwd);
 
 /* What file/ must ask of proc/: set at start. */
 struct vfs_proc_ops {
 	struct fs_context *(*current_fs)(void);
 	void (*current_ids)(u32 *uid, u32 *gid);
 	bool (*capable)(void); /* uid 0 */
+	/* Optional (NULL): supplementary groups; the real ids, for access(2). */
+	bool (*in_group)(u32 gid);
+	void (*real_ids)(u32 *uid, u32 *gid);
 };
 void vfs_set_proc_ops(const struct vfs_proc_ops *ops);
 
 /*
- * Device nodes and generated files. Register before vfs_init's mounts are looked at; any time works.
+ * Device nodes and generated files. Register before vfs_init's mounts are looked at; any time
+ * works.
  */
 int devfs_add(const char *name, u32 mode, unsigned major, unsigned minor,
 	      int (*open)(struct vnode *v, struct file *f), void *arg); /* name may have one '/' */
 void *devfs_arg(struct vnode *v);
+void devfs_remove(const char *name); /* a pty that is gone; open files stay valid */
 /* A generated text file of /proc or /sys: `path` relative to the mount; show fills buf, returns the
  * length it needs (called again with more room when > size). store may be NULL. */
 struct genfile_ops {
@@ -133,15 +153,17 @@ int sysfs_add_link(const char *path, const char *target);
 
 /* /proc/<pid>: what procfs asks of proc/. */
 struct procfs_process_ops {
-	int (*next_pid)(int after);			 /* next living pid > after, -1 */
+	int (*next_pid)(int after); /* next living pid > after, -1 */
 	bool (*exists)(int pid);
 	int (*next_tid)(int pid, int after);
 	int (*self)(void);
 	int (*self_tid)(void);
 	/* Text of /proc/pid/<what>: what is "stat", "status", "cmdline", "maps", ... */
 	ssize_t (*show)(int pid, int tid, const char *what, char *buf, size_t size);
-	struct fdtable *(*fdtable)(int pid);		 /* referenced, NULL */
+	struct fdtable *(*fdtable)(int pid);			     /* referenced, NULL */
 	int (*link)(int pid, const char *what, struct dentry **out); /* exe, cwd, root */
+	/* Writing to /proc/pid/<what> (comm, oom_score_adj, ...). Optional: NULL is -EACCES. */
+	ssize_t (*store)(int pid, int tid, const char *what, const char *buf, size_t n);
 };
 void procfs_set_process_ops(const struct procfs_process_ops *ops);
 

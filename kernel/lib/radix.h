@@ -26,6 +26,8 @@ struct radix {
 
 void radix_init(struct radix *r, const struct radix_mem *mem);
 void *radix_get(const struct radix *r, u64 index);
+/* The slot of `index` if its node exists, else NULL: to look up or change without allocating. */
+void **radix_find(const struct radix *r, u64 index);
 /* Returns the slot of `index`, making nodes on the way (NULL: out of memory). The caller who fills
  * or empties a slot by hand keeps r->count right; radix_set does it itself. */
 void **radix_slot(struct radix *r, u64 index);

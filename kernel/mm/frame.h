@@ -21,6 +21,8 @@
 #define FF_DIRTY    8u /* written since the last checkpoint through a mapping that is gone, or by the kernel */
 #define FF_FREE	    16u
 #define FF_PINNED   32u
+#define FF_ANON	    64u	 /* counted as FRAME_USE_ANON until it is freed */
+#define FF_CACHE    128u /* counted as FRAME_USE_CACHE until it is freed */
 
 struct frame {
 	struct refcount refs; /* [a] */
@@ -43,7 +45,11 @@ _Static_assert(sizeof(struct frame) == 32, "struct frame is 32 bytes");
 #define FRAME_LOCAL    2u /* from this cluster or not at all */
 #define FRAME_RESERVE  4u /* may dip into the kernel's emergency reserve */
 
-void frame_init_cluster(void); /* each cluster's first core, in D3 */
+/* Maps the cluster's part of FRAMES, closes bootmem and takes the free memory over.
+ * => each cluster's first core, in D3, after which every allocation of mm/ works */
+void frame_init_cluster(void);
+/* Gives memory of this machine that was reserved at boot to the allocator (whole pages). */
+void frame_release_range(paddr_t start, u64 size);
 
 /* 2^order frames, aligned to their size, each with refs 1. NULL when there is none. Never sleeps. */
 struct frame *frame_alloc(unsigned order, unsigned how);
@@ -87,9 +93,30 @@ frame_of_virt(const void *v)
 	return frame_of_paddr(virt_to_phys(v));
 }
 
+/* Page-sized fills and copies, unrolled: dear under emulation. */
+void page_zero(void *page);
+void page_copy(void *to, const void *from);
+
 /* Whole frames as zeroed kernel memory; NULL when there is none. */
 void *page_alloc(void);
 void page_free(void *page);
+
+/* What frames are used for, counted in the cluster they come from. */
+enum frame_use {
+	FRAME_USE_SLAB,
+	FRAME_USE_KSTACK,
+	FRAME_USE_TABLE,
+	FRAME_USE_ANON,
+	FRAME_USE_CACHE,
+	FRAME_USES,
+};
+void frame_account(const struct frame *f, enum frame_use use, s64 pages);
+/* Free pages of the machine, and all it has; both cheap and slightly out of date. */
+u64 frame_free_pages(void);
+u64 frame_total_pages(void);
+
+/* Whether `p` is memory of this machine, so that it has a struct frame. */
+bool frame_exists(paddr_t p);
 
 struct memory_info {
 	u64 total, free, reserved, cached, anonymous, slab, kernel_stacks, page_tables; /* pages */

@@ -7,7 +7,9 @@
  *
  * An object holds a reference on each frame in its tree. Page tables hold none: they are a cache.
  * So a frame leaves an object only after every mapping has lost it and the TLBs were flushed.
- * Lock order: vm_map.lock, object.lock, pmap.lock, frames.
+ * Lock order: vm_map.lock, object.lock (a mapping's anon before its object), pmap.lock, frames.
+ * A mapping's place (start, end, offsets) is changed under its map's lock for writing and the locks
+ * of both its objects, so either is enough to read it.
  */
 #ifndef MM_OBJECT_H
 #define MM_OBJECT_H
@@ -19,15 +21,19 @@
 #include "mm/uio.h"
 
 struct vm_object;
+struct vm_mapping;
 
 struct vm_object_ops {
 	const char *kind;
+	u16 frame_flag; /* FF_ANON, FF_CACHE: what its frames are counted as */
 	/* Makes page `index` present in the tree or names it directly: *out gets the frame with a
 	 * reference for the caller. `write` asks for a frame that may be written (a root-image file
 	 * replaces the image's frame by a copy). 0, -ENOMEM, -EFAULT (beyond the end: SIGBUS), -EIO.
 	 * => called with object->lock held; does not sleep. */
 	int (*get_frame)(struct vm_object *o, u64 index, bool write, struct frame **out);
-	void (*destroy)(struct vm_object *o); /* frees what the kind added; frames are put by object.c */
+	/* The address of page `index` if it is there already and may be shown for reading; else 0.
+	 * => called with object->lock held */
+	paddr_t (*peek)(struct vm_object *o, u64 index);
 };
 
 struct vm_object {
@@ -36,11 +42,11 @@ struct vm_object {
 	struct spinlock lock;		  /* rank RANK_OBJECT */
 	struct radix pages;		  /* [lock] index -> struct frame */
 	u64 size;			  /* [lock] bytes; mappings beyond it get SIGBUS (file kinds) */
-	struct list mappings;		  /* [lock] vm_mapping.object_link, for truncate */
-	u64 image_base;			  /* [I] paddr of in-place root image data, 0 none */
+	struct list mappings;		  /* [lock] vm_mapping.object_link; of a mapping's anon: anon_link */
+	u64 image_base;			  /* [I] paddr of in-place root image data or device, 0 none */
 	u64 image_size;			  /* [lock] bytes of it that are still valid */
-	u64 resident;			  /* [lock] */
-	void *private;			  /* the kind's own */
+	u64 resident;			  /* [lock] frames in the tree */
+	bool uncached;			  /* [I] device registers */
 };
 
 /* Objects start with one reference. NULL: out of memory. */
@@ -66,5 +72,16 @@ int vm_object_allocate(struct vm_object *o, u64 offset, u64 size);
 /* SEEK_DATA / SEEK_HOLE: next offset at or after `offset`, -ENXIO. */
 s64 vm_object_seek(struct vm_object *o, u64 offset, bool hole);
 u64 vm_object_resident(struct vm_object *o); /* pages with memory of their own */
+
+/* For the kinds. NULL: out of memory. */
+struct vm_object *object_create(const struct vm_object_ops *ops);
+/* Puts a frame into an empty slot, with the caller's reference. 0 or -ENOMEM. => o->lock held */
+int __must_check object_insert(struct vm_object *o, u64 index, struct frame *f);
+/* Takes a frame out; the reference is the caller's. NULL: there was none. => o->lock held */
+struct frame *object_extract(struct vm_object *o, u64 index);
+/* Takes the translations of n pages out of every mapping. => o->lock held; not for a mapping's anon */
+void object_unmap(struct vm_object *o, u64 first, u64 n);
+/* Puts the frames of [first, end) in batches, with the lock taken for each. => nothing shows them */
+void object_release(struct vm_object *o, u64 first, u64 end);
 
 #endif

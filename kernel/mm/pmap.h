@@ -12,36 +12,85 @@
 #include "arch/pte.h"
 #include "core/core.h"
 #include "lib/atomic.h"
+#include "lib/list.h"
+
+struct vm_map;
+
+#define PMAP_FLUSHES 8 /* how many removals are remembered by address */
+
+struct pmap_flush {
+	vaddr_t start, end;
+};
 
 struct pmap {
 	struct refcount refs;
-	struct spinlock lock;		/* rank RANK_PMAP */
-	paddr_t root[MAX_CLUSTERS];	/* [lock] 0: no replica there yet */
-	u64 cores;			/* [a] cores that have a root of it loaded */
-	u64 tlb_gen;			/* [a] grows with every removal */
-	u64 seen_gen[MAX_CORES];	/* [c of that core] */
-	u64 table_pages;		/* [a] */
+	struct spinlock lock;	    /* rank RANK_PMAP */
+	struct vm_map *map;	    /* [a] whose it is; no reference; NULL when it is gone */
+	paddr_t root[MAX_CLUSTERS]; /* [lock to change] 0: no replica there yet */
+	bool retired;		    /* [a] its cores are leaving it for good */
+	u64 cores;		    /* [a] cores that have a root of it loaded */
+	u64 active;		    /* [a] of these: cores that run a thread of it */
+	u64 tlb_gen;		    /* [lock to change] grows with every removal */
+	struct pmap_flush flush[PMAP_FLUSHES]; /* [lock to change] by generation */
+	u64 seen_gen[MAX_CORES];    /* [c of that core] */
+	u64 table_pages;	    /* [lock] */
 };
 
-struct pmap *pmap_create(void);
+/* Extra bits for prot, beside VM_READ, VM_WRITE and VM_EXEC. */
+#define PMAP_UNCACHED 0x100u
+#define PMAP_WRITTEN  0x200u /* a write is about to happen: set the dirty bit now */
+
+struct pmap *pmap_create(struct vm_map *map);
 void pmap_get(struct pmap *p);
 void pmap_put(struct pmap *p);
-/* Enters a translation into this core's cluster's replica. 0 or -ENOMEM. prot: VM_*.
+/* Makes every core leave p and frees its tables; p stays, empty, for who still refers to it.
+ * => no thread of p will enter user mode or touch user memory any more */
+void pmap_retire(struct pmap *p);
+
+/* Enters a translation into this core's cluster's replica; one to another frame is first removed
+ * from every replica and flushed. 0 or -ENOMEM. prot: VM_* and PMAP_*.
  * => called with the object's lock held, so that the frame cannot leave meanwhile. */
-int pmap_enter(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot);
-int pmap_enter_huge(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot);
+int __must_check pmap_enter(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot);
+int __must_check pmap_enter_huge(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot);
+/* Enters up to n neighbours where nothing is entered yet; pa 0 skips a page. As far as it gets.
+ * => all n pages are covered by one page table */
+void pmap_enter_around(struct pmap *p, vaddr_t va, const paddr_t *pa, unsigned n, unsigned prot);
+
 /* Remove or write-protect a range in every replica and flush before they return. */
 void pmap_remove(struct pmap *p, vaddr_t start, vaddr_t end);
 void pmap_protect(struct pmap *p, vaddr_t start, vaddr_t end, unsigned prot);
-/* Called by the scheduler's switch: makes p this core's address space (NULL: keep). irqs off. */
+
+/* The same for many ranges with one flush at the end. The frames stay in use until then. */
+struct pmap_batch {
+	struct pmap *pmap;
+	vaddr_t start, end;  /* hull of what changed; empty: nothing did */
+	struct list tables;  /* detached, freed after the flush */
+};
+void pmap_batch_begin(struct pmap_batch *b, struct pmap *p);
+void pmap_batch_remove(struct pmap_batch *b, vaddr_t start, vaddr_t end);
+/* Takes rights away; rights that prot has in addition come with the next fault. */
+void pmap_batch_protect(struct pmap_batch *b, vaddr_t start, vaddr_t end, unsigned prot);
+void pmap_batch_end(struct pmap_batch *b);
+
+/* Makes p this core's address space: when a user thread is switched in. NULL, when it is switched
+ * out: what is loaded stays, but flushes are not waited for any more; cheap when the next thread is
+ * of the same p. Takes no lock and allocates nothing. => interrupts off */
 void pmap_activate(struct pmap *p);
-/* Called when a core goes idle or runs a kernel thread for long: it no longer needs flushes now. */
 /* IPI_TLB's part; also called by cores that spin for a lock. */
 void pmap_serve_shootdown(void);
+/* Every core that runs p has passed a serialising instruction when this returns (membarrier). */
+void pmap_barrier(struct pmap *p);
 /* Whether the translation allows `access` now (for spurious faults). */
 bool pmap_allows(struct pmap *p, vaddr_t va, unsigned access);
 
-/* Maps device registers, uncacheable; the mapping stays for ever. */
+/* Between pmap.c and tlb.c: makes this cluster's root, 0 when out of memory or retired; and the flush of
+ * [start, end), on all cores that have p loaded when a table goes away, else on the active ones.
+ * => the frames and tables must stay until it returns; no lock but the object's held */
+paddr_t pmap_root(struct pmap *p);
+void pmap_flush(struct pmap *p, vaddr_t start, vaddr_t end, bool everywhere);
+void pmap_leave_all(struct pmap *p);
+
+/* Maps device registers, uncacheable; the mapping stays for ever. NULL: out of memory. */
 volatile void *mmio_map(paddr_t paddr, size_t size);
 
 #endif

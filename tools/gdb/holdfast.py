@@ -127,7 +127,7 @@ class Klog(gdb.Command):
                 ns = int.from_bytes(raw[at + 8:at + 16], "little")
                 n = int.from_bytes(raw[at + 16:at + 18], "little")
                 records.append((seq, ns, raw[at + 19:at + 19 + n]))
-                at = (at + 24 + n + 7) & ~7
+                at = (at + 19 + n + 7) & ~7
         for _, ns, text in sorted(records):
             print(f"[{ns / 1e9:12.6f}] {text.decode(errors='replace').rstrip()}")
 

@@ -1,0 +1,39 @@
+/* Inter-processor interrupts: see ipi.h. The receiving end is in trap.c (interrupt). */
+#include "arch/ipi.h"
+#include "arch/apic.h"
+#include "arch/trap.h"
+#include "core/core.h"
+#include "lib/atomic.h"
+
+void
+ipi_send(struct arch_core *target, u32 reasons)
+{
+	if (atomic_fetch_or(&target->mailbox, reasons) == 0)
+		apic_send_ipi(target->apic_id, VECTOR_IPI);
+}
+
+/* The other reasons stay in the mailbox: the interrupt that was sent with the first of them still
+ * comes. If the word becomes empty, that interrupt finds nothing to do. */
+void
+ipi_poll(void)
+{
+	struct arch_core *c = arch_core();
+
+	if (likely(!(atomic_load_relaxed(&c->mailbox) & IPI_TLB)))
+		return;
+	if (atomic_fetch_and(&c->mailbox, ~IPI_TLB) & IPI_TLB)
+		c->trap_ops->ipi(IPI_TLB);
+}
+
+void
+ipi_stop_others(void)
+{
+	struct machine *m = machine();
+
+	if (!m || !m->ioapics || !m->ioapics->lapic)
+		return;
+	for (u32 i = 0; i < m->ncores; i++)
+		if (m->core[i] && m->core[i] != this_core())
+			atomic_fetch_or(&m->core[i]->arch.mailbox, IPI_STOP);
+	apic_send_nmi_others();
+}

@@ -1,0 +1,220 @@
+/*
+ * Makes the kernel instance of a cluster: its own kcode, krodata and kdata from the pristine
+ * copies, its page tables, the structures of its cores, its boot_info. Each cluster's first core
+ * does this for its own cluster (partly parallel phase); cluster 0's does it while it is still
+ * alone.
+ */
+#include "arch/apic.h"
+#include "arch/cpu.h"
+#include "arch/trap.h"
+#include "boot/boot.h"
+#include "cluster/cluster.h"
+#include "core/klog.h"
+#include "core/klog_ring.h"
+#include "core/panic.h"
+#include "core/random_state.h"
+#include "core/thread.h"
+#include "lib/assert.h"
+#include "lib/checksum.h"
+#include "lib/format.h"
+#include "lib/string.h"
+#include "proc/trap.h"
+
+static void *
+need(struct boot_plan *p, size_t size, size_t align)
+{
+	void *v = bootmem_alloc_from(&p->mem, size, align);
+
+	if (!v)
+		panic("cluster %u: no memory for the structures of its cores", p->cxy);
+	return v;
+}
+
+static void
+copy_part(struct boot_plan *p, paddr_t to, paddr_t from, u64 size, const char *what)
+{
+	memcpy(phys_to_virt(to), phys_to_virt(from), size);
+	if (memcmp(phys_to_virt(to), phys_to_virt(from), size))
+		panic("cluster %u: memory at %llx does not keep %s", p->cxy, (unsigned long long)to,
+		      what);
+}
+
+void
+instance_build(struct boot_state *st, struct boot_plan *p)
+{
+	const struct boot_low *low = st->low;
+	paddr_t krodata = p->anchor + HUGE_SIZE;
+
+	copy_part(p, p->anchor, low->kcode, low->kcode_size, "kcode");
+	memset(phys_to_virt(p->anchor + low->kcode_size), 0xcc, HUGE_SIZE - low->kcode_size);
+	copy_part(p, krodata, low->krodata, low->krodata_size, "krodata");
+	copy_part(p, p->kdata, low->kdata, low->kdata_file_size, "kdata");
+	memset(phys_to_virt(p->kdata + low->kdata_file_size), 0,
+	       low->kdata_size - low->kdata_file_size);
+	p->pml4 = tables_cluster(st, p);
+}
+
+static struct cluster *
+cluster_struct(const struct boot_plan *p)
+{
+	return phys_to_virt(p->kdata + ((vaddr_t)&local_cluster - KDATA_BASE));
+}
+
+static u64
+random_guard(const void *salt)
+{
+	u64 v = rdtsc() ^ (u64)salt;
+	u32 r[4];
+
+	cpuid(1, 0, r);
+	if (r[2] & (1u << 30)) {
+		u64 hw;
+
+		__asm__ volatile("rdrand %0" : "=r"(hw) : : "cc");
+		v ^= hw;
+	}
+	return v * 0x9e3779b97f4a7c15UL & ~0xffUL; /* a NUL byte stops string overruns */
+}
+
+struct core *
+instance_core(struct boot_state *st, struct boot_plan *p, u32 lid)
+{
+	struct core *c = need(p, sizeof(*c), 64);
+
+	if (!p->stacks) {
+		p->stacks_size = (u64)p->ncores * BOOT_STACK;
+		p->stacks = virt_to_phys(need(p, p->stacks_size, PAGE_SIZE));
+	}
+	c->machine = st->machine;
+	c->cluster = cluster_struct(p);
+	c->klog = need(p, sizeof(*c->klog), 64);
+	klog_ring_init(c->klog);
+	c->random = need(p, sizeof(*c->random), 64);
+	c->irq_handlers = need(p, IRQ_VECTORS * sizeof(irq_handler), 64);
+	c->irq_args = need(p, IRQ_VECTORS * sizeof(void *), 64);
+	c->idle = need(p, sizeof(*c->idle), 64);
+	c->idle->state = THREAD_READY;
+	c->idle->core = c;
+	c->idle->affinity = 0;
+	c->idle->flags = TF_KTHREAD;
+	c->idle->stack = phys_to_virt(p->stacks + lid * BOOT_STACK);
+	string_copy(c->idle->name, "boot", sizeof(c->idle->name));
+	list_init(&c->idle->all);
+	c->arch.self = &c->arch;
+	c->arch.current = c->idle;
+	c->arch.canary = c->idle->canary = random_guard(c);
+	c->arch.apic_id = p->gid[lid];
+	c->arch.cxy = p->cxy;
+	c->arch.lid = lid;
+	c->arch.trap_ops = &proc_trap_ops;
+	p->core[lid] = c;
+	return c;
+}
+
+/* Drops cores that did not come: lids stay dense. */
+static void
+number_cores(struct boot_state *st, struct boot_plan *p)
+{
+	struct machine *m = st->machine;
+	struct cluster *cl = &local_cluster;
+	u32 lid = 0;
+
+	for (u32 i = 0; i < p->ncores; i++) {
+		struct core *c = p->core[i];
+
+		if (p->dead[i] || !c)
+			continue;
+		c->arch.lid = lid;
+		c->arch.index = p->index_base + lid;
+		m->core[c->arch.index] = c;
+		m->cluster_cores[p->cxy] |= 1UL << c->arch.index;
+		c->idle->affinity = 1UL << c->arch.index;
+		cl->core[lid] = c;
+		boot_info.core[lid] = (struct boot_core){.gid = p->gid[i], .lid = lid, .state = 1};
+		lid++;
+	}
+	assert(lid == p->nalive);
+	cl->cores_nr = boot_info.cores_nr = lid;
+}
+
+static void
+fill_general(struct boot_state *st)
+{
+	struct boot_info *b = &boot_info;
+
+	b->clusters = st->nclusters;
+	b->boot_cxy = b->io_cxy = BOOT_CLUSTER;
+	for (u32 i = 0; i < st->nclusters; i++) {
+		const struct boot_plan *q = &st->plan[i];
+		struct boot_cluster *c = &b->cluster[i];
+		u64 low = q->range[0].base, high = 0;
+
+		for (u32 k = 0; k < q->nranges; k++) {
+			low = min(low, q->range[k].base);
+			high = max(high, q->range[k].base + q->range[k].size);
+		}
+		*c = (struct boot_cluster){
+			.cxy = q->cxy,
+			.cores = (u16)q->nalive,
+			.pxm = q->pxm,
+			.lpa_base = low,
+			.lpa_size = high - low,
+			.kdata_paddr = q->kdata,
+		};
+	}
+	memcpy(b->distance, st->distance, sizeof(b->distance));
+	b->rsdp = st->tables.rsdp;
+	b->module_paddr = st->module_paddr;
+	b->module_size = st->module_size;
+	b->tsc_at_entry = st->low->tsc_at_entry;
+	b->machine = (u64)st->machine;
+	memcpy(b->cmdline, st->cmdline_text, sizeof(b->cmdline));
+}
+
+static void
+fill_memory(struct boot_state *st, struct boot_plan *p)
+{
+	struct boot_info *b = &boot_info;
+
+	b->range_nr = p->nranges;
+	memcpy(b->range, p->range, sizeof(b->range));
+	b->rsvd_nr = 0;
+	for (u32 i = 0; i < p->nranges; i++) {
+		for (u32 k = 0; k < st->taken.n; k++) {
+			u64 base = max(p->range[i].base, st->taken.r[k].base);
+			u64 end = min(p->range[i].base + p->range[i].size,
+				      st->taken.r[k].base + st->taken.r[k].size);
+
+			if (base >= end)
+				continue;
+			assert(b->rsvd_nr < BOOT_RSVD - 1); /* one is for bootmem_close */
+			b->rsvd[b->rsvd_nr++] = (struct boot_range){base, end - base};
+		}
+	}
+}
+
+void
+instance_finish(struct boot_state *st, struct boot_plan *p)
+{
+	struct boot_info *b = &boot_info;
+	const u32 general = offsetof(struct boot_info, clusters);
+	const u32 local = offsetof(struct boot_info, cxy);
+
+	b->cxy = p->cxy;
+	local_cluster.cxy = p->cxy;
+	local_cluster.master_root = p->pml4;
+	local_cluster.bootmem = p->mem;
+	st->machine->cluster[p->cxy] = cluster_struct(p);
+	number_cores(st, p);
+	fill_general(st);
+	fill_memory(st, p);
+	b->kcode_paddr = p->anchor;
+	b->krodata_paddr = p->anchor + HUGE_SIZE;
+	b->kdata_paddr = p->kdata;
+	b->kcode_size = st->low->kcode_size;
+	b->kdata_size = st->low->kdata_size;
+	b->kcode_crc = checksum32((const void *)KCODE_BASE, st->low->kcode_size);
+	b->pml4_paddr = p->pml4;
+	b->crc_general = checksum32((u8 *)b + general, local - general);
+	b->crc_local = checksum32((u8 *)b + local, sizeof(*b) - local);
+}

@@ -1,0 +1,24 @@
+/* Starting a core, in steps so that several are started at once: prepare all, delay, start all,
+ * wait for each. */
+#ifndef BOOT_WAKE_H
+#define BOOT_WAKE_H
+
+#include "boot/boot.h"
+
+struct wake {
+	u32 gid;
+	struct core *core; /* NULL: the first core of a cluster */
+	paddr_t cr3;
+	void *stack_top;
+	void (*entry)(void *arg);
+	void *arg;
+};
+
+/* Takes a slot and sends INIT. */
+struct boot_slot *wake_prepare(struct boot_state *st, const struct wake *w);
+void wake_delay(void);
+void wake_start(struct boot_state *st, struct boot_slot *s);
+/* Whether the core came to life within its limit. */
+bool wake_wait(struct boot_state *st, struct boot_slot *s);
+
+#endif

@@ -1,0 +1,155 @@
+/*
+ * The part of virtio that no transport changes: negotiation, ring memory, life of a queue.
+ * Ring memory comes in whole frames from the cluster of the calling core and is never freed once a
+ * queue has started: the device may still write to it.
+ */
+#include <asm/errno.h>
+#include "arch/cpu.h"
+#include "dev/virtio.h"
+#include "lib/string.h"
+#include "mm/frame.h"
+#include "mm/slab.h"
+
+#define STATUS_ACKNOWLEDGE 1u
+#define STATUS_DRIVER	   2u
+#define STATUS_DRIVER_OK   4u
+#define STATUS_FEATURES_OK 8u
+#define STATUS_FAILED	   128u
+
+static void
+status_or(struct virtio_device *vd, u8 bits)
+{
+	vd->ops->status_set(vd, vd->ops->status_get(vd) | bits);
+}
+
+int
+virtio_negotiate(struct virtio_device *vd, u64 wanted)
+{
+	u64 offered;
+
+	vd->ops->status_set(vd, 0);
+	for (unsigned i = 0; i < 1000 && vd->ops->status_get(vd) != 0; i++)
+		cpu_pause();
+	status_or(vd, STATUS_ACKNOWLEDGE);
+	status_or(vd, STATUS_DRIVER);
+	offered = vd->ops->features_offered(vd);
+	wanted |= 1ul << VIRTIO_FEATURE_INDIRECT | 1ul << VIRTIO_FEATURE_EVENT_IDX |
+		  1ul << VIRTIO_FEATURE_VERSION_1;
+	vd->features = offered & wanted;
+	if (!vd->legacy && !virtio_has(vd, VIRTIO_FEATURE_VERSION_1)) {
+		status_or(vd, STATUS_FAILED);
+		return -EOPNOTSUPP;
+	}
+	vd->ops->features_set(vd, vd->features);
+	if (vd->legacy)
+		return 0;
+	status_or(vd, STATUS_FEATURES_OK);
+	if (!(vd->ops->status_get(vd) & STATUS_FEATURES_OK)) {
+		status_or(vd, STATUS_FAILED);
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static unsigned
+order_for(size_t bytes)
+{
+	unsigned order = 0;
+
+	while ((PAGE_SIZE << order) < bytes)
+		order++;
+	return order;
+}
+
+/* Rings and, behind them, the indirect tables in one zeroed block. */
+static int
+queue_memory(struct virtio_queue *q, u16 size, u16 max_indirect)
+{
+	size_t align = q->dev->legacy ? PAGE_SIZE : 64;
+	size_t rings = ALIGN_UP(virtqueue_layout(size, align).bytes, 64);
+	size_t bytes = rings + (size_t)size * max_indirect * sizeof(struct vring_desc_k);
+	struct vq_slot *slots = kcalloc(size, sizeof(*slots));
+	struct frame *f;
+
+	if (!slots)
+		return -ENOMEM;
+	q->mem_order = order_for(bytes);
+	f = q->mem_order > FRAME_MAX_ORDER ? NULL : frame_alloc(q->mem_order, FRAME_ZERO);
+	if (!f) {
+		kfree(slots);
+		return -ENOMEM;
+	}
+	q->mem = frame_virt(f);
+	virtqueue_init(&q->vq, size, q->mem, align, slots);
+	q->vq.event_idx = virtio_has(q->dev, VIRTIO_FEATURE_EVENT_IDX);
+	if (max_indirect)
+		virtqueue_set_indirect(&q->vq, max_indirect, (char *)q->mem + rings,
+				       virt_to_phys(q->mem) + rings);
+	return 0;
+}
+
+int
+virtio_queue_setup(struct virtio_device *vd, unsigned index, const struct virtio_queue_want *want,
+		   struct virtio_queue **out)
+{
+	u16 size = vd->ops->queue_size(vd, index);
+	struct virtio_queue *q;
+	int err;
+
+	if (index >= VIRTIO_MAX_QUEUES || size == 0 || (size & (size - 1)))
+		return -ENXIO;
+	if (want->max_size && size > want->max_size && !vd->legacy)
+		size = want->max_size;
+	q = kzalloc(sizeof(*q));
+	if (!q)
+		return -ENOMEM;
+	q->dev = vd;
+	q->index = index;
+	q->fn = want->fn;
+	q->arg = want->arg;
+	err = queue_memory(q, size,
+			   virtio_has(vd, VIRTIO_FEATURE_INDIRECT) ? want->max_indirect : 0);
+	if (err)
+		goto no_memory;
+	if (!want->fn)
+		virtqueue_cb_off(&q->vq);
+	vd->queue[index] = q;
+	err = vd->ops->queue_start(q, want->core);
+	if (err)
+		goto no_start;
+	*out = q;
+	return 0;
+
+no_start:
+	vd->queue[index] = NULL;
+	kfree(q->vq.slot);
+	frame_free(frame_of_virt(q->mem), q->mem_order);
+no_memory:
+	kfree(q);
+	return err;
+}
+
+void
+virtio_ready(struct virtio_device *vd)
+{
+	status_or(vd, STATUS_DRIVER_OK);
+}
+
+void
+virtio_fail(struct virtio_device *vd)
+{
+	vd->ops->status_set(vd, 0);
+	vd->ops->status_set(vd, STATUS_FAILED);
+}
+
+void
+virtio_config_read(struct virtio_device *vd, unsigned offset, void *buf, unsigned n)
+{
+	vd->ops->config_read(vd, offset, buf, n);
+}
+
+void
+virtio_config_write(struct virtio_device *vd, unsigned offset, const void *buf, unsigned n)
+{
+	vd->ops->config_write(vd, offset, buf, n);
+}

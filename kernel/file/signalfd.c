@@ -1,0 +1,148 @@
+/*
+ * signalfd (man 2 signalfd): reads take pending signals of the calling task that are in its mask.
+ * The signals, their queue and lock are proc/'s, reached by the operations it registers.
+ */
+#include "file/ipc_impl.h"
+
+#include <asm/errno.h>
+#include <asm/fcntl.h>
+#include <asm/signal.h>
+#include <linux/signalfd.h>
+
+#include "lib/format.h"
+#include "mm/slab.h"
+
+#define UNBLOCKABLE (1UL << (SIGKILL - 1) | 1UL << (SIGSTOP - 1))
+
+_Static_assert(sizeof(struct signalfd_siginfo) == 128, "as proc/ writes it");
+
+struct signalfd {
+	u64 mask; /* [a] */
+};
+
+/* Waits until a signal of the mask is pending for the caller. */
+static int
+wait_signal(const struct signalfd_ops *ops, struct signalfd *s)
+{
+	struct spinlock *lock;
+	struct waitq *q = ops->queue(&lock);
+	int err = 0;
+
+	spin_lock(lock);
+	while (!ops->pending(atomic_load(&s->mask)) && !err)
+		err = waitq_sleep(q, lock, NS_FOREVER, WAIT_INTERRUPTIBLE);
+	spin_unlock(lock);
+	return err;
+}
+
+static ssize_t
+signalfd_read(struct file *f, struct uio *u, u64 *pos)
+{
+	const struct signalfd_ops *ops = atomic_load(&ipc_root()->signalfd);
+	struct signalfd *s = f->private;
+	struct signalfd_siginfo info;
+	size_t done = 0;
+	int r = 0;
+
+	if (u->resid < sizeof(info))
+		return -EINVAL;
+	while (u->resid >= sizeof(info)) {
+		r = ops->dequeue(atomic_load(&s->mask), &info);
+		if (r > 0) {
+			if (uio_copy_out(u, &info, sizeof(info)) < sizeof(info))
+				break;
+			done += sizeof(info);
+			continue;
+		}
+		if (r == 0)
+			r = file_nonblock(f) ? -EAGAIN : 0;
+		if (done > 0 || r < 0)
+			break;
+		r = wait_signal(ops, s);
+		if (r)
+			break;
+	}
+	return done == 0 && r < 0 ? r : uio_result(u, done);
+}
+
+static unsigned
+signalfd_poll(struct file *f, struct poll_table *pt)
+{
+	const struct signalfd_ops *ops = atomic_load(&ipc_root()->signalfd);
+	struct signalfd *s = f->private;
+	struct spinlock *lock;
+	struct waitq *q = ops->queue(&lock);
+	unsigned events;
+
+	spin_lock(lock);
+	poll_add(pt, q, lock);
+	events = ops->pending(atomic_load(&s->mask)) ? POLL_IN : 0;
+	spin_unlock(lock);
+	return events;
+}
+
+static void
+signalfd_release(struct file *f)
+{
+	kfree(f->private);
+}
+
+static size_t
+signalfd_fdinfo(struct file *f, char *buf, size_t size)
+{
+	struct signalfd *s = f->private;
+
+	return format(buf, size, "sigmask:\t%016lx\n", (unsigned long)atomic_load(&s->mask));
+}
+
+static size_t
+signalfd_name(struct file *f, char *buf, size_t size)
+{
+	return format(buf, size, "anon_inode:[signalfd]");
+}
+
+static const struct file_ops signalfd_file_ops = {
+	.kind = "signalfd",
+	.read = signalfd_read,
+	.poll = signalfd_poll,
+	.release = signalfd_release,
+	.fdinfo = signalfd_fdinfo,
+	.name = signalfd_name,
+};
+
+int
+signalfd_create(u64 mask, unsigned flags, struct file **out)
+{
+	struct signalfd *s;
+
+	if (!atomic_load(&ipc_root()->signalfd))
+		return -ENODEV;
+	s = kzalloc(sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->mask = mask & ~UNBLOCKABLE;
+	*out = file_create(&signalfd_file_ops, O_RDWR | (flags & O_NONBLOCK), s);
+	if (!*out) {
+		kfree(s);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+int
+signalfd_set_mask(struct file *f, u64 mask)
+{
+	const struct signalfd_ops *ops = atomic_load(&ipc_root()->signalfd);
+	struct signalfd *s = f->private;
+	struct spinlock *lock;
+	struct waitq *q;
+
+	if (f->ops != &signalfd_file_ops)
+		return -EINVAL;
+	atomic_store(&s->mask, mask & ~UNBLOCKABLE);
+	q = ops->queue(&lock);
+	spin_lock(lock);
+	waitq_wake_all(q);
+	spin_unlock(lock);
+	return 0;
+}

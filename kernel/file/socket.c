@@ -1,0 +1,31 @@
+/*
+ * Sockets of any family: finding the family's constructor, and a file's socket operations. The
+ * families keep their own state; their file_ops is the first member of a struct socket_file_ops.
+ */
+#include "file/ipc_impl.h"
+
+#include <asm/errno.h>
+
+#include "lib/atomic.h"
+#include "lib/string.h"
+
+const struct socket_ops *
+file_socket_ops(struct file *f)
+{
+	if (strcmp(f->ops->kind, "socket") != 0)
+		return NULL;
+	return &container_of(f->ops, const struct socket_file_ops, file)->socket;
+}
+
+int
+socket_create(int family, int type, int protocol, unsigned flags, struct file **out)
+{
+	const struct socket_family *fam;
+
+	if (family < 0 || family >= SOCKET_FAMILIES)
+		return -EAFNOSUPPORT;
+	fam = atomic_load(&ipc_root()->family[family]);
+	if (!fam)
+		return -EAFNOSUPPORT;
+	return fam->create(type, protocol, flags, out);
+}

@@ -1,0 +1,8 @@
+/* The entry of all Linux calls: see dispatch.c. */
+#ifndef LINUX_DISPATCH_H
+#define LINUX_DISPATCH_H
+
+/* Registers the dispatcher (machine()->linux_calls); before the first program starts. 0/-ENOMEM. */
+int linux_init(void);
+
+#endif

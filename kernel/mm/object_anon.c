@@ -1,0 +1,270 @@
+/*
+ * Anonymous memory: zero-filled pages of MAP_SHARED|MAP_ANONYMOUS areas, and the anons that hold
+ * the changed pages of private mappings (see anon.h for how fork shares them).
+ *
+ * Locks: the object's. A mapping's anon pointer is set once under the map's lock for reading (by
+ * compare-and-swap) and replaced only under its lock for writing.
+ */
+#include <asm/errno.h>
+
+#include "core/core.h"
+#include "lib/assert.h"
+#include "mm/anon.h"
+
+#define CLONE_BATCH 64
+#define DROP_BATCH  64
+
+/* Index room below a stack's first page, for its growth. */
+#define STACK_ROOM (1UL << 30)
+
+static int
+shared_get_frame(struct vm_object *o, u64 index, bool write, struct frame **out)
+{
+	struct frame *f = radix_get(&o->pages, index);
+
+	if (f == NULL) {
+		f = frame_alloc(0, FRAME_ZERO);
+		if (f == NULL)
+			return -ENOMEM;
+		if (object_insert(o, index, f)) {
+			frame_put(f);
+			return -ENOMEM;
+		}
+	}
+	frame_get(f);
+	*out = f;
+	return 0;
+}
+
+static paddr_t
+shared_peek(struct vm_object *o, u64 index)
+{
+	const struct frame *f = radix_get(&o->pages, index);
+
+	return f == NULL ? 0 : frame_paddr(f);
+}
+
+static const struct vm_object_ops anon_ops = {
+	.kind = "anon",
+	.frame_flag = FF_ANON,
+	.get_frame = shared_get_frame,
+	.peek = shared_peek,
+};
+
+struct vm_object *
+vm_object_create_anon(void)
+{
+	return object_create(&anon_ops);
+}
+
+/* Where v begins in a new anon: large areas so that 2 MiB of them lie in one node of the tree. */
+static u64
+first_offset(const struct vm_mapping *v)
+{
+	if (v->flags & VM_STACK)
+		return STACK_ROOM - min(STACK_ROOM, v->end - v->start);
+	return v->end - v->start >= HUGE_SIZE ? v->start & (HUGE_SIZE - 1) : 0;
+}
+
+int
+anon_ensure(struct vm_mapping *v)
+{
+	struct vm_object *o;
+
+	if (atomic_load(&v->anon) != NULL)
+		return 0;
+	o = vm_object_create_anon();
+	if (o == NULL)
+		return -ENOMEM;
+	/* Faults that race here write the same value. */
+	if (atomic_load(&v->anon) == NULL)
+		atomic_store_relaxed(&v->anon_offset, first_offset(v));
+	if (!atomic_cas(&v->anon, (struct vm_object *)NULL, o)) {
+		vm_object_put(o);
+		return 0;
+	}
+	spin_lock(&o->lock);
+	list_add(&o->mappings, &v->anon_link);
+	spin_unlock(&o->lock);
+	return 0;
+}
+
+void
+anon_attach(struct vm_object *anon, struct vm_mapping *v)
+{
+	vm_object_get(anon);
+	spin_lock(&anon->lock);
+	v->anon = anon;
+	list_add(&anon->mappings, &v->anon_link);
+	spin_unlock(&anon->lock);
+}
+
+static u64
+first_index(const struct vm_mapping *v)
+{
+	return v->anon_offset >> PAGE_SHIFT;
+}
+
+bool
+anon_overlaps(const struct vm_mapping *v, u64 first, u64 n)
+{
+	const struct vm_mapping *w;
+
+	list_for_each_entry (w, &v->anon->mappings, anon_link)
+		if (w != v && first_index(w) < first + n &&
+		    first < first_index(w) + mapping_pages(w))
+			return true;
+	return false;
+}
+
+/*
+ * The first stretch at or behind *pos that no mapping but v shows: *pos moves to its start, its end
+ * is returned; both are `end` when there is none. => anon->lock is held
+ */
+static u64
+next_unshown(struct vm_object *anon, const struct vm_mapping *v, u64 *pos, u64 end)
+{
+	const struct vm_mapping *w;
+	u64 stop = end;
+	bool moved;
+
+	do {
+		moved = false;
+		list_for_each_entry (w, &anon->mappings, anon_link) {
+			u64 last = first_index(w) + mapping_pages(w);
+
+			if (w == v || *pos < first_index(w) || *pos >= last)
+				continue;
+			*pos = min(last, end);
+			moved = true;
+		}
+	} while (moved && *pos < end);
+	list_for_each_entry (w, &anon->mappings, anon_link)
+		if (w != v && first_index(w) > *pos)
+			stop = min(stop, first_index(w));
+	return *pos < end ? stop : end;
+}
+
+/* What is shown is looked up anew under the lock for each batch: another mapping may be extended
+ * over pages that nobody shows, but only when they have no frames (anon_can_extend). */
+static void
+drop_unshown(struct vm_object *anon, const struct vm_mapping *v, u64 first, u64 end)
+{
+	struct frame *batch[DROP_BATCH];
+
+	while (first < end) {
+		unsigned n = 0;
+		u64 stop;
+
+		spin_lock(&anon->lock);
+		stop = next_unshown(anon, v, &first, end);
+		while (n < DROP_BATCH && radix_next(&anon->pages, &first) != NULL && first < stop)
+			batch[n++] = object_extract(anon, first++);
+		spin_unlock(&anon->lock);
+		for (unsigned i = 0; i < n; i++)
+			frame_put(batch[i]);
+		if (n < DROP_BATCH)
+			first = stop;
+	}
+}
+
+bool
+anon_can_extend(const struct vm_mapping *v, u64 first, u64 n)
+{
+	u64 at = first;
+
+	if (anon_overlaps(v, first, n))
+		return false;
+	return radix_next(&v->anon->pages, &at) == NULL || at >= first + n;
+}
+
+void
+anon_drop(struct vm_mapping *v, u64 first, u64 n)
+{
+	drop_unshown(v->anon, v, first, first + n);
+}
+
+void
+anon_detach(struct vm_mapping *v)
+{
+	struct vm_object *anon = v->anon;
+	u64 first, n;
+	bool last;
+
+	if (anon == NULL)
+		return;
+	first = first_index(v);
+	n = mapping_pages(v);
+	spin_lock(&anon->lock);
+	list_del(&v->anon_link);
+	last = list_empty(&anon->mappings);
+	spin_unlock(&anon->lock);
+	if (!last)
+		drop_unshown(anon, NULL, first, first + n);
+	v->anon = NULL;
+	vm_object_put(anon);
+}
+
+/* Gives `to` the frames of [first, end) of `from`, which does not change meanwhile: see anon.h. */
+static int
+share_frames(struct vm_object *from, struct vm_object *to, u64 first, u64 end)
+{
+	struct frame *frame[CLONE_BATCH];
+	u64 index[CLONE_BATCH];
+	unsigned n;
+	int err = 0;
+
+	do {
+		n = 0;
+		spin_lock(&from->lock);
+		while (n < CLONE_BATCH) {
+			frame[n] = radix_next(&from->pages, &first);
+			if (frame[n] == NULL || first >= end)
+				break;
+			frame_get(frame[n]);
+			index[n++] = first++;
+		}
+		spin_unlock(&from->lock);
+		for (unsigned i = 0; i < n; i++) {
+			if (err == 0)
+				err = object_insert(to, index[i], frame[i]);
+			if (err)
+				frame_put(frame[i]);
+		}
+	} while (n == CLONE_BATCH && err == 0);
+	return err;
+}
+
+int
+anon_unshare(struct vm_mapping *v)
+{
+	struct vm_object *old = v->anon, *new;
+	u64 first, n = mapping_pages(v);
+	bool overlaps;
+	int err;
+
+	assert(rwlock_held_write(&v->map->lock));
+	if (old == NULL) {
+		v->needs_copy = false;
+		return 0;
+	}
+	first = first_index(v);
+	spin_lock(&old->lock);
+	overlaps = anon_overlaps(v, first, n);
+	spin_unlock(&old->lock);
+	if (!overlaps) {
+		v->needs_copy = false;
+		return 0;
+	}
+	new = vm_object_create_anon();
+	if (new == NULL)
+		return -ENOMEM;
+	err = share_frames(old, new, first, first + n);
+	if (err == 0) {
+		anon_detach(v);
+		anon_attach(new, v);
+		v->needs_copy = false;
+	}
+	vm_object_put(new);
+	return err;
+}

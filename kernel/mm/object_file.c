@@ -1,0 +1,383 @@
+/*
+ * The page cache of regular files: ram files, memfd, and files of the root image.
+ *
+ * A page of a file is a frame in the tree, or lies in the root image (below image_size and not in
+ * the tree) where it is used in place and never written, or is a hole that reads as zeros. A page
+ * of the image that is written, or whose end lies behind the end of the file and is not zero, is
+ * replaced by a copy in the tree; translations of the image's frame are taken away first.
+ *
+ * Locks: the object's for the tree and the sizes; it is not held while user memory is touched, a
+ * reference on the frame is. The caller serialises write and truncate with the file's own lock.
+ * Reads beside them see old or new bytes.
+ */
+#include <asm/errno.h>
+
+#include "core/sched.h"
+#include "lib/assert.h"
+#include "lib/string.h"
+#include "mm/object.h"
+#include "mm/slab.h"
+
+#define UNMAP_MAX (1UL << 40) /* pages: more than any file has */
+
+static u64
+page_count(u64 bytes)
+{
+	return DIV_ROUND_UP(bytes, PAGE_SIZE);
+}
+
+static bool
+in_image(const struct vm_object *o, u64 index)
+{
+	return o->image_base != 0 && index << PAGE_SHIFT < o->image_size;
+}
+
+static void *
+image_page(const struct vm_object *o, u64 index)
+{
+	return phys_to_virt(o->image_base + (index << PAGE_SHIFT));
+}
+
+/* Whether the image's page may be shown as it is: nothing but zeros behind the file's end. */
+static bool
+image_page_clean(const struct vm_object *o, u64 index)
+{
+	u64 end = o->image_size - (index << PAGE_SHIFT);
+	const u8 *p = image_page(o, index);
+
+	for (u64 i = end; i < PAGE_SIZE; i++)
+		if (p[i] != 0)
+			return false;
+	return true;
+}
+
+/* Brings a frame of its own for a page that has none. => o->lock held */
+static struct frame *
+materialise(struct vm_object *o, u64 index)
+{
+	bool image = in_image(o, index);
+	struct frame *f = frame_alloc(0, image ? 0 : FRAME_ZERO);
+	u64 bytes;
+
+	if (f == NULL)
+		return NULL;
+	if (image) {
+		bytes = min(o->image_size - (index << PAGE_SHIFT), PAGE_SIZE);
+		page_copy(frame_virt(f), image_page(o, index));
+		memset(frame_virt(f) + bytes, 0, PAGE_SIZE - bytes);
+		object_unmap(o, index, 1);
+	}
+	if (object_insert(o, index, f)) {
+		frame_put(f);
+		return NULL;
+	}
+	return f;
+}
+
+static int
+file_get_frame(struct vm_object *o, u64 index, bool write, struct frame **out)
+{
+	struct frame *f;
+
+	if (index >= page_count(o->size))
+		return -EFAULT;
+	f = radix_get(&o->pages, index);
+	if (f == NULL && !write && in_image(o, index) && image_page_clean(o, index))
+		f = frame_of_paddr(o->image_base + (index << PAGE_SHIFT));
+	if (f == NULL)
+		f = materialise(o, index);
+	if (f == NULL)
+		return -ENOMEM;
+	frame_get(f);
+	*out = f;
+	return 0;
+}
+
+static paddr_t
+file_peek(struct vm_object *o, u64 index)
+{
+	const struct frame *f;
+
+	if (index >= page_count(o->size))
+		return 0;
+	f = radix_get(&o->pages, index);
+	if (f != NULL)
+		return frame_paddr(f);
+	if (in_image(o, index) && o->image_size - (index << PAGE_SHIFT) >= PAGE_SIZE)
+		return o->image_base + (index << PAGE_SHIFT);
+	return 0;
+}
+
+static const struct vm_object_ops file_ops = {
+	.kind = "file",
+	.frame_flag = FF_CACHE,
+	.get_frame = file_get_frame,
+	.peek = file_peek,
+};
+
+struct vm_object *
+vm_object_create_file(u64 size)
+{
+	struct vm_object *o = object_create(&file_ops);
+
+	if (o != NULL)
+		o->size = size;
+	return o;
+}
+
+struct vm_object *
+vm_object_create_image(paddr_t paddr, u64 size)
+{
+	struct vm_object *o = vm_object_create_file(size);
+
+	assert(IS_ALIGNED(paddr, PAGE_SIZE));
+	if (o == NULL || size == 0)
+		return o;
+	o->image_base = paddr;
+	o->image_size = size;
+	for (u64 i = 0; i < page_count(size); i++)
+		frame_of_paddr(paddr + (i << PAGE_SHIFT))->flags |= FF_IMAGE;
+	return o;
+}
+
+/*
+ * Where the bytes at `offset` are to be read from: at most *n of them, in a frame (a reference is
+ * given), in the image (none is), or a hole (both NULL).
+ */
+static void
+locate(struct vm_object *o, u64 offset, size_t *n, struct frame **f, const void **image)
+{
+	u64 index = offset >> PAGE_SHIFT;
+
+	*f = NULL;
+	*image = NULL;
+	spin_lock(&o->lock);
+	*n = offset < o->size ? min((u64)*n, o->size - offset) : 0;
+	*f = radix_get(&o->pages, index);
+	if (*f != NULL)
+		frame_get(*f);
+	else if (offset < o->image_size)
+		*image = phys_to_virt(o->image_base + offset);
+	if (*image != NULL && o->pages.count == 0)
+		*n = min((u64)*n, o->image_size - offset); /* all in one piece */
+	else
+		*n = min(*n, PAGE_SIZE - (offset & (PAGE_SIZE - 1)));
+	if (*image != NULL)
+		*n = min((u64)*n, o->image_size - offset);
+	spin_unlock(&o->lock);
+}
+
+ssize_t
+vm_object_read(struct vm_object *o, struct uio *u, u64 offset)
+{
+	size_t done = 0;
+
+	while (u->resid > 0 && !u->fault) {
+		size_t n = u->resid, moved;
+		struct frame *f;
+		const void *image;
+
+		locate(o, offset, &n, &f, &image);
+		if (n == 0)
+			break;
+		if (f != NULL)
+			moved = uio_copy_out(u, frame_virt(f) + (offset & (PAGE_SIZE - 1)), n);
+		else if (image != NULL)
+			moved = uio_copy_out(u, image, n);
+		else
+			moved = uio_zero_out(u, n);
+		if (f != NULL)
+			frame_put(f);
+		done += moved;
+		offset += moved;
+		sched_point();
+	}
+	return uio_result(u, done);
+}
+
+/* A page for writing, with a reference. May lie behind the end of the file. */
+static int
+page_for_write(struct vm_object *o, u64 index, struct frame **out)
+{
+	struct frame *f;
+
+	spin_lock(&o->lock);
+	f = radix_get(&o->pages, index);
+	if (f == NULL)
+		f = materialise(o, index);
+	if (f != NULL)
+		frame_get(f);
+	spin_unlock(&o->lock);
+	*out = f;
+	return f == NULL ? -ENOMEM : 0;
+}
+
+/* Fills a new frame with a whole page before anybody sees it. False when the page exists already,
+ * so that nothing was taken from u, or when memory is out. */
+static bool
+write_new_page(struct vm_object *o, struct uio *u, u64 index, size_t *moved)
+{
+	struct frame *f;
+	bool done;
+
+	spin_lock(&o->lock);
+	done = radix_get(&o->pages, index) != NULL || in_image(o, index);
+	spin_unlock(&o->lock);
+	f = done ? NULL : frame_alloc(0, 0);
+	if (f == NULL)
+		return false;
+	*moved = uio_copy_in(u, frame_virt(f), PAGE_SIZE);
+	memset(frame_virt(f) + *moved, 0, PAGE_SIZE - *moved);
+	spin_lock(&o->lock);
+	done = radix_get(&o->pages, index) == NULL && object_insert(o, index, f) == 0;
+	spin_unlock(&o->lock);
+	if (!done) {
+		uio_revert(u, *moved);
+		frame_put(f);
+	}
+	return done;
+}
+
+static int
+write_page(struct vm_object *o, struct uio *u, u64 offset, size_t *moved)
+{
+	size_t at = offset & (PAGE_SIZE - 1), n = min(u->resid, PAGE_SIZE - at);
+	struct frame *f;
+	int err;
+
+	if (n < PAGE_SIZE || !write_new_page(o, u, offset >> PAGE_SHIFT, moved)) {
+		err = page_for_write(o, offset >> PAGE_SHIFT, &f);
+		if (err)
+			return err;
+		*moved = uio_copy_in(u, frame_virt(f) + at, n);
+		f->flags |= FF_DIRTY;
+		frame_put(f);
+	}
+	spin_lock(&o->lock);
+	if (*moved > 0 && offset + *moved > o->size)
+		o->size = offset + *moved;
+	spin_unlock(&o->lock);
+	return 0;
+}
+
+ssize_t
+vm_object_write(struct vm_object *o, struct uio *u, u64 offset)
+{
+	size_t done = 0, moved;
+	int err = 0;
+
+	while (u->resid > 0 && !u->fault) {
+		err = write_page(o, u, offset, &moved);
+		if (err)
+			break;
+		done += moved;
+		offset += moved;
+		sched_point();
+	}
+	return done == 0 && err ? err : uio_result(u, done);
+}
+
+/* Zeroes what lies behind the new end in its page. => o->lock held */
+static int
+zero_tail(struct vm_object *o, u64 size)
+{
+	u64 index = size >> PAGE_SHIFT, at = size & (PAGE_SIZE - 1);
+	struct frame *f;
+
+	if (at == 0)
+		return 0;
+	f = radix_get(&o->pages, index);
+	if (f == NULL && in_image(o, index)) {
+		f = materialise(o, index);
+		if (f == NULL)
+			return -ENOMEM;
+	}
+	if (f != NULL)
+		memset(frame_virt(f) + at, 0, PAGE_SIZE - at);
+	return 0;
+}
+
+int
+vm_object_truncate(struct vm_object *o, u64 size)
+{
+	u64 first = page_count(size);
+	int err = 0;
+
+	spin_lock(&o->lock);
+	if (size < o->size)
+		err = zero_tail(o, size);
+	if (err == 0 && size < o->size) {
+		o->size = size;
+		o->image_size = min(o->image_size, size);
+		object_unmap(o, first, UNMAP_MAX);
+	}
+	if (err == 0)
+		o->size = size;
+	spin_unlock(&o->lock);
+	if (err == 0)
+		object_release(o, first, ~0UL);
+	return err;
+}
+
+void
+vm_object_drop(struct vm_object *o, u64 first, u64 n)
+{
+	spin_lock(&o->lock);
+	object_unmap(o, first, n);
+	for (u64 i = first; i < first + n && in_image(o, i); i++) {
+		struct frame *f = radix_get(&o->pages, i);
+
+		if (f == NULL)
+			f = materialise(o, i);
+		if (f != NULL)
+			page_zero(frame_virt(f));
+		first = i + 1;
+		n--;
+	}
+	for (u64 i = first; radix_next(&o->pages, &i) != NULL && i < first + n; i++)
+		frame_put(object_extract(o, i));
+	spin_unlock(&o->lock);
+}
+
+int
+vm_object_allocate(struct vm_object *o, u64 offset, u64 size)
+{
+	u64 end = page_count(offset + size);
+
+	for (u64 i = offset >> PAGE_SHIFT; i < end; i++) {
+		struct frame *f;
+		int err = page_for_write(o, i, &f);
+
+		if (err)
+			return err;
+		frame_put(f);
+		sched_point();
+	}
+	return 0;
+}
+
+s64
+vm_object_seek(struct vm_object *o, u64 offset, bool hole)
+{
+	u64 index = offset >> PAGE_SHIFT, at;
+	s64 result;
+
+	spin_lock(&o->lock);
+	for (;; index++) {
+		bool data = radix_get(&o->pages, index) != NULL || in_image(o, index);
+
+		at = max(offset, index << PAGE_SHIFT);
+		if (at >= o->size || data != hole)
+			break;
+		if (!hole && radix_next(&o->pages, &index) == NULL)
+			index = page_count(o->size);
+		else if (!hole)
+			index--;
+	}
+	if (hole)
+		result = offset < o->size ? (s64)min(at, o->size) : -ENXIO;
+	else
+		result = at < o->size ? (s64)at : -ENXIO;
+	spin_unlock(&o->lock);
+	return result;
+}

@@ -1,0 +1,232 @@
+/*
+ * Which page tables a core uses, and keeping its TLB true to them.
+ *
+ * A pmap counts its removals in tlb_gen; a core notes in seen_gen how far its TLB has followed.
+ * Who removes something raises tlb_gen, then sends IPI_TLB to the active cores and waits until each
+ * has caught up or is no longer active. A core becomes active first and reads tlb_gen afterwards,
+ * with a full fence between, so either the remover sees it active or it sees the new generation.
+ * No lock is held while waiting except the caller's; a core that waits serves its own requests, and
+ * so does one that spins for a lock, so two removers cannot block each other.
+ *
+ * The last few removals are remembered by address: a core that is not far behind drops single
+ * pages, else its whole TLB. A table is freed only after all cores that have the pmap loaded at
+ * all followed, since an idle core may still walk the tables speculatively.
+ *
+ * Process context identifiers are not used: they pay only where tagged TLBs exist, which the
+ * emulator has not, and every generation would be needed per identifier.
+ */
+#include "arch/cpu.h"
+#include "arch/ipi.h"
+#include "cluster/cluster.h"
+#include "core/thread.h"
+#include "lib/assert.h"
+#include "mm/pmap.h"
+
+#define FLUSH_PAGES 16 /* more single pages than this cost more than starting afresh */
+
+static void
+flush_all(void)
+{
+	WRITE_CR(3, READ_CR(3));
+}
+
+/* Drops the pages of the removals behind `seen` up to `gen`; false when that is too much. */
+static bool
+flush_pages(const struct pmap *p, u64 seen, u64 gen)
+{
+	u64 pages = 0;
+
+	if (gen - seen > PMAP_FLUSHES / 2)
+		return false;
+	for (u64 g = seen + 1; g <= gen; g++) {
+		vaddr_t start = atomic_load_relaxed(&p->flush[g % PMAP_FLUSHES].start);
+		vaddr_t end = atomic_load_relaxed(&p->flush[g % PMAP_FLUSHES].end);
+
+		pages += (end - start) >> PAGE_SHIFT;
+		if (end < start || pages > FLUSH_PAGES)
+			return false;
+		for (vaddr_t va = start; va < end; va += PAGE_SIZE)
+			invlpg(va);
+	}
+	/* The entries were true if none of them has been used again meanwhile. */
+	return atomic_load(&p->tlb_gen) - seen < PMAP_FLUSHES;
+}
+
+/* => interrupts off; p is loaded on this core */
+static void
+catch_up(struct pmap *p, unsigned core)
+{
+	u64 seen = p->seen_gen[core], gen = atomic_load(&p->tlb_gen);
+
+	if (seen == gen)
+		return;
+	if (!flush_pages(p, seen, gen))
+		flush_all();
+	atomic_store(&p->seen_gen[core], gen);
+}
+
+static void
+forget_core(struct pmap *p, u64 bit)
+{
+	atomic_fetch_and(&p->active, ~bit);
+	atomic_fetch_and(&p->cores, ~bit);
+}
+
+/* Goes over to the cluster's own root. => interrupts off */
+static void
+leave(struct core *c)
+{
+	struct pmap *p = c->loaded_pmap;
+
+	if (p == NULL)
+		return;
+	WRITE_CR(3, this_cluster()->master_root);
+	c->loaded_pmap = NULL;
+	forget_core(p, 1UL << c->arch.index);
+}
+
+/* Whether this core is listed as running p and p is still in use. The root may be missing: then
+ * the first fault makes it. */
+static bool
+join_cores(struct pmap *p, u64 bit)
+{
+	atomic_fetch_or(&p->cores, bit);
+	atomic_fetch_or(&p->active, bit);
+	/* From here pmap_retire() waits for this core, or has been seen. */
+	if (!atomic_load(&p->retired) && atomic_load(&p->root[this_core()->arch.cxy]) != 0)
+		return true;
+	forget_core(p, bit);
+	return false;
+}
+
+static void
+load(struct core *c, struct pmap *p)
+{
+	struct pmap *old = c->loaded_pmap;
+	u64 bit = 1UL << c->arch.index;
+
+	if (!join_cores(p, bit)) {
+		leave(c);
+		return;
+	}
+	p->seen_gen[c->arch.index] = atomic_load(&p->tlb_gen);
+	WRITE_CR(3, atomic_load(&p->root[c->arch.cxy]));
+	c->loaded_pmap = p;
+	if (old != NULL)
+		forget_core(old, bit);
+}
+
+void
+pmap_activate(struct pmap *p)
+{
+	struct core *c = this_core();
+	struct pmap *old = c->loaded_pmap;
+	u64 bit = 1UL << c->arch.index;
+
+	if (p == NULL) {
+		if (old != NULL && (atomic_load_relaxed(&old->active) & bit))
+			atomic_fetch_and(&old->active, ~bit);
+	} else if (old != p) {
+		load(c, p);
+	} else {
+		if (!(atomic_load_relaxed(&p->active) & bit))
+			atomic_fetch_or(&p->active, bit);
+		catch_up(p, c->arch.index);
+	}
+}
+
+void
+pmap_serve_shootdown(void)
+{
+	struct core *c;
+	struct pmap *p;
+
+	irq_push_off();
+	c = this_core();
+	p = c->loaded_pmap;
+	if (p != NULL && atomic_load(&p->retired))
+		leave(c);
+	else if (p != NULL)
+		catch_up(p, c->arch.index);
+	irq_pop_off();
+}
+
+static void
+tell(u64 cores)
+{
+	struct machine *m = machine();
+
+	for (; cores != 0; cores &= cores - 1)
+		ipi_send(&m->core[__builtin_ctzl(cores)]->arch, IPI_TLB);
+}
+
+static u64
+next_gen(struct pmap *p, vaddr_t start, vaddr_t end)
+{
+	struct pmap_flush *f;
+	u64 gen;
+
+	spin_lock(&p->lock);
+	gen = p->tlb_gen + 1;
+	f = &p->flush[gen % PMAP_FLUSHES];
+	atomic_store_relaxed(&f->start, start);
+	atomic_store_relaxed(&f->end, end);
+	atomic_store(&p->tlb_gen, gen);
+	spin_unlock(&p->lock);
+	atomic_fence();
+	return gen;
+}
+
+/* Sends to `targets` and waits until each is at `gen` or out of *mask. */
+static void
+wait_for_cores(struct pmap *p, u64 targets, const u64 *mask, u64 gen)
+{
+	tell(targets);
+	for (; targets != 0; targets &= targets - 1) {
+		unsigned i = __builtin_ctzl(targets);
+
+		while (atomic_load(&p->seen_gen[i]) < gen && (atomic_load(mask) >> i & 1)) {
+			pmap_serve_shootdown();
+			cpu_pause();
+		}
+	}
+}
+
+void
+pmap_flush(struct pmap *p, vaddr_t start, vaddr_t end, bool everywhere)
+{
+	const u64 *mask = everywhere ? &p->cores : &p->active;
+	u64 gen = next_gen(p, start, end), targets;
+
+	pmap_serve_shootdown();
+	targets = atomic_load(mask) & ~(1UL << this_core()->arch.index);
+	if (targets == 0)
+		return;
+	atomic_add_relaxed(&this_cluster()->shootdowns, 1);
+	wait_for_cores(p, targets, mask, gen);
+}
+
+void
+pmap_barrier(struct pmap *p)
+{
+	u64 gen = next_gen(p, 0, 0);
+
+	pmap_serve_shootdown();
+	wait_for_cores(p, atomic_load(&p->active) & ~(1UL << this_core()->arch.index), &p->active,
+		       gen);
+}
+
+void
+pmap_leave_all(struct pmap *p)
+{
+	atomic_fence();
+	irq_push_off();
+	if (this_core()->loaded_pmap == p)
+		leave(this_core());
+	irq_pop_off();
+	tell(atomic_load(&p->cores));
+	while (atomic_load(&p->cores) != 0) {
+		pmap_serve_shootdown();
+		cpu_pause();
+	}
+}

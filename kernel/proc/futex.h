@@ -1,0 +1,20 @@
+/* Futexes: see futex.c. All: as man 2 futex; deadlines are absolute monotonic, NS_FOREVER for none. */
+#ifndef PROC_FUTEX_H
+#define PROC_FUTEX_H
+
+#include "lib/types.h"
+
+struct task;
+
+int futex_init(void);
+/* 0 woken; -EAGAIN: the word had another value; -ETIMEDOUT; -ERESTARTSYS; -EFAULT. */
+long futex_wait(u32 __user *uaddr, bool shared, u32 value, ns_t deadline, u32 bitset);
+long futex_wake(u32 __user *uaddr, bool shared, int count, u32 bitset);
+/* compare: NULL, or the value the word must have (else -EAGAIN). */
+long futex_requeue(u32 __user *from, u32 __user *to, bool shared, int wake, int move,
+		   const u32 *compare);
+long futex_wake_op(u32 __user *a, u32 __user *b, bool shared, int wake_a, int wake_b, u32 op);
+/* At exit and exec: marks the mutexes of the robust list dead and wakes a waiter of each. */
+void futex_exit_robust(struct task *t);
+
+#endif

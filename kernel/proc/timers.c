@@ -1,0 +1,547 @@
+/*
+ * Interval timers (setitimer, alarm), POSIX timers (timer_create), and reading clocks.
+ *
+ * Timers of wall and monotonic clocks are one-shot kernel timers that their handler starts again.
+ * Timers on CPU time look at the process's clock when it could have got there at the earliest, and
+ * start again for the rest; so an idle process costs nothing but that look.
+ *
+ * Locks: process->timer_mutex serialises whoever sets, reads or deletes; what the handler (interrupt
+ * context) shares is under process->lock. A timer is cancelled with only the mutex held, after
+ * `armed` was cleared, so its handler cannot start it again.
+ */
+#include "proc/siginfo_uapi.h"
+#include <asm/errno.h>
+#include <asm/signal.h>
+#include <linux/time.h>
+
+#include "arch/clock.h"
+#include "core/timer.h"
+#include "mm/slab.h"
+#include "proc/process.h"
+#include "proc/timers.h"
+
+#define ITIMERS		3
+#define CPU_CHECK_MIN	(1 * NS_PER_MS)
+#define CPUCLOCK_THREAD 4
+
+struct itimer {
+	struct timer timer;
+	struct process *process; /* [I] */
+	int which;		 /* [I] */
+	bool armed;		 /* [process->lock] */
+	ns_t expires;		 /* [process->lock] on its clock */
+	ns_t interval;		 /* [process->lock] */
+};
+
+struct process_itimers {
+	struct itimer t[ITIMERS];
+};
+
+struct posix_timer {
+	struct list link;	 /* [timer_mutex] */
+	struct timer timer;
+	struct process *process; /* [I] */
+	struct task *task;	 /* [I] SIGEV_THREAD_ID: referenced; also the CPU clock's thread */
+	int id, clock;		 /* [I] */
+	struct sigevent_k event; /* [I] */
+	bool armed;		 /* [process->lock] */
+	ns_t expires, interval;	 /* [process->lock] on the timer's clock, made monotonic or CPU */
+	int overrun;		 /* [process->lock] */
+};
+
+/* --- clocks --- */
+
+bool
+clock_is_cpu(int clock)
+{
+	return clock < 0 || clock == CLOCK_PROCESS_CPUTIME_ID || clock == CLOCK_THREAD_CPUTIME_ID;
+}
+
+bool
+clock_is_wall(int clock)
+{
+	return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE ||
+	       clock == CLOCK_REALTIME_ALARM || clock == CLOCK_TAI;
+}
+
+/* clock_getcpuclockid's numbers: ~pid << 3, bit 2 for a thread, bits 0..1 which time. */
+static int
+read_cpu_clock_of(int clock, ns_t *out)
+{
+	int id = ~(clock >> 3), which = clock & 3;
+	ns_t user, system;
+
+	if (which == 3)
+		return -EINVAL;
+	if (clock & CPUCLOCK_THREAD) {
+		struct task *t = id ? task_find(id) : NULL;
+
+		if (id && (!t || t->process != current_process())) {
+			task_put(t);
+			return -EINVAL;
+		}
+		task_cpu_time(t ? t : current_task(), &user, &system);
+		task_put(t);
+	} else {
+		struct process *p = id ? process_find(id) : NULL;
+
+		if (id && !p)
+			return -EINVAL;
+		process_cpu_time(p ? p : current_process(), &user, &system);
+		process_put(p);
+	}
+	*out = which == 1 ? user : user + system;
+	return 0;
+}
+
+int
+clock_read(int clock, ns_t *out)
+{
+	ns_t user, system;
+
+	switch (clock) {
+	case CLOCK_REALTIME:
+	case CLOCK_REALTIME_COARSE:
+	case CLOCK_REALTIME_ALARM:
+	case CLOCK_TAI:
+		*out = clock_now() + clock_real_offset();
+		return 0;
+	case CLOCK_MONOTONIC:
+	case CLOCK_MONOTONIC_RAW:
+	case CLOCK_MONOTONIC_COARSE:
+	case CLOCK_BOOTTIME:
+	case CLOCK_BOOTTIME_ALARM:
+		*out = clock_now();
+		return 0;
+	case CLOCK_PROCESS_CPUTIME_ID:
+		process_cpu_time(current_process(), &user, &system);
+		*out = user + system;
+		return 0;
+	case CLOCK_THREAD_CPUTIME_ID:
+		task_cpu_time(current_task(), &user, &system);
+		*out = user + system;
+		return 0;
+	}
+	return clock < 0 ? read_cpu_clock_of(clock, out) : -EINVAL;
+}
+
+static ns_t
+add_clamped(ns_t a, ns_t b)
+{
+	return a > NS_FOREVER - 1 - b ? NS_FOREVER - 1 : a + b;
+}
+
+ns_t
+clock_deadline(int clock, ns_t when, bool absolute)
+{
+	if (!absolute)
+		return add_clamped(clock_now(), when);
+	return clock_is_wall(clock) ? when - clock_real_offset() : when;
+}
+
+/* When to look again at a CPU clock that has `rest` to go: at the earliest it can have got there. */
+static ns_t
+cpu_check_time(struct process *p, ns_t rest)
+{
+	u32 parallel = min(max(p->nlive, 1u), machine()->ncores);
+	ns_t step = rest / (ns_t)parallel;
+
+	return add_clamped(clock_now(), step < CPU_CHECK_MIN ? CPU_CHECK_MIN : step);
+}
+
+/* --- interval timers --- */
+
+static ns_t
+itimer_clock(const struct itimer *it)
+{
+	ns_t user, system;
+
+	if (it->which == ITIMER_REAL)
+		return clock_now();
+	process_cpu_time(it->process, &user, &system);
+	return it->which == ITIMER_VIRTUAL ? user : user + system;
+}
+
+static ns_t
+itimer_start_time(const struct itimer *it, ns_t now)
+{
+	return it->which == ITIMER_REAL ? it->expires
+					: cpu_check_time(it->process, it->expires - now);
+}
+
+static void
+itimer_fire(struct timer *timer)
+{
+	static const int signals[ITIMERS] = { SIGALRM, SIGVTALRM, SIGPROF };
+	struct itimer *it = container_of(timer, struct itimer, timer);
+	struct process *p = it->process;
+	ns_t now = itimer_clock(it);
+	struct siginfo_k info;
+	bool due, again;
+
+	spin_lock(&p->lock);
+	due = it->armed && now >= it->expires;
+	if (due && it->interval)
+		it->expires += ((now - it->expires) / it->interval + 1) * it->interval;
+	else if (due)
+		it->armed = false;
+	again = it->armed;
+	spin_unlock(&p->lock);
+	if (again)
+		timer_start(timer, itimer_start_time(it, now));
+	if (due) {
+		signal_info_kernel(&info, signals[it->which]);
+		(void)signal_send_process(p, signals[it->which], &info);
+	}
+}
+
+static struct process_itimers *
+get_itimers(struct process *p)
+{
+	if (!p->itimers) {
+		p->itimers = kzalloc(sizeof(*p->itimers));
+		for (int i = 0; p->itimers && i < ITIMERS; i++) {
+			p->itimers->t[i].process = p;
+			p->itimers->t[i].which = i;
+			timer_init(&p->itimers->t[i].timer, itimer_fire);
+		}
+	}
+	return p->itimers;
+}
+
+static void
+itimer_disarm(struct itimer *it)
+{
+	spin_lock(&it->process->lock);
+	it->armed = false;
+	spin_unlock(&it->process->lock);
+	timer_cancel(&it->timer);
+}
+
+int
+itimer_exchange(int which, const struct itimer_value *new, struct itimer_value *old)
+{
+	struct process *p = current_process();
+	struct process_itimers *its;
+	struct itimer *it;
+	ns_t now;
+
+	if (which < 0 || which >= ITIMERS)
+		return -EINVAL;
+	mutex_lock(&p->timer_mutex);
+	its = get_itimers(p);
+	if (!its) {
+		mutex_unlock(&p->timer_mutex);
+		return -ENOMEM;
+	}
+	it = &its->t[which];
+	now = itimer_clock(it);
+	spin_lock(&p->lock);
+	old->interval = it->interval;
+	old->value = it->armed ? max(it->expires - now, (ns_t)1) : 0;
+	spin_unlock(&p->lock);
+	if (new) {
+		itimer_disarm(it);
+		it->interval = new->interval;
+		if (new->value) {
+			it->expires = add_clamped(now, new->value);
+			it->armed = true;
+			timer_start(&it->timer, itimer_start_time(it, now));
+		}
+	}
+	mutex_unlock(&p->timer_mutex);
+	return 0;
+}
+
+/* --- POSIX timers --- */
+
+static ns_t
+posix_clock(const struct posix_timer *pt)
+{
+	ns_t user, system;
+
+	if (!clock_is_cpu(pt->clock))
+		return clock_now();
+	if (pt->task && pt->clock == CLOCK_THREAD_CPUTIME_ID)
+		task_cpu_time(pt->task, &user, &system);
+	else
+		process_cpu_time(pt->process, &user, &system);
+	return user + system;
+}
+
+static ns_t
+posix_start_time(const struct posix_timer *pt, ns_t now)
+{
+	return clock_is_cpu(pt->clock) ? cpu_check_time(pt->process, pt->expires - now)
+				       : pt->expires;
+}
+
+/* Counts an expiry into a signal of this timer that is still pending. => process->lock held */
+static bool
+merge_with_pending(struct posix_timer *pt, int expiries)
+{
+	bool thread = pt->event.notify == SIGEV_THREAD_ID && pt->task;
+	struct sigqueue *q = thread ? &pt->task->pending : &pt->process->pending;
+	struct siginfo_item *i;
+
+	list_for_each_entry(i, &q->infos, link) {
+		if (i->info.code == SI_TIMER && i->info.timer_id == pt->id) {
+			i->info.overrun += expiries;
+			pt->overrun = i->info.overrun;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void
+posix_send(struct posix_timer *pt, int expiries)
+{
+	struct siginfo_k info = {
+		.signo = pt->event.signo,
+		.code = SI_TIMER,
+		.value = pt->event.value,
+		.timer_id = pt->id,
+		.overrun = expiries - 1,
+	};
+	bool merged;
+
+	if (pt->event.notify == SIGEV_NONE)
+		return;
+	spin_lock(&pt->process->lock);
+	merged = merge_with_pending(pt, expiries);
+	if (!merged)
+		pt->overrun = expiries - 1;
+	spin_unlock(&pt->process->lock);
+	if (merged)
+		return;
+	if (pt->event.notify == SIGEV_THREAD_ID)
+		(void)signal_send_task(pt->task, info.signo, &info);
+	else
+		(void)signal_send_process(pt->process, info.signo, &info);
+}
+
+static void
+posix_fire(struct timer *timer)
+{
+	struct posix_timer *pt = container_of(timer, struct posix_timer, timer);
+	struct process *p = pt->process;
+	ns_t now = posix_clock(pt);
+	s64 expiries = 0;
+	bool again;
+
+	spin_lock(&p->lock);
+	if (pt->armed && now >= pt->expires) {
+		expiries = 1;
+		if (pt->interval) {
+			expiries += (now - pt->expires) / pt->interval;
+			pt->expires += expiries * pt->interval;
+		} else {
+			pt->armed = false;
+		}
+	}
+	again = pt->armed;
+	spin_unlock(&p->lock);
+	if (again)
+		timer_start(timer, posix_start_time(pt, now));
+	if (expiries)
+		posix_send(pt, (int)min(expiries, (s64)INT32_MAX));
+}
+
+static struct posix_timer *
+find_timer(struct process *p, int id)
+{
+	struct posix_timer *pt;
+
+	list_for_each_entry(pt, &p->posix_timers, link)
+		if (pt->id == id)
+			return pt;
+	return NULL;
+}
+
+static int
+check_event(int clock, const struct sigevent_k *ev, struct task **task)
+{
+	ns_t now;
+
+	*task = NULL;
+	if (clock_read(clock, &now))
+		return -EINVAL;
+	if (ev->notify != SIGEV_SIGNAL && ev->notify != SIGEV_NONE && ev->notify != SIGEV_THREAD_ID)
+		return -EINVAL;
+	if (ev->notify != SIGEV_NONE && (ev->signo < 1 || ev->signo > SIG_COUNT))
+		return -EINVAL;
+	if (ev->notify == SIGEV_THREAD_ID) {
+		*task = task_find(ev->tid);
+		if (!*task || (*task)->process != current_process()) {
+			task_put(*task);
+			return -EINVAL;
+		}
+	} else if (clock == CLOCK_THREAD_CPUTIME_ID) {
+		*task = current_task();
+		refcount_get(&(*task)->refs);
+	}
+	return 0;
+}
+
+int
+posix_timer_create(int clock, const struct sigevent_k *ev)
+{
+	struct process *p = current_process();
+	struct posix_timer *pt;
+	struct task *task;
+	int id, err = check_event(clock, ev, &task);
+
+	if (err)
+		return err;
+	pt = kzalloc(sizeof(*pt));
+	if (!pt) {
+		task_put(task);
+		return -EAGAIN;
+	}
+	timer_init(&pt->timer, posix_fire);
+	pt->process = p;
+	pt->task = task;
+	pt->clock = clock;
+	pt->event = *ev;
+	mutex_lock(&p->timer_mutex);
+	id = p->next_timer_id;
+	while (find_timer(p, id))
+		id = (id + 1) & INT32_MAX;
+	p->next_timer_id = (id + 1) & INT32_MAX;
+	pt->id = id;
+	if (ev->notify == SIGEV_SIGNAL && ev->value == ~0UL)
+		pt->event.value = (u64)id; /* sigevent NULL: the id is the value */
+	list_add_tail(&p->posix_timers, &pt->link);
+	mutex_unlock(&p->timer_mutex);
+	return id;
+}
+
+static void
+posix_disarm(struct posix_timer *pt)
+{
+	spin_lock(&pt->process->lock);
+	pt->armed = false;
+	spin_unlock(&pt->process->lock);
+	timer_cancel(&pt->timer);
+}
+
+static void
+posix_read(struct posix_timer *pt, struct itimer_value *out)
+{
+	ns_t now = posix_clock(pt);
+
+	spin_lock(&pt->process->lock);
+	out->interval = pt->interval;
+	out->value = pt->armed ? max(pt->expires - now, (ns_t)1) : 0;
+	spin_unlock(&pt->process->lock);
+}
+
+static void
+posix_arm(struct posix_timer *pt, bool absolute, const struct itimer_value *new)
+{
+	ns_t now = posix_clock(pt);
+
+	pt->interval = new->interval;
+	pt->overrun = 0;
+	if (!new->value)
+		return;
+	if (clock_is_cpu(pt->clock))
+		pt->expires = absolute ? new->value : add_clamped(now, new->value);
+	else
+		pt->expires = clock_deadline(pt->clock, new->value, absolute);
+	pt->armed = true;
+	timer_start(&pt->timer, posix_start_time(pt, now));
+}
+
+int
+posix_timer_set(int id, bool absolute, const struct itimer_value *new, struct itimer_value *old)
+{
+	struct process *p = current_process();
+	struct posix_timer *pt;
+	int err = -EINVAL;
+
+	mutex_lock(&p->timer_mutex);
+	pt = find_timer(p, id);
+	if (pt) {
+		posix_read(pt, old);
+		posix_disarm(pt);
+		posix_arm(pt, absolute, new);
+		err = 0;
+	}
+	mutex_unlock(&p->timer_mutex);
+	return err;
+}
+
+int
+posix_timer_get(int id, struct itimer_value *out)
+{
+	struct process *p = current_process();
+	struct posix_timer *pt;
+
+	mutex_lock(&p->timer_mutex);
+	pt = find_timer(p, id);
+	if (pt)
+		posix_read(pt, out);
+	mutex_unlock(&p->timer_mutex);
+	return pt ? 0 : -EINVAL;
+}
+
+int
+posix_timer_overrun(int id)
+{
+	struct process *p = current_process();
+	struct posix_timer *pt;
+	int n = -EINVAL;
+
+	mutex_lock(&p->timer_mutex);
+	pt = find_timer(p, id);
+	if (pt)
+		n = pt->overrun;
+	mutex_unlock(&p->timer_mutex);
+	return n;
+}
+
+static void
+posix_free(struct posix_timer *pt)
+{
+	posix_disarm(pt);
+	list_del(&pt->link);
+	task_put(pt->task);
+	kfree(pt);
+}
+
+int
+posix_timer_delete(int id)
+{
+	struct process *p = current_process();
+	struct posix_timer *pt;
+
+	mutex_lock(&p->timer_mutex);
+	pt = find_timer(p, id);
+	if (pt)
+		posix_free(pt);
+	mutex_unlock(&p->timer_mutex);
+	return pt ? 0 : -EINVAL;
+}
+
+void
+timers_drop_posix(struct process *p)
+{
+	struct posix_timer *pt, *next;
+
+	mutex_lock(&p->timer_mutex);
+	list_for_each_entry_safe(pt, next, &p->posix_timers, link)
+		posix_free(pt);
+	mutex_unlock(&p->timer_mutex);
+}
+
+void
+timers_drop(struct process *p)
+{
+	timers_drop_posix(p);
+	mutex_lock(&p->timer_mutex);
+	for (int i = 0; p->itimers && i < ITIMERS; i++)
+		itimer_disarm(&p->itimers->t[i]);
+	mutex_unlock(&p->timer_mutex);
+}

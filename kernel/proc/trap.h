@@ -1,0 +1,22 @@
+/* The kernel's answer to traps, as arch/trap.h asks for it: see trap.c. */
+#ifndef PROC_TRAP_H
+#define PROC_TRAP_H
+
+#include "arch/trap.h"
+#include "lib/types.h"
+
+extern const struct trap_ops proc_trap_ops;
+
+/* The Linux calls, registered from above at machine()->linux_calls. */
+struct linux_calls {
+	void (*dispatch)(struct trapframe *f);
+	u64 unknown;	  /* [a] calls that nobody implements */
+	u64 logged[16];	  /* [a] bit n: unknown call n was logged */
+};
+
+/* Makes the current thread's saved FPU area hold its registers. */
+void fpu_sync_current(void);
+/* The area was changed: the registers no longer hold it. */
+void fpu_drop_current(void);
+
+#endif

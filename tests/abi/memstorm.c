@@ -1,0 +1,272 @@
+/*
+ * memstorm.c - many threads change one address space at once: mapping and
+ * unmapping, protection, fork with copy on write, faults beside them.
+ */
+#include "abi.h"
+#include <stdatomic.h>
+
+#define PAGE 4096UL
+#define RW (PROT_READ | PROT_WRITE)
+#define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
+
+static atomic_int running;
+
+static void
+run(int count, void *(*work)(void *))
+{
+	pthread_t thread[8];
+	intptr_t i;
+
+	atomic_store(&running, count);
+	for (i = 0; i < count; i++)
+		PT(pthread_create(&thread[i], NULL, work, (void *)(i + 1)));
+	for (i = 0; i < count; i++)
+		PT(pthread_join(thread[i], NULL));
+}
+
+static void *
+map_touch_unmap(void *arg)
+{
+	uint64_t seed = (uintptr_t)arg;
+	int i;
+
+	for (i = 0; i < 400; i++) {
+		size_t pages = 1 + abi_random(&seed) % 20, p;
+		char *map = MAPPED(mmap(NULL, pages * PAGE, RW, ANON, -1, 0));
+
+		for (p = 0; p < pages; p++) {
+			CHECK_EQ(map[p * PAGE], 0);
+			map[p * PAGE] = (char)seed;
+		}
+		for (p = 0; p < pages; p++)
+			CHECK_EQ(map[p * PAGE], (char)seed);
+		OK(munmap(map, pages * PAGE));
+	}
+	return NULL;
+}
+
+CASE(map_unmap, "do threads that map, touch and unmap always get zeroed pages?")
+{
+	run(6, map_touch_unmap);
+}
+
+static char *area;
+
+static void *
+touch_same(void *arg)
+{
+	size_t p;
+
+	for (p = 0; p < 512; p++)
+		__atomic_fetch_add((int *)(area + p * PAGE), 1,
+				   __ATOMIC_SEQ_CST);
+	return arg;
+}
+
+CASE(same_page, "if eight threads fault on one page, do they get the same page?")
+{
+	size_t p;
+	int round;
+
+	for (round = 0; round < 10; round++) {
+		area = MAPPED(mmap(NULL, 512 * PAGE, RW, ANON, -1, 0));
+		run(8, touch_same);
+		for (p = 0; p < 512; p++)
+			CHECK_EQ(*(int *)(area + p * PAGE), 8);
+		OK(munmap(area, 512 * PAGE));
+	}
+}
+
+static void *
+protect_often(void *arg)
+{
+	char *map = MAPPED(mmap(NULL, 16 * PAGE, RW, ANON, -1, 0));
+	int i;
+
+	for (i = 0; i < 300; i++) {
+		map[i % 16 * PAGE] = i;
+		OK(mprotect(map, 16 * PAGE, PROT_READ));
+		CHECK_EQ(map[i % 16 * PAGE], (char)i);
+		OK(mprotect(map + i % 16 * PAGE, PAGE, RW));
+		map[i % 16 * PAGE] = i + 1;
+		OK(mprotect(map, 16 * PAGE, RW));
+	}
+	OK(munmap(map, 16 * PAGE));
+	return arg;
+}
+
+CASE(protect, "do threads that change protection not disturb each other?")
+{
+	run(6, protect_often);
+}
+
+static void *
+fork_and_check(void *arg)
+{
+	int i, id = (intptr_t)arg;
+	char *map = MAPPED(mmap(NULL, 32 * PAGE, RW, ANON, -1, 0));
+	size_t p;
+
+	for (i = 0; i < 15; i++) {
+		pid_t pid;
+
+		for (p = 0; p < 32; p++)
+			map[p * PAGE] = id + i;
+		pid = abi_fork();
+		if (pid == 0) {
+			for (p = 0; p < 32; p++) {
+				if (map[p * PAGE] != (char)(id + i))
+					_exit(1);
+				map[p * PAGE] = 100;
+			}
+			_exit(0);
+		}
+		for (p = 0; p < 32; p += 2)
+			map[p * PAGE] = 50;
+		CHECK_EQ(abi_reap(pid), 0);
+		for (p = 0; p < 32; p++)
+			CHECK_EQ(map[p * PAGE], p % 2 ? (char)(id + i) : 50);
+	}
+	OK(munmap(map, 32 * PAGE));
+	return NULL;
+}
+
+CASE(fork_storm, "does copy on write hold when four threads fork and write?")
+{
+	run(4, fork_and_check);
+}
+
+static void *
+mixed(void *arg)
+{
+	switch ((intptr_t)arg % 3) {
+	case 0:
+		return map_touch_unmap(arg);
+	case 1:
+		return protect_often(arg);
+	default:
+		return fork_and_check(arg);
+	}
+}
+
+CASE(mixed_storm, "does mapping, protecting and forking at once keep all data?")
+{
+	run(6, mixed);
+}
+
+static atomic_int stop;
+
+static void *
+read_until_stop(void *arg)
+{
+	volatile int *counter = arg;
+	int last = 0, now;
+
+	while (!atomic_load(&stop)) {
+		now = *counter;
+		if (now < last)
+			FAIL("counter went back from %d to %d", last, now);
+		last = now;
+	}
+	return NULL;
+}
+
+CASE(fork_reader, "does another thread see every write, through forks between them?")
+{
+	volatile int *counter = MAPPED(mmap(NULL, PAGE, RW, ANON, -1, 0));
+	pthread_t thread;
+	int i;
+
+	PT(pthread_create(&thread, NULL, read_until_stop, (void *)counter));
+	for (i = 1; i <= 60; i++) {
+		pid_t pid = abi_fork();
+
+		if (pid == 0)
+			_exit(0);
+		*counter = i;
+		CHECK_EQ(abi_reap(pid), 0);
+		CHECK_EQ(*counter, i);
+	}
+	atomic_store(&stop, 1);
+	PT(pthread_join(thread, NULL));
+}
+
+static atomic_int phase;
+
+static void *
+read_stale(void *arg)
+{
+	volatile char *map = arg;
+	int round;
+
+	for (round = 1; round <= 100; round++) {
+		while (atomic_load(&phase) != round * 2 - 1)
+			sched_yield();
+		if (*map != (char)round)
+			FAIL("old page seen in round %d", round);
+		atomic_store(&phase, round * 2);
+	}
+	return NULL;
+}
+
+CASE(shootdown, "does a thread on another processor see the new page after a remap?")
+{
+	char *map = MAPPED(mmap(NULL, PAGE, RW, ANON, -1, 0));
+	pthread_t thread;
+	int round;
+
+	PT(pthread_create(&thread, NULL, read_stale, map));
+	for (round = 1; round <= 100; round++) {
+		MAPPED(mmap(map, PAGE, RW, ANON | MAP_FIXED, -1, 0));
+		*map = round;
+		atomic_store(&phase, round * 2 - 1);
+		while (atomic_load(&phase) != round * 2)
+			sched_yield();
+	}
+	PT(pthread_join(thread, NULL));
+}
+
+static void *
+use_break(void *arg)
+{
+	int i;
+
+	for (i = 0; i < 300; i++) {
+		char *block = malloc(200000 + i);
+
+		CHECK(block != NULL);
+		block[0] = block[199999] = i;
+		CHECK_EQ(block[0], (char)i);
+		free(block);
+	}
+	return arg;
+}
+
+CASE(big_malloc, "do large allocations of many threads come and go?")
+{
+	run(8, use_break);
+}
+
+CASE(pipe_between, "are read and write right while pages are copied on write?")
+{
+	char *map = MAPPED(mmap(NULL, 16 * PAGE, RW, ANON, -1, 0));
+	int fd[2], i;
+	char back[PAGE];
+
+	OK(pipe(fd));
+	for (i = 0; i < 40; i++) {
+		pid_t pid;
+
+		memset(map, i, 16 * PAGE);
+		pid = abi_fork();
+		if (pid == 0) {
+			memset(map, 99, 16 * PAGE);
+			_exit(0);
+		}
+		CHECK_EQ(write(fd[1], map + i % 16 * PAGE, PAGE), PAGE);
+		CHECK_EQ(read(fd[0], map + (i + 1) % 16 * PAGE, PAGE), PAGE);
+		memset(back, i, PAGE);
+		CHECK(memcmp(back, map + (i + 1) % 16 * PAGE, PAGE) == 0);
+		CHECK_EQ(abi_reap(pid), 0);
+	}
+}

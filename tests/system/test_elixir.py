@@ -59,7 +59,7 @@ def test_release_starts_by_itself(release):
     with Guest("--release", release, "--cpus", "2", "--env", "PLACE=Holdfast") as machine:
         machine.expect("mix_demo is up in Holdfast")
         machine.power_button()
-        machine.expect("mix_demo stopped in order")
+        machine.expect("mix_demo_stopped_in_order")
         assert machine.wait() == 0
 
 
@@ -89,7 +89,7 @@ def test_release_scripts(release):
         machine.line("a")
         machine.expect("# ")
         machine.line("bin/mix_demo pid; bin/mix_demo stop; echo stop gave $?")
-        machine.expect("mix_demo stopped in order")
+        machine.expect("mix_demo_stopped_in_order")
         machine.expect("stop gave 0")
         machine.line("wait; exit 8")
         assert machine.wait() == 8

@@ -233,7 +233,11 @@ named_link(const struct nlmsghdr *h)
 static u8
 prefix_of(u32 mask)
 {
-	return (u8)__builtin_popcount(mask);
+	u8 n = 0;
+
+	for (; mask; mask &= mask - 1)
+		n++;
+	return n;
 }
 
 static void

@@ -17,6 +17,8 @@
 #include "calls.h"
 #include "core/klog.h"
 #include "core/random.h"
+#include "core/klog_ring.h"
+#include "core/loadavg.h"
 #include "core/sched.h"
 #include "dev/power.h"
 #include "lib/string.h"
@@ -87,7 +89,7 @@ sys_sysinfo(struct sysinfo *info)
 	u32 load[3];
 
 	memory_info(&m);
-	sched_loadavg(load);
+	loadavg_read(load);
 	memset(&s, 0, sizeof(s));
 	s.uptime = clock_now() / NS_PER_SEC;
 	for (int i = 0; i < 3; i++)

@@ -7,6 +7,7 @@
 #include <asm/socket.h>
 #include <linux/in.h>
 #include <linux/in6.h>
+#include <linux/ipv6.h>
 #include "lib/types.h"
 
 #ifndef AF_UNSPEC
@@ -25,20 +26,20 @@
 #endif
 
 #ifndef MSG_PEEK
-#define MSG_OOB	      0x01
-#define MSG_PEEK      0x02
-#define MSG_DONTROUTE 0x04
-#define MSG_CTRUNC    0x08
-#define MSG_TRUNC     0x20
-#define MSG_DONTWAIT  0x40
-#define MSG_EOR	      0x80
-#define MSG_WAITALL   0x100
-#define MSG_CONFIRM   0x800
-#define MSG_ERRQUEUE  0x2000
-#define MSG_NOSIGNAL  0x4000
-#define MSG_MORE      0x8000
-#define MSG_WAITFORONE 0x10000
-#define MSG_FASTOPEN  0x20000000
+#define MSG_OOB		 0x01
+#define MSG_PEEK	 0x02
+#define MSG_DONTROUTE	 0x04
+#define MSG_CTRUNC	 0x08
+#define MSG_TRUNC	 0x20
+#define MSG_DONTWAIT	 0x40
+#define MSG_EOR		 0x80
+#define MSG_WAITALL	 0x100
+#define MSG_CONFIRM	 0x800
+#define MSG_ERRQUEUE	 0x2000
+#define MSG_NOSIGNAL	 0x4000
+#define MSG_MORE	 0x8000
+#define MSG_WAITFORONE	 0x10000
+#define MSG_FASTOPEN	 0x20000000
 #define MSG_CMSG_CLOEXEC 0x40000000
 #endif
 

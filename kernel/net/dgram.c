@@ -7,6 +7,7 @@
  */
 #include <linux/icmp.h>
 #include <linux/icmpv6.h>
+#include <linux/ipv6.h>
 #include "arch/clock.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -157,7 +158,7 @@ first(struct inet *s, bool remove)
 static void
 put_control(struct socket_msg *m, size_t room, s32 level, s32 type, const void *data, size_t n)
 {
-	struct net_cmsghdr h = { .len = sizeof(h) + n, .level = level, .type = type };
+	struct net_cmsghdr h = {.len = sizeof(h) + n, .level = level, .type = type};
 	u8 *at = (u8 *)m->control + m->control_len;
 	size_t space = ALIGN_UP(h.len, 8);
 
@@ -174,13 +175,13 @@ static void
 put_controls(const struct inet *s, const struct dgram *d, struct socket_msg *m, size_t room)
 {
 	int ttl = d->ttl, tos = d->tos;
-	s64 tv[2] = { d->stamp / NS_PER_SEC, d->stamp % NS_PER_SEC / NS_PER_US };
+	s64 tv[2] = {d->stamp / NS_PER_SEC, d->stamp % NS_PER_SEC / NS_PER_US};
 
 	m->control_len = 0;
 	if (s->timestamp)
 		put_control(m, room, SOL_SOCKET, SO_TIMESTAMP_OLD, tv, sizeof(tv));
 	if (IP_IS_V4_VAL(d->from)) {
-		struct in_pktinfo pi = { .ipi_ifindex = d->ifindex };
+		struct in_pktinfo pi = {.ipi_ifindex = d->ifindex};
 
 		pi.ipi_addr.s_addr = pi.ipi_spec_dst.s_addr = ip4_addr_get_u32(ip_2_ip4(&d->to));
 		if (s->pktinfo)
@@ -192,14 +193,14 @@ put_controls(const struct inet *s, const struct dgram *d, struct socket_msg *m, 
 		return;
 	}
 	if (s->pktinfo6) {
-		struct in6_pktinfo pi = { .ipi6_ifindex = d->ifindex };
+		struct in6_pktinfo pi = {.ipi6_ifindex = d->ifindex};
 
 		memcpy(&pi.ipi6_addr, ip_2_ip6(&d->to)->addr, 16);
 		put_control(m, room, IPPROTO_IPV6, IPV6_PKTINFO, &pi, sizeof(pi));
 	}
 	if (s->recvhops)
 		put_control(m, room, IPPROTO_IPV6, IPV6_HOPLIMIT, &ttl, sizeof(ttl));
-	if (s->recvclass)
+	if (s->recvtclass)
 		put_control(m, room, IPPROTO_IPV6, IPV6_TCLASS, &tos, sizeof(tos));
 }
 
@@ -396,7 +397,7 @@ broadcast_refused(const struct inet *s, const struct dgram_to *to)
 		return false;
 	if (ip4_addr_get_u32(ip_2_ip4(&to->ip)) == IPADDR_BROADCAST)
 		return true;
-	list_for_each_entry(i, &net_root()->ifaces, link)
+	list_for_each_entry (i, &net_root()->ifaces, link)
 		if (i->dev && !ip4_addr_isany(netif_ip4_addr(&i->netif)) &&
 		    ip4_addr_isbroadcast(ip_2_ip4(&to->ip), &i->netif))
 			return true;
@@ -639,7 +640,7 @@ dgram_refused(const ip_addr_t *local, u16 local_port, const ip_addr_t *peer, u16
 {
 	struct inet *s;
 
-	list_for_each_entry(s, &net_root()->sockets, link) {
+	list_for_each_entry (s, &net_root()->sockets, link) {
 		if (s->type != SOCK_DGRAM || s->protocol != IPPROTO_UDP ||
 		    s->state != INET_CONNECTED || s->local_port != local_port ||
 		    s->peer_port != peer_port || !ip_addr_cmp(&s->peer, peer))
@@ -733,7 +734,7 @@ dgram_accept(struct file *f, unsigned flags, struct file **out, void *addr, unsi
 static ssize_t
 dgram_read(struct file *f, struct uio *u, u64 *pos)
 {
-	struct socket_msg m = { .data = u };
+	struct socket_msg m = {.data = u};
 
 	return dgram_recv(f, &m);
 }
@@ -741,32 +742,34 @@ dgram_read(struct file *f, struct uio *u, u64 *pos)
 static ssize_t
 dgram_write(struct file *f, struct uio *u, u64 *pos)
 {
-	struct socket_msg m = { .data = u };
+	struct socket_msg m = {.data = u};
 
 	return dgram_send(f, &m);
 }
 
 const struct socket_file_ops inet_dgram_ops = {
-	.file = {
-		.kind = "socket",
-		.read = dgram_read,
-		.write = dgram_write,
-		.poll = dgram_poll,
-		.ioctl = inet_ioctl,
-		.release = dgram_release,
-		.name = inet_file_name,
-	},
-	.socket = {
-		.bind = dgram_bind,
-		.connect = dgram_connect,
-		.listen = dgram_listen,
-		.accept = dgram_accept,
-		.getname = inet_getname,
-		.send = dgram_send,
-		.recv = dgram_recv,
-		.shutdown = dgram_shutdown,
-		.setsockopt = inet_setsockopt,
-		.getsockopt = inet_getsockopt,
-	},
+	.file =
+		{
+			.kind = "socket",
+			.read = dgram_read,
+			.write = dgram_write,
+			.poll = dgram_poll,
+			.ioctl = inet_ioctl,
+			.release = dgram_release,
+			.name = inet_file_name,
+		},
+	.socket =
+		{
+			.bind = dgram_bind,
+			.connect = dgram_connect,
+			.listen = dgram_listen,
+			.accept = dgram_accept,
+			.getname = inet_getname,
+			.send = dgram_send,
+			.recv = dgram_recv,
+			.shutdown = dgram_shutdown,
+			.setsockopt = inet_setsockopt,
+			.getsockopt = inet_getsockopt,
+		},
 	.family = AF_INET,
 };

@@ -78,7 +78,7 @@ on_receive(void *arg, struct netdev_buf *frame, unsigned flags)
 		return;
 	}
 	if (flags & NETDEV_RX_CHECKED)
-		checks &= (u16)~(NETIF_CHECKSUM_CHECK_TCP | NETIF_CHECKSUM_CHECK_UDP);
+		checks &= (u16) ~(NETIF_CHECKSUM_CHECK_TCP | NETIF_CHECKSUM_CHECK_UDP);
 	NETIF_SET_CHECKSUM_CTRL(&i->netif, checks);
 	if (i->netif.input(p, &i->netif) != ERR_OK)
 		pbuf_free(p);
@@ -104,7 +104,7 @@ to_vec(struct pbuf *p, struct netdev_vec *vec)
 		if (n == NETDEV_MAX_VEC || (vaddr_t)p->payload < PHYSMAP_BASE ||
 		    (vaddr_t)p->payload >= FRAMES_BASE)
 			return 0;
-		vec[n++] = (struct netdev_vec){ .base = p->payload, .len = p->len };
+		vec[n++] = (struct netdev_vec){.base = p->payload, .len = p->len};
 	}
 	return n;
 }
@@ -161,7 +161,7 @@ iface_poll_all(struct net *n, unsigned budget)
 	struct iface *i;
 	unsigned got = 0;
 
-	list_for_each_entry(i, &n->ifaces, link) {
+	list_for_each_entry (i, &n->ifaces, link) {
 		if (!i->dev)
 			continue;
 		if (atomic_xchg(&i->dev->link_changed, false))
@@ -177,7 +177,7 @@ iface_arm_all(struct net *n)
 	struct iface *i;
 	bool more = false;
 
-	list_for_each_entry(i, &n->ifaces, link)
+	list_for_each_entry (i, &n->ifaces, link)
 		if (i->dev)
 			more |= i->dev->ops->arm(i->dev);
 	return more;
@@ -188,7 +188,7 @@ iface_kick_all(struct net *n)
 {
 	struct iface *i;
 
-	list_for_each_entry(i, &n->ifaces, link) {
+	list_for_each_entry (i, &n->ifaces, link) {
 		if (!i->kick)
 			continue;
 		i->kick = false;
@@ -287,7 +287,7 @@ iface_by_index(struct net *n, unsigned index)
 {
 	struct iface *i;
 
-	list_for_each_entry(i, &n->ifaces, link)
+	list_for_each_entry (i, &n->ifaces, link)
 		if (netif_get_index(&i->netif) == index)
 			return i;
 	return NULL;
@@ -308,7 +308,7 @@ iface_by_name(struct net *n, const char *name)
 	char own[16];
 	struct iface *i;
 
-	list_for_each_entry(i, &n->ifaces, link) {
+	list_for_each_entry (i, &n->ifaces, link) {
 		iface_name(i, own);
 		if (strncmp(own, name, 16) == 0)
 			return i;

@@ -88,7 +88,7 @@ inet_free(struct inet *s)
 		p->next = NULL;
 		net_bury(p);
 	}
-	list_for_each_entry_safe(d, tmp, &s->dgrams, link) {
+	list_for_each_entry_safe (d, tmp, &s->dgrams, link) {
 		net_bury_chain(d->p);
 		kfree(d);
 	}
@@ -98,8 +98,7 @@ inet_free(struct inet *s)
 u8
 inet_pcb_type(const struct inet *s)
 {
-	return s->family == AF_INET ? IPADDR_TYPE_V4
-				    : s->v6only ? IPADDR_TYPE_V6 : IPADDR_TYPE_ANY;
+	return s->family == AF_INET ? IPADDR_TYPE_V4 : s->v6only ? IPADDR_TYPE_V6 : IPADDR_TYPE_ANY;
 }
 
 static bool
@@ -170,8 +169,8 @@ inet6_create(int type, int protocol, unsigned flags, struct file **out)
 void
 inet_register(void)
 {
-	static const struct socket_family inet4 = { AF_INET, inet4_create };
-	static const struct socket_family inet6 = { AF_INET6, inet6_create };
+	static const struct socket_family inet4 = {AF_INET, inet4_create};
+	static const struct socket_family inet6 = {AF_INET6, inet6_create};
 
 	socket_family_register(&inet4);
 	socket_family_register(&inet6);
@@ -239,17 +238,17 @@ inet_addr_in(const struct inet *s, const void *sa, unsigned len, ip_addr_t *ip, 
 	}
 	IP_ADDR6(ip, w[0], w[1], w[2], w[3]);
 	if (ip6_addr_has_scope(ip_2_ip6(ip), IP6_UNKNOWN))
-		ip6_addr_set_zone(ip_2_ip6(ip), (u8)(in6.sin6_scope_id ? in6.sin6_scope_id
-								       : (u32)s->bound_if));
+		ip6_addr_set_zone(ip_2_ip6(ip),
+				  (u8)(in6.sin6_scope_id ? in6.sin6_scope_id : (u32)s->bound_if));
 	return 0;
 }
 
 void
 inet_addr_out(const struct inet *s, const ip_addr_t *ip, u16 port, void *sa, unsigned *len)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = swap16(port) };
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = swap16(port) };
-	u32 w[4] = { 0 };
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = swap16(port)};
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = swap16(port)};
+	u32 w[4] = {0};
 	unsigned size;
 
 	if (s->family == AF_INET) {
@@ -282,7 +281,7 @@ inet_addr_is_ours(const ip_addr_t *ip)
 		return true;
 	if (IP_IS_V4(ip) && ip4_addr_isloopback(ip_2_ip4(ip)))
 		return true;
-	list_for_each_entry(i, &net_root()->ifaces, link) {
+	list_for_each_entry (i, &net_root()->ifaces, link) {
 		if (IP_IS_V4(ip) && ip4_addr_cmp(ip_2_ip4(ip), netif_ip4_addr(&i->netif)))
 			return true;
 		if (IP_IS_V6(ip) && netif_get_ip6_addr_match(&i->netif, ip_2_ip6(ip)) >= 0)
@@ -307,7 +306,7 @@ inet_port_taken(const struct inet *s, const ip_addr_t *ip, u16 port)
 {
 	struct inet *o;
 
-	list_for_each_entry(o, &net_root()->sockets, link) {
+	list_for_each_entry (o, &net_root()->sockets, link) {
 		if (o == s || o->type != s->type || o->protocol != s->protocol ||
 		    o->local_port != port || !o->bound || !overlap(&o->local, ip))
 			continue;

@@ -13,9 +13,9 @@
 #include "lwip/ip4_frag.h"
 #include "lwip/ip6_addr.h"
 
-#define LOOP_MTU    65535
-#define HEAD_BYTES  160u  /* at least IP's and TCP's headers */
-#define COPY_BYTES  1024u /* smaller packets are copied */
+#define LOOP_MTU   65535
+#define HEAD_BYTES 160u	 /* at least IP's and TCP's headers */
+#define COPY_BYTES 1024u /* smaller packets are copied */
 
 struct loop_packet { /* a packet's head: its first pbuf */
 	struct pbuf_custom pc;
@@ -142,7 +142,7 @@ loopback_deliver(struct net *n)
 			pbuf_free(&k->pc.pbuf);
 	}
 	/* To one's own link-local address: lwIP's own loop, which keeps the interface's zone. */
-	list_for_each_entry(i, &n->ifaces, link)
+	list_for_each_entry (i, &n->ifaces, link)
 		if (i->netif.loop_first)
 			netif_poll(&i->netif);
 	if (n->loop_head)
@@ -198,7 +198,7 @@ net_lwip_route4(const struct ip4_addr *dest)
 		return NULL;
 	if (ip4_addr_isloopback(dest))
 		return &n->loopback->netif;
-	list_for_each_entry(i, &n->ifaces, link)
+	list_for_each_entry (i, &n->ifaces, link)
 		if (!ip4_addr_isany(dest) && ip4_addr_cmp(dest, netif_ip4_addr(&i->netif)))
 			return &n->loopback->netif;
 	return NULL;
@@ -216,7 +216,7 @@ net_lwip_route6(const struct ip6_addr *dest)
 		return &n->loopback->netif;
 	if (ip6_addr_islinklocal(dest) || ip6_addr_ismulticast(dest))
 		return NULL;
-	list_for_each_entry(i, &n->ifaces, link)
+	list_for_each_entry (i, &n->ifaces, link)
 		for (int k = 0; k < LWIP_IPV6_NUM_ADDRESSES; k++)
 			if (ip6_addr_isvalid(netif_ip6_addr_state(&i->netif, k)) &&
 			    ip6_addr_cmp(dest, netif_ip6_addr(&i->netif, k)))

@@ -14,7 +14,7 @@ find(struct inet *s, const ip_addr_t *group, u8 ifindex)
 {
 	struct inet_group *g;
 
-	list_for_each_entry(g, &s->groups, link)
+	list_for_each_entry (g, &s->groups, link)
 		if (ip_addr_cmp(&g->group, group) && (!ifindex || g->ifindex == ifindex))
 			return g;
 	return NULL;
@@ -88,7 +88,7 @@ multicast_leave_all(struct inet *s)
 {
 	struct inet_group *g, *tmp;
 
-	list_for_each_entry_safe(g, tmp, &s->groups, link) {
+	list_for_each_entry_safe (g, tmp, &s->groups, link) {
 		tell(g, false);
 		list_del(&g->link);
 		kfree(g);
@@ -99,7 +99,7 @@ multicast_leave_all(struct inet *s)
 static int
 read_mreq(const void *val, unsigned len, ip_addr_t *group, struct iface **out)
 {
-	struct ip_mreqn r = { .imr_ifindex = 0 };
+	struct ip_mreqn r = {.imr_ifindex = 0};
 	struct iface *i;
 
 	if (len < sizeof(struct ip_mreq))
@@ -110,7 +110,7 @@ read_mreq(const void *val, unsigned len, ip_addr_t *group, struct iface **out)
 	if (r.imr_ifindex) {
 		*out = iface_by_index(net_root(), (unsigned)r.imr_ifindex);
 	} else if (r.imr_address.s_addr) {
-		list_for_each_entry(i, &net_root()->ifaces, link)
+		list_for_each_entry (i, &net_root()->ifaces, link)
 			if (ip4_addr_get_u32(netif_ip4_addr(&i->netif)) == r.imr_address.s_addr)
 				*out = i;
 	} else {
@@ -137,7 +137,7 @@ option4(struct inet *s, int name, const void *val, unsigned len)
 		return 0;
 	case IP_MULTICAST_IF:
 		if (len < sizeof(struct ip_mreq)) { /* a struct in_addr */
-			u32 mreq[2] = { 0, word };
+			u32 mreq[2] = {0, word};
 
 			err = read_mreq(mreq, sizeof(mreq), &group, &i);
 		} else {

@@ -34,11 +34,11 @@
 
 struct iface { /* an interface; netif.state points to it */
 	struct netif netif;
-	struct list link;	  /* [n] net->ifaces */
-	struct netdev *dev;	  /* [I] NULL: loopback */
-	u64 packets, bytes;	  /* [n] of the loopback */
-	bool link_was_up;	  /* [n] */
-	bool kick;		  /* [n] frames were queued since the last kick */
+	struct list link;   /* [n] net->ifaces */
+	struct netdev *dev; /* [I] NULL: loopback */
+	u64 packets, bytes; /* [n] of the loopback */
+	bool link_was_up;   /* [n] */
+	bool kick;	    /* [n] frames were queued since the last kick */
 };
 
 struct net_timer {
@@ -50,23 +50,23 @@ struct net_timer {
 
 struct net {
 	struct mutex lock;
-	struct list sockets;	   /* [n] struct inet */
-	struct list ifaces;	   /* [n] */
-	struct iface *loopback;	   /* [I] */
+	struct list sockets;			   /* [n] struct inet */
+	struct list ifaces;			   /* [n] */
+	struct iface *loopback;			   /* [I] */
 	struct loop_packet *loop_head, *loop_tail; /* [n] on their way through the loopback */
-	struct pbuf *graveyard;	   /* [a] pbufs that readers are done with */
-	bool copy_fault;	   /* [n] a copy from a program's memory failed */
-	struct net_timer timer[NET_TIMERS]; /* [n] */
-	unsigned timers;	   /* [I] */
-	ns_t busy_until;	   /* [n] timers run in time until then */
-	bool poke;		   /* [n] the thread has to look at its timers */
-	u64 rx_limit, rx_held;	   /* [a] bytes of received data held by all sockets */
+	struct pbuf *graveyard;			   /* [a] pbufs that readers are done with */
+	bool copy_fault;			   /* [n] a copy from a program's memory failed */
+	struct net_timer timer[NET_TIMERS];	   /* [n] */
+	unsigned timers;			   /* [I] */
+	ns_t busy_until;			   /* [n] timers run in time until then */
+	bool poke;				   /* [n] the thread has to look at its timers */
+	u64 rx_limit, rx_held; /* [a] bytes of received data held by all sockets */
 	struct spinlock wake_lock;
-	struct waitq wake;	   /* [wake_lock] the thread */
-	bool woken;		   /* [wake_lock] */
-	struct thread *thread;	   /* [I] */
-	struct raw_pcb *icmp_errors; /* [I] */
-	char hostname[64];	   /* [n] sent with DHCP */
+	struct waitq wake;		     /* [wake_lock] the thread */
+	bool woken;			     /* [wake_lock] */
+	struct thread *thread;		     /* [I] */
+	struct raw_pcb *icmp_errors;	     /* [I] */
+	char hostname[64];		     /* [n] sent with DHCP */
 	ip_addr_t dns_seen[DNS_MAX_SERVERS]; /* [thread] what resolv.conf says */
 };
 
@@ -104,6 +104,7 @@ void iface_kick_all(struct net *n);
 struct iface *iface_by_index(struct net *n, unsigned index);
 struct iface *iface_by_name(struct net *n, const char *name);
 void iface_name(const struct iface *i, char out[16]);
+unsigned iface_flags(const struct iface *i); /* IFF_* */
 int loopback_create(struct net *n);
 void loopback_deliver(struct net *n);
 /* Whether the name servers are others than those of the file. => net->lock */
@@ -114,11 +115,11 @@ void resolv_update(struct net *n);
 /* ---- sockets ---- */
 
 enum inet_state {
-	INET_FRESH,	 /* no connection; for datagrams: no peer */
+	INET_FRESH, /* no connection; for datagrams: no peer */
 	INET_CONNECTING,
 	INET_CONNECTED,
 	INET_LISTENING,
-	INET_OVER,	 /* was connected, or connecting failed */
+	INET_OVER, /* was connected, or connecting failed */
 };
 
 struct dgram {
@@ -135,38 +136,39 @@ struct dgram {
 #define INET_BUF_MIN	    2304
 
 struct inet {
-	struct list link;	   /* [n] net->sockets */
+	struct list link;	    /* [n] net->sockets */
 	int family, type, protocol; /* [I] */
-	union {			   /* [n] NULL: gone */
+	union {			    /* [n] NULL: gone */
 		struct tcp_pcb *tcp;
 		struct udp_pcb *udp;
 		struct raw_pcb *raw;
 	};
-	struct mutex rx_lock;	   /* one reader of the stream at a time */
-	struct spinlock lock;	   /* rank RANK_FILE */
-	struct waitq rq, wq;	   /* [l] readers and acceptors; writers and connectors */
-	u32 state;		   /* [l] enum inet_state */
-	int error;		   /* [l] pending, positive errno */
-	bool connect_told;	   /* [l] connect() has returned its result */
-	bool rx_eof, rx_shut, tx_shut; /* [l] */
-	bool tx_full;		   /* [l] somebody wants to hear of room */
-	u32 tx_room;		   /* [l] bytes that send would take */
+	struct mutex rx_lock;		/* one reader of the stream at a time */
+	struct spinlock lock;		/* rank RANK_FILE */
+	struct waitq rq, wq;		/* [l] readers and acceptors; writers and connectors */
+	u32 state;			/* [l] enum inet_state */
+	int error;			/* [l] pending, positive errno */
+	bool connect_told;		/* [l] connect() has returned its result */
+	bool rx_eof, rx_shut, tx_shut;	/* [l] */
+	bool tx_full;			/* [l] somebody wants to hear of room */
+	u32 tx_room;			/* [l] bytes that send would take */
 	struct pbuf *rx_head, *rx_tail; /* [l] stream: pbufs linked by next, one by one */
-	u32 rx_skip;		   /* [rx_lock] read of the first */
-	u64 rx_bytes;		   /* [l] stream and datagrams */
-	u32 unacked;		   /* [l] read, but the window not yet reopened */
-	struct list dgrams;	   /* [l] struct dgram */
-	struct list pending;	   /* [l] children to accept, by their queue_link */
-	struct list queue_link;	   /* [listener's l] */
-	struct inet *listener;	   /* [n] of a child that waits for accept */
-	unsigned pending_nr, backlog; /* [l] */
-	ip_addr_t local, peer;	   /* [l] what getname says */
-	u16 local_port, peer_port; /* [l] */
-	bool bound;		   /* [n] */
-	u64 ino;		   /* [I] of the file; 0: not accepted */
-	u32 uid;		   /* [I] */
+	u32 rx_skip;			/* [rx_lock] read of the first */
+	u64 rx_bytes;			/* [l] stream and datagrams */
+	u32 unacked;			/* [l] read, but the window not yet reopened */
+	struct list dgrams;		/* [l] struct dgram */
+	struct list pending;		/* [l] children to accept, by their queue_link */
+	struct list queue_link;		/* [listener's l] */
+	struct inet *listener;		/* [n] of a child that waits for accept */
+	unsigned pending_nr, backlog;	/* [l] */
+	ip_addr_t local, peer;		/* [l] what getname says */
+	u16 local_port, peer_port;	/* [l] */
+	bool bound;			/* [n] */
+	u64 ino;			/* [I] of the file; 0: not accepted */
+	u32 uid;			/* [I] */
 	/* options [n] */
-	bool v6only, reuseaddr, reuseport, keepalive, broadcast, nodelay, cork, oobinline, dontroute;
+	bool v6only, reuseaddr, reuseport, keepalive, broadcast, nodelay, cork, oobinline,
+		dontroute;
 	bool linger;
 	bool pktinfo, pktinfo6, recvttl, recvtos, recvhops, recvtclass, timestamp, hdrincl, recverr;
 	bool mcast_loop;
@@ -175,11 +177,11 @@ struct inet {
 	s16 hops;
 	u32 sndbuf, rcvbuf, user_timeout_ms, withheld;
 	u32 keepidle, keepintvl, keepcnt;
-	u32 icmp_filter;	   /* raw: types not wanted */
+	u32 icmp_filter; /* raw: types not wanted */
 	u32 icmp6_filter[8];
-	ns_t rcvtimeo, sndtimeo;   /* NS_FOREVER: none */
-	ns_t progress;		   /* when the peer last acknowledged */
-	struct list groups;	   /* [n] struct inet_group */
+	ns_t rcvtimeo, sndtimeo; /* NS_FOREVER: none */
+	ns_t progress;		 /* when the peer last acknowledged */
+	struct list groups;	 /* [n] struct inet_group */
 };
 
 struct inet_group { /* a multicast membership */

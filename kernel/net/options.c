@@ -132,7 +132,7 @@ set_linger(struct inet *s, const void *val, unsigned len)
 		return -EINVAL;
 	memcpy(l, val, sizeof(l));
 	s->linger = l[0] != 0;
-	s->linger_s = min(max(l[1], 0), 3600);
+	s->linger_s = l[1] < 0 ? 0 : l[1] > 3600 ? 3600 : l[1];
 	return 0;
 }
 
@@ -157,8 +157,9 @@ bind_device(struct inet *s, const void *val, unsigned len)
 static u32
 buffer_size(int v)
 {
-	return min(max((u32)min(max(v, 0), INET_BUF_MAX / 2) * 2, (u32)INET_BUF_MIN),
-		   (u32)INET_BUF_MAX);
+	if (v < INET_BUF_MIN / 2)
+		return INET_BUF_MIN;
+	return v > INET_BUF_MAX / 2 ? INET_BUF_MAX : (u32)v * 2;
 }
 
 static int
@@ -333,7 +334,7 @@ set_ip6(struct inet *s, int name, const void *val, unsigned len, int v)
 		s->recvhops = v != 0;
 		return 0;
 	case IPV6_RECVTCLASS:
-		s->recvclass = v != 0;
+		s->recvtclass = v != 0;
 		return 0;
 	case IPV6_CHECKSUM:
 		if (s->type != SOCK_RAW || s->protocol == IPPROTO_ICMPV6)
@@ -404,7 +405,7 @@ put(void *val, unsigned *len, const void *from, size_t n)
 static int
 put_timeout(void *val, unsigned *len, ns_t t)
 {
-	s64 tv[2] = { 0, 0 };
+	s64 tv[2] = {0, 0};
 
 	if (t != NS_FOREVER) {
 		tv[0] = t / NS_PER_SEC;
@@ -592,7 +593,7 @@ get_ip6(struct inet *s, int name, int *v)
 		*v = s->recvhops;
 		return 0;
 	case IPV6_RECVTCLASS:
-		*v = s->recvclass;
+		*v = s->recvtclass;
 		return 0;
 	}
 	return -ENOPROTOOPT;
@@ -602,7 +603,7 @@ get_ip6(struct inet *s, int name, int *v)
 static int
 get_structure(struct inet *s, int level, int name, void *val, unsigned *len)
 {
-	s32 l[2] = { s->linger, s->linger_s };
+	s32 l[2] = {s->linger, s->linger_s};
 
 	if (level == IPPROTO_TCP && name == TCP_INFO && is_stream(s))
 		return tcp_info_get(s, val, len);

@@ -29,7 +29,7 @@ on_destroy(u8_t id, void *arg)
 		s->tcp = NULL;
 }
 
-static const struct tcp_ext_arg_callbacks ext_callbacks = { .destroy = on_destroy };
+static const struct tcp_ext_arg_callbacks ext_callbacks = {.destroy = on_destroy};
 
 /* The connection is over: nothing more comes, nothing more goes. */
 static void
@@ -57,7 +57,8 @@ on_error(void *arg, err_t err)
 		over(s, 0);
 	else if (err == ERR_RST)
 		over(s, s->state == INET_CONNECTING ? ECONNREFUSED
-						    : s->rx_eof ? EPIPE : ECONNRESET);
+			: s->rx_eof		    ? EPIPE
+						    : ECONNRESET);
 	else
 		over(s, ETIMEDOUT);
 }
@@ -297,10 +298,9 @@ wait_for_child(struct file *f, struct inet *s, struct inet **out)
 		else if (f->flags & O_NONBLOCK)
 			err = -EAGAIN;
 		else
-			err = inet_wait_result(
-				waitq_sleep(&s->rq, &s->lock, deadline,
-					    WAIT_INTERRUPTIBLE | WAIT_EXCLUSIVE),
-				s->rcvtimeo);
+			err = inet_wait_result(waitq_sleep(&s->rq, &s->lock, deadline,
+							   WAIT_INTERRUPTIBLE | WAIT_EXCLUSIVE),
+					       s->rcvtimeo);
 		if (err)
 			break;
 	}
@@ -629,7 +629,7 @@ tcp_socket_release(struct file *f)
 	spin_lock(&s->lock);
 	list_splice_tail(&children, &s->pending);
 	spin_unlock(&s->lock);
-	list_for_each_entry_safe(c, tmp, &children, queue_link)
+	list_for_each_entry_safe (c, tmp, &children, queue_link)
 		drop_child(c);
 	inet_free(s);
 }
@@ -675,7 +675,7 @@ tcp_reap_time_wait(void)
 static ssize_t
 stream_read(struct file *f, struct uio *u, u64 *pos)
 {
-	struct socket_msg m = { .data = u };
+	struct socket_msg m = {.data = u};
 
 	return tcp_socket_recv(f, &m);
 }
@@ -683,32 +683,34 @@ stream_read(struct file *f, struct uio *u, u64 *pos)
 static ssize_t
 stream_write(struct file *f, struct uio *u, u64 *pos)
 {
-	struct socket_msg m = { .data = u };
+	struct socket_msg m = {.data = u};
 
 	return tcp_socket_send(f, &m);
 }
 
 const struct socket_file_ops inet_stream_ops = {
-	.file = {
-		.kind = "socket",
-		.read = stream_read,
-		.write = stream_write,
-		.poll = stream_poll,
-		.ioctl = inet_ioctl,
-		.release = tcp_socket_release,
-		.name = inet_file_name,
-	},
-	.socket = {
-		.bind = stream_bind,
-		.connect = stream_connect,
-		.listen = stream_listen,
-		.accept = stream_accept,
-		.getname = inet_getname,
-		.send = tcp_socket_send,
-		.recv = tcp_socket_recv,
-		.shutdown = stream_shutdown,
-		.setsockopt = inet_setsockopt,
-		.getsockopt = inet_getsockopt,
-	},
+	.file =
+		{
+			.kind = "socket",
+			.read = stream_read,
+			.write = stream_write,
+			.poll = stream_poll,
+			.ioctl = inet_ioctl,
+			.release = tcp_socket_release,
+			.name = inet_file_name,
+		},
+	.socket =
+		{
+			.bind = stream_bind,
+			.connect = stream_connect,
+			.listen = stream_listen,
+			.accept = stream_accept,
+			.getname = inet_getname,
+			.send = tcp_socket_send,
+			.recv = tcp_socket_recv,
+			.shutdown = stream_shutdown,
+			.setsockopt = inet_setsockopt,
+			.getsockopt = inet_getsockopt,
+		},
 	.family = AF_INET,
 };

@@ -100,8 +100,7 @@ wait_data(struct file *f, struct inet *s, u64 want, unsigned flags, ns_t deadlin
 			return -ENOTCONN;
 		if (nonblock)
 			return s->rx_bytes > 0 ? 1 : -EAGAIN;
-		err = waitq_sleep(&s->rq, &s->lock, deadline,
-				  WAIT_INTERRUPTIBLE | WAIT_EXCLUSIVE);
+		err = waitq_sleep(&s->rq, &s->lock, deadline, WAIT_INTERRUPTIBLE | WAIT_EXCLUSIVE);
 		if (err)
 			return s->rx_bytes > 0 ? 1 : inet_wait_result(err, s->rcvtimeo);
 	}
@@ -361,7 +360,8 @@ write_some(struct inet *s, struct uio *u, bool more)
 			break;
 		}
 		err = tcp_write(s->tcp, base, (u16_t)n,
-				TCP_WRITE_FLAG_COPY | (more || n < u->resid ? TCP_WRITE_FLAG_MORE : 0));
+				TCP_WRITE_FLAG_COPY |
+					(more || n < u->resid ? TCP_WRITE_FLAG_MORE : 0));
 		if (err != ERR_OK)
 			return done > 0 ? (ssize_t)done : err == ERR_MEM ? -ENOBUFS : errno_of(err);
 		if (!s->tcp->unacked)
@@ -445,9 +445,9 @@ static u8
 linux_state(const struct inet *s)
 {
 	static const u8 states[] = {
-		[CLOSED] = 7,	  [LISTEN] = 10,     [SYN_SENT] = 2,   [SYN_RCVD] = 3,
+		[CLOSED] = 7,	   [LISTEN] = 10,    [SYN_SENT] = 2,   [SYN_RCVD] = 3,
 		[ESTABLISHED] = 1, [FIN_WAIT_1] = 4, [FIN_WAIT_2] = 5, [CLOSE_WAIT] = 8,
-		[CLOSING] = 11,	  [LAST_ACK] = 9,    [TIME_WAIT] = 6,
+		[CLOSING] = 11,	   [LAST_ACK] = 9,   [TIME_WAIT] = 6,
 	};
 
 	return s->tcp ? states[s->tcp->state] : 7;

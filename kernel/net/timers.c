@@ -33,16 +33,16 @@ net_tcp_tmr(void)
 }
 
 static const struct net_timer timer_table[] = {
-	{ TCP_TMR_INTERVAL, net_tcp_tmr, 0 },
-	{ IP_TMR_INTERVAL, ip_reass_tmr, 0 },
-	{ ARP_TMR_INTERVAL, etharp_tmr, 0 },
-	{ DHCP_COARSE_TIMER_MSECS, dhcp_coarse_tmr, 0 },
-	{ DHCP_FINE_TIMER_MSECS, dhcp_fine_tmr, 0 },
-	{ IGMP_TMR_INTERVAL, igmp_tmr, 0 },
-	{ ND6_TMR_INTERVAL, nd6_tmr, 0 },
-	{ IP6_REASS_TMR_INTERVAL, ip6_reass_tmr, 0 },
-	{ MLD6_TMR_INTERVAL, mld6_tmr, 0 },
-	{ DHCP6_TIMER_MSECS, dhcp6_tmr, 0 },
+	{TCP_TMR_INTERVAL, net_tcp_tmr, 0},
+	{IP_TMR_INTERVAL, ip_reass_tmr, 0},
+	{ARP_TMR_INTERVAL, etharp_tmr, 0},
+	{DHCP_COARSE_TIMER_MSECS, dhcp_coarse_tmr, 0},
+	{DHCP_FINE_TIMER_MSECS, dhcp_fine_tmr, 0},
+	{IGMP_TMR_INTERVAL, igmp_tmr, 0},
+	{ND6_TMR_INTERVAL, nd6_tmr, 0},
+	{IP6_REASS_TMR_INTERVAL, ip6_reass_tmr, 0},
+	{MLD6_TMR_INTERVAL, mld6_tmr, 0},
+	{DHCP6_TIMER_MSECS, dhcp6_tmr, 0},
 };
 
 _Static_assert(ARRAY_SIZE(timer_table) <= NET_TIMERS, "room for the timers");
@@ -72,7 +72,7 @@ configuring(struct net *n)
 {
 	struct iface *i;
 
-	list_for_each_entry(i, &n->ifaces, link) {
+	list_for_each_entry (i, &n->ifaces, link) {
 		struct dhcp *d = netif_dhcp_data(&i->netif);
 
 		if (d && netif_is_link_up(&i->netif) && d->state != DHCP_STATE_BOUND)

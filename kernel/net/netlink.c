@@ -9,6 +9,7 @@
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include "lib/bits.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -233,7 +234,7 @@ named_link(const struct nlmsghdr *h)
 static u8
 prefix_of(u32 mask)
 {
-	return (u8)__builtin_popcount(mask);
+	return (u8)bits_count(mask);
 }
 
 static void

@@ -19,6 +19,8 @@
 #include "core/klog_ring.h"
 #include "core/loadavg.h"
 #include "core/random.h"
+#include "core/klog_ring.h"
+#include "core/loadavg.h"
 #include "core/sched.h"
 #include "dev/power.h"
 #include "lib/string.h"

@@ -10,8 +10,8 @@
  * so that a program that eats all memory fails before the kernel does. Near the reserve the caches
  * are bypassed, so that no core sits on free frames while another finds none.
  *
- * Entry points: frame_alloc, frame_alloc_on, frame_free, frame_put, page_alloc, memory_info. It does
- * not reclaim: there is nothing to page out to.
+ * Entry points: frame_alloc, frame_alloc_on, frame_free, frame_put, page_alloc, memory_info. It
+ * does not reclaim: there is nothing to page out to.
  */
 #include <asm/errno.h>
 
@@ -33,20 +33,20 @@
 #define FRAMES_PER_PAGE (PAGE_SIZE / sizeof(struct frame))
 
 struct frame_cache {
-	u32 n;			      /* [c] */
+	u32 n;				 /* [c] */
 	struct frame *frame[CACHE_SIZE]; /* [c] */
 };
 
 struct page_allocator {
-	struct spinlock lock;	/* rank RANK_FRAME */
-	struct buddy buddy;	/* [lock] */
-	u64 total;		/* [I] pages of RAM */
-	u64 given;		/* [lock] pages that were ever free */
-	u64 reserve;		/* [I] pages */
-	u32 nranges;		/* [I] */
+	struct spinlock lock;		      /* rank RANK_FRAME */
+	struct buddy buddy;		      /* [lock] */
+	u64 total;			      /* [I] pages of RAM */
+	u64 given;			      /* [lock] pages that were ever free */
+	u64 reserve;			      /* [I] pages */
+	u32 nranges;			      /* [I] */
 	struct boot_range range[BOOT_RANGES]; /* [I] */
-	s64 use[FRAME_USES];	/* [a] pages */
-	struct frame_cache cache[MAX_CORES]; /* [c] by lid */
+	s64 use[FRAME_USES];		      /* [a] pages */
+	struct frame_cache cache[MAX_CORES];  /* [c] by lid */
 };
 
 static u64
@@ -126,8 +126,8 @@ take_remote(unsigned home, unsigned order, unsigned how)
 		struct frame *f;
 
 		for (unsigned i = 0; i < m->nclusters; i++)
-			if (!(tried >> i & 1) &&
-			    (best == MAX_CLUSTERS || m->distance[home][i] < m->distance[home][best]))
+			if (!(tried >> i & 1) && (best == MAX_CLUSTERS ||
+						  m->distance[home][i] < m->distance[home][best]))
 				best = i;
 		tried |= 1UL << best;
 		f = m->cluster[best] ? take_from(m->cluster[best], order, how) : NULL;
@@ -389,7 +389,8 @@ map_frames(paddr_t start, paddr_t end)
 	vaddr_t to = (vaddr_t)((struct frame *)FRAMES_BASE + last);
 	void *page = NULL;
 
-	for (vaddr_t va = (vaddr_t)((struct frame *)FRAMES_BASE + first); va < to; va += PAGE_SIZE) {
+	for (vaddr_t va = (vaddr_t)((struct frame *)FRAMES_BASE + first); va < to;
+	     va += PAGE_SIZE) {
 		int err;
 
 		if (page == NULL)
@@ -496,7 +497,8 @@ frame_init_cluster(void)
 	spin_init(&p->lock, "frames", RANK_FRAME);
 	buddy_init(&p->buddy, (struct frame *)FRAMES_BASE, this_cluster()->cxy);
 	for (u32 i = 0; i < boot_info.range_nr; i++)
-		map_frames(boot_info.range[i].base, boot_info.range[i].base + boot_info.range[i].size);
+		map_frames(boot_info.range[i].base,
+			   boot_info.range[i].base + boot_info.range[i].size);
 	bootmem_close();
 	for (u32 i = 0; i < boot_info.range_nr; i++)
 		claim_range(p, boot_info.range[i].base,

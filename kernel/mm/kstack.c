@@ -57,8 +57,9 @@ slot_map(vaddr_t stack)
 {
 	for (u64 at = 0; at < KSTACK_SIZE; at += PAGE_SIZE) {
 		struct frame *f = frame_alloc(0, FRAME_RESERVE);
-		int err = f == NULL ? -ENOMEM
-				    : kmap_page(stack + at, frame_paddr(f), KMAP_MEMORY, page_alloc);
+		int err = f == NULL
+				  ? -ENOMEM
+				  : kmap_page(stack + at, frame_paddr(f), KMAP_MEMORY, page_alloc);
 
 		if (err == 0)
 			frame_account(f, FRAME_USE_KSTACK, 1);
@@ -122,7 +123,7 @@ kthread_reap(struct thread *t)
 	kfree(t);
 }
 
-static const struct thread_ops kthread_ops = { .reap = kthread_reap };
+static const struct thread_ops kthread_ops = {.reap = kthread_reap};
 
 struct thread *
 kthread_create(const char *name, void (*fn)(void *), void *arg, u64 affinity)

@@ -44,6 +44,8 @@ struct vm_mapping {
 	u32 flags;		   /* [map] */
 	struct list object_link;   /* [object->lock] */
 	struct list anon_link;	   /* [anon->lock] */
+	u64 file_pages;		   /* [a] pages of object it entered, for rss_file */
+	struct vm_mapping *next_dead; /* [map] between removal and release */
 	void *file;		   /* [I] struct file with a reference, for /proc/self/maps; or NULL */
 	const char *label;	   /* [I] "[heap]", "[stack]", "[vdso]", NULL */
 };
@@ -67,6 +69,7 @@ struct vm_map {
 	vaddr_t arg_start, arg_end, env_start, env_end; /* [I] after exec */
 	vaddr_t vdso;		  /* [I] */
 	u64 faults_minor, faults_major; /* [a] */
+	u32 future_flags;	  /* [lock] VM_LOCKED after mlockall(MCL_FUTURE) */
 	u32 membarrier;		  /* [a] what the process registered for */
 };
 
@@ -102,7 +105,10 @@ int vm_mremap(struct vm_map *m, vaddr_t old, u64 old_size, u64 new_size, unsigne
 	      vaddr_t new_addr, vaddr_t *out);
 int vm_madvise(struct vm_map *m, vaddr_t addr, u64 size, int advice);
 int vm_mincore(struct vm_map *m, vaddr_t addr, u64 size, u8 *out);
-int vm_mlock(struct vm_map *m, vaddr_t addr, u64 size, bool lock);
+int vm_mlock(struct vm_map *m, vaddr_t addr, u64 size, bool lock, bool populate);
+/* mlockall and munlockall: `now` for what there is (brought in with `populate`), `future` for what
+ * will be mapped. */
+int vm_mlock_all(struct vm_map *m, bool now, bool future, bool populate);
 int vm_msync(struct vm_map *m, vaddr_t addr, u64 size);
 vaddr_t vm_brk(struct vm_map *m, vaddr_t brk); /* the break afterwards, changed or not */
 
@@ -120,6 +126,8 @@ int vm_futex_key(struct vm_map *m, vaddr_t va, struct vm_object **obj, u64 *offs
 int vm_map_for_each(struct vm_map *m, int (*fn)(struct vm_mapping *v, void *arg), void *arg);
 /* Bytes of `v` that have frames. */
 u64 vm_mapping_resident(struct vm_mapping *v);
+/* A random multiple of the page size below 2^(bits + 12), for ASLR. */
+u64 vm_random_offset(unsigned bits);
 void mm_init(void);	 /* machine-wide, boot core, end of D3 */
 
 #endif

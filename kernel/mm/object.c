@@ -26,7 +26,7 @@ node_alloc(void)
 	return f == NULL ? NULL : frame_virt(f);
 }
 
-static const struct radix_mem node_mem = { node_alloc, page_free };
+static const struct radix_mem node_mem = {node_alloc, page_free};
 
 struct vm_object *
 object_create(const struct vm_object_ops *ops)

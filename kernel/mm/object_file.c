@@ -220,9 +220,10 @@ write_new_page(struct vm_object *o, struct uio *u, u64 index, size_t *moved)
 	struct frame *f;
 	bool done;
 
-	if (file_peek(o, index) != 0 || in_image(o, index))
-		return false;
-	f = frame_alloc(0, 0);
+	spin_lock(&o->lock);
+	done = radix_get(&o->pages, index) != NULL || in_image(o, index);
+	spin_unlock(&o->lock);
+	f = done ? NULL : frame_alloc(0, 0);
 	if (f == NULL)
 		return false;
 	*moved = uio_copy_in(u, frame_virt(f), PAGE_SIZE);

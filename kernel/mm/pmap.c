@@ -93,13 +93,13 @@ pmap_root(struct pmap *p)
 	paddr_t root;
 
 	spin_lock(&p->lock);
-	if (p->root[cxy] == 0) {
+	if (p->root[cxy] == 0 && !p->retired) {
 		pte_t *t = table_make(p, cxy, FRAME_RESERVE);
 
 		if (t != NULL) {
 			memcpy(t + KERNEL_FIRST, master + KERNEL_FIRST,
 			       (TABLE_SIZE - KERNEL_FIRST) * sizeof(pte_t));
-			p->root[cxy] = virt_to_phys(t);
+			atomic_store(&p->root[cxy], virt_to_phys(t));
 		}
 	}
 	root = p->root[cxy];
@@ -216,7 +216,7 @@ enter_locked(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot, unsigned shi
 	}
 	if (*e & PTE_PS) {
 		/* Part of a 2 MiB translation to the same frames: enough, or in the way. */
-		if ((!(new & PTE_W) || (*e & PTE_W)) && ((new & PTE_NX) || !(*e & PTE_NX)))
+		if ((!(new &PTE_W) || (*e & PTE_W)) && ((new &PTE_NX) || !(*e & PTE_NX)))
 			return 0;
 		return -EAGAIN;
 	}
@@ -248,7 +248,7 @@ enter(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot, unsigned shift)
 		spin_lock(&p->lock);
 	}
 	spin_unlock(&p->lock);
-	/* The root could not be made when the thread was switched to. */
+	/* There was no root here when the thread was switched to. */
 	if (err == 0 && c->loaded_pmap != p && current_thread()->pmap == p) {
 		irq_push_off();
 		pmap_activate(p);
@@ -403,7 +403,7 @@ change_all(struct change *c)
 void
 pmap_batch_remove(struct pmap_batch *b, vaddr_t start, vaddr_t end)
 {
-	struct change c = { .batch = b, .start = start, .end = end, .remove = true };
+	struct change c = {.batch = b, .start = start, .end = end, .remove = true};
 
 	change_all(&c);
 }
@@ -411,7 +411,7 @@ pmap_batch_remove(struct pmap_batch *b, vaddr_t start, vaddr_t end)
 void
 pmap_batch_protect(struct pmap_batch *b, vaddr_t start, vaddr_t end, unsigned prot)
 {
-	struct change c = { .batch = b, .start = start, .end = end, .prot = prot };
+	struct change c = {.batch = b, .start = start, .end = end, .prot = prot};
 
 	c.remove = !(prot & (VM_READ | VM_WRITE | VM_EXEC));
 	change_all(&c);
@@ -453,10 +453,11 @@ pmap_retire(struct pmap *p)
 
 	list_init(&tables);
 	spin_lock(&p->lock);
+	atomic_store(&p->retired, true);
 	for (unsigned i = 0; i < MAX_CLUSTERS; i++) {
 		if (p->root[i] != 0)
 			detach_table(p, &tables, phys_to_virt(p->root[i]), ROOT_LEVEL);
-		p->root[i] = 0;
+		atomic_store(&p->root[i], 0);
 	}
 	spin_unlock(&p->lock);
 	pmap_leave_all(p);

@@ -25,7 +25,7 @@ struct pmap_flush {
 struct pmap {
 	struct refcount refs;
 	struct spinlock lock;	    /* rank RANK_PMAP */
-	struct vm_map *map;	    /* [I] whose it is; no reference */
+	struct vm_map *map;	    /* [a] whose it is; no reference; NULL when it is gone */
 	paddr_t root[MAX_CLUSTERS]; /* [lock to change] 0: no replica there yet */
 	bool retired;		    /* [a] its cores are leaving it for good */
 	u64 cores;		    /* [a] cores that have a root of it loaded */
@@ -43,7 +43,8 @@ struct pmap {
 struct pmap *pmap_create(struct vm_map *map);
 void pmap_get(struct pmap *p);
 void pmap_put(struct pmap *p);
-/* Makes every core leave p and frees its tables. => no thread runs in p any more, nor will */
+/* Makes every core leave p and frees its tables; p stays, empty, for who still refers to it.
+ * => no thread of p will enter user mode or touch user memory any more */
 void pmap_retire(struct pmap *p);
 
 /* Enters a translation into this core's cluster's replica; one to another frame is first removed
@@ -71,8 +72,9 @@ void pmap_batch_remove(struct pmap_batch *b, vaddr_t start, vaddr_t end);
 void pmap_batch_protect(struct pmap_batch *b, vaddr_t start, vaddr_t end, unsigned prot);
 void pmap_batch_end(struct pmap_batch *b);
 
-/* Called by the scheduler at every switch: makes p this core's address space. NULL, for a kernel
- * thread or idle: keeps what is loaded, but is no longer told of flushes. irqs off. */
+/* Makes p this core's address space: when a user thread is switched in. NULL, when it is switched
+ * out: what is loaded stays, but flushes are not waited for any more; cheap when the next thread is
+ * of the same p. Takes no lock and allocates nothing. => interrupts off */
 void pmap_activate(struct pmap *p);
 /* IPI_TLB's part; also called by cores that spin for a lock. */
 void pmap_serve_shootdown(void);
@@ -81,7 +83,7 @@ void pmap_barrier(struct pmap *p);
 /* Whether the translation allows `access` now (for spurious faults). */
 bool pmap_allows(struct pmap *p, vaddr_t va, unsigned access);
 
-/* Between pmap.c and tlb.c: makes this cluster's root, 0 when out of memory; and the flush of
+/* Between pmap.c and tlb.c: makes this cluster's root, 0 when out of memory or retired; and the flush of
  * [start, end), on all cores that have p loaded when a table goes away, else on the active ones.
  * => the frames and tables must stay until it returns; no lock but the object's held */
 paddr_t pmap_root(struct pmap *p);

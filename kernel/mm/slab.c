@@ -30,22 +30,22 @@ struct slab_class {
 };
 
 static const struct slab_class classes[] = {
-	{ 16, 0 },   { 32, 0 },	  { 48, 0 },   { 64, 0 },   { 96, 0 },	 { 128, 0 },
-	{ 192, 0 },  { 256, 0 },  { 384, 0 },  { 512, 0 },  { 768, 0 },	 { 1024, 0 },
-	{ 1536, 1 }, { 2048, 1 }, { 3072, 2 }, { 4096, 2 }, { 6144, 3 }, { 8192, 3 },
+	{16, 0},   {32, 0},   {48, 0},	 {64, 0},   {96, 0},   {128, 0},
+	{192, 0},  {256, 0},  {384, 0},	 {512, 0},  {768, 0},  {1024, 0},
+	{1536, 1}, {2048, 1}, {3072, 2}, {4096, 2}, {6144, 3}, {8192, 3},
 };
 
 #define CLASSES ARRAY_SIZE(classes)
 
 struct magazine {
-	u32 n;		      /* [c] */
+	u32 n;			/* [c] */
 	void *object[MAGAZINE]; /* [c] */
 };
 
 struct slab_cache {
-	struct spinlock lock;  /* rank RANK_SLAB */
-	struct list partial;   /* [lock] slabs with free objects, by frame.link */
-	struct frame *spare;   /* [lock] one empty slab, not on the list */
+	struct spinlock lock; /* rank RANK_SLAB */
+	struct list partial;  /* [lock] slabs with free objects, by frame.link */
+	struct frame *spare;  /* [lock] one empty slab, not on the list */
 };
 
 struct slab_caches {
@@ -98,7 +98,7 @@ static struct frame *
 slab_make(unsigned class)
 {
 	unsigned order = classes[class].order;
-	union slab_state s = { .free = NO_OBJECT, .class = class };
+	union slab_state s = {.free = NO_OBJECT, .class = class};
 	struct frame *f = frame_alloc(order, FRAME_RESERVE);
 
 	if (f == NULL)
@@ -128,7 +128,7 @@ slab_destroy(struct frame *f)
 static void *
 slab_take(struct frame *f)
 {
-	union slab_state s = { .word = f->private };
+	union slab_state s = {.word = f->private};
 	unsigned size = classes[s.class].size, index = s.free;
 	u16 *object;
 
@@ -151,7 +151,7 @@ static struct frame *
 slab_give(struct slab_cache *c, void *p)
 {
 	struct frame *f = slab_of(p);
-	union slab_state s = { .word = f->private };
+	union slab_state s = {.word = f->private};
 	bool was_full = s.free == NO_OBJECT && s.fresh == class_objects(s.class);
 	size_t at = p - frame_virt(f);
 
@@ -273,7 +273,7 @@ kfree(void *p)
 		frame_free(f, f->order);
 		return;
 	}
-	class = ((union slab_state){ .word = slab_of(p)->private }).class;
+	class = ((union slab_state){.word = slab_of(p)->private}).class;
 	if (s != this_cluster()->slabs) {
 		cache_give(&s->cache[class], &p, 1);
 		return;
@@ -298,7 +298,7 @@ ksize(const void *p)
 
 	if (!(f->flags & FF_SLAB))
 		return PAGE_SIZE << f->order;
-	return classes[((union slab_state){ .word = slab_of(p)->private }).class].size;
+	return classes[((union slab_state){.word = slab_of(p)->private}).class].size;
 }
 
 void *

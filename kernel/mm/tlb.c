@@ -65,17 +65,55 @@ catch_up(struct pmap *p, unsigned core)
 	atomic_store(&p->seen_gen[core], gen);
 }
 
+static void
+forget_core(struct pmap *p, u64 bit)
+{
+	atomic_fetch_and(&p->active, ~bit);
+	atomic_fetch_and(&p->cores, ~bit);
+}
+
 /* Goes over to the cluster's own root. => interrupts off */
 static void
 leave(struct core *c)
 {
 	struct pmap *p = c->loaded_pmap;
-	u64 bit = 1UL << c->arch.index;
 
+	if (p == NULL)
+		return;
 	WRITE_CR(3, this_cluster()->master_root);
 	c->loaded_pmap = NULL;
-	atomic_fetch_and(&p->active, ~bit);
-	atomic_fetch_and(&p->cores, ~bit);
+	forget_core(p, 1UL << c->arch.index);
+}
+
+/* Whether this core is listed as running p and p is still in use. The root may be missing: then
+ * the first fault makes it. */
+static bool
+join_cores(struct pmap *p, u64 bit)
+{
+	atomic_fetch_or(&p->cores, bit);
+	atomic_fetch_or(&p->active, bit);
+	/* From here pmap_retire() waits for this core, or has been seen. */
+	if (!atomic_load(&p->retired) && atomic_load(&p->root[this_core()->arch.cxy]) != 0)
+		return true;
+	forget_core(p, bit);
+	return false;
+}
+
+static void
+load(struct core *c, struct pmap *p)
+{
+	struct pmap *old = c->loaded_pmap;
+	u64 bit = 1UL << c->arch.index;
+
+	if (!join_cores(p, bit)) {
+		leave(c);
+		return;
+	}
+	p->seen_gen[c->arch.index] = atomic_load(&p->tlb_gen);
+	WRITE_CR(3, atomic_load(&p->root[c->arch.cxy]));
+	c->loaded_pmap = p;
+	if (old != NULL)
+		forget_core(old, bit);
 }
 
 void
@@ -84,36 +122,16 @@ pmap_activate(struct pmap *p)
 	struct core *c = this_core();
 	struct pmap *old = c->loaded_pmap;
 	u64 bit = 1UL << c->arch.index;
-	paddr_t root;
 
-	if (old == p && p != NULL && (atomic_load_relaxed(&p->active) & bit)) {
-		catch_up(p, c->arch.index);
-		return;
-	}
 	if (p == NULL) {
 		if (old != NULL && (atomic_load_relaxed(&old->active) & bit))
 			atomic_fetch_and(&old->active, ~bit);
-		return;
-	}
-	if (old == p) {
-		atomic_fetch_or(&p->active, bit);
+	} else if (old != p) {
+		load(c, p);
+	} else {
+		if (!(atomic_load_relaxed(&p->active) & bit))
+			atomic_fetch_or(&p->active, bit);
 		catch_up(p, c->arch.index);
-		return;
-	}
-	root = pmap_root(p);
-	if (root == 0) { /* its faults will say that memory is out */
-		if (old != NULL)
-			leave(c);
-		return;
-	}
-	atomic_fetch_or(&p->cores, bit);
-	atomic_fetch_or(&p->active, bit);
-	p->seen_gen[c->arch.index] = atomic_load(&p->tlb_gen);
-	WRITE_CR(3, root);
-	c->loaded_pmap = p;
-	if (old != NULL) {
-		atomic_fetch_and(&old->active, ~bit);
-		atomic_fetch_and(&old->cores, ~bit);
 	}
 }
 
@@ -201,14 +219,11 @@ pmap_barrier(struct pmap *p)
 void
 pmap_leave_all(struct pmap *p)
 {
-	atomic_store(&p->retired, true);
 	atomic_fence();
-	pmap_serve_shootdown();
-	if (this_core()->loaded_pmap == p) {
-		irq_push_off();
+	irq_push_off();
+	if (this_core()->loaded_pmap == p)
 		leave(this_core());
-		irq_pop_off();
-	}
+	irq_pop_off();
 	tell(atomic_load(&p->cores));
 	while (atomic_load(&p->cores) != 0) {
 		pmap_serve_shootdown();

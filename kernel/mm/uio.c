@@ -9,14 +9,14 @@
 void
 uio_user(struct uio *u, void __user *base, size_t len)
 {
-	u->single = (struct uio_vec){ .base = (__force void *)base, .len = len };
+	u->single = (struct uio_vec){.base = (__force void *)base, .len = len};
 	uio_vec(u, &u->single, 1, true);
 }
 
 void
 uio_kernel(struct uio *u, void *base, size_t len)
 {
-	u->single = (struct uio_vec){ .base = base, .len = len };
+	u->single = (struct uio_vec){.base = base, .len = len};
 	uio_vec(u, &u->single, 1, false);
 }
 

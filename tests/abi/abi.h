@@ -340,6 +340,21 @@ abi_close_others(void)
 		close(fd);
 }
 
+/* A case starts with default actions, whatever the caller ignores. */
+static inline void
+abi_reset_signals(void)
+{
+	sigset_t none;
+	int number;
+
+	for (number = 1; number <= 64; number++) {
+		signal(number, SIG_IGN);	/* forgets what is pending */
+		signal(number, SIG_DFL);
+	}
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 /* => the case's exit status; -1 for a hang, 1000 + signal when killed */
 static inline int
 abi_run_forked(const struct abi_case *test, unsigned int limit_s)
@@ -374,14 +389,10 @@ abi_run_forked(const struct abi_case *test, unsigned int limit_s)
 static inline int
 abi_run_inline(const struct abi_case *test, unsigned int limit_s)
 {
-	sigset_t none;
-	int status, number;
+	int status;
 
-	for (number = 1; number < 32; number++)
-		signal(number, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
 	abi_close_others();
+	abi_reset_signals();
 	alarm(limit_s);
 	status = sigsetjmp(abi_jump, 1);
 	if (status == 0)
@@ -472,6 +483,7 @@ main(int argc, char **argv)
 			return 2;
 	}
 	abi_close_others();
+	abi_reset_signals();
 	memcpy(table, __start_abi_cases, sizeof(table));
 	qsort(table, count, sizeof(table[0]), abi_by_line);
 	sigaction(SIGALRM, &on_alarm, NULL);

@@ -38,7 +38,7 @@ random_use(void **state)
 	struct {
 		struct frame *f;
 		unsigned order;
-	} held[256] = { 0 };
+	} held[256] = {0};
 	struct buddy b;
 	struct frame *base = make(&b, 3, 7001);
 	unsigned char *used = calloc(FRAMES, 1);

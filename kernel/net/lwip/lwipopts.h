@@ -131,4 +131,13 @@ void kfree(void *p);
 #define TCP_MSL		     15000UL
 #define LWIP_HOOK_TCP_INPACKET_PCB(pcb, hdr, optlen, opt1len, opt2, p) net_lwip_tcp_input(pcb, hdr)
 
+/* Our own addresses are reached through the loopback (net/loopback.c). */
+struct netif;
+struct ip4_addr;
+struct ip6_addr;
+struct netif *net_lwip_route4(const struct ip4_addr *dest);
+struct netif *net_lwip_route6(const struct ip6_addr *dest);
+#define LWIP_HOOK_IP4_ROUTE_SRC(src, dest) net_lwip_route4(dest)
+#define LWIP_HOOK_IP6_ROUTE(src, dest)	   net_lwip_route6(dest)
+
 #endif

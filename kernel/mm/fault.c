@@ -1,0 +1,589 @@
+/*
+ * Page faults: from an address to a frame to a translation.
+ *
+ * vm_fault() is a spine of steps that share struct fault. Under the map's lock for reading it finds
+ * the mapping and checks the access; then one of fault_shared, fault_anon and fault_private_file
+ * finds the frame and enters it, under the lock of the object that holds the frame and, for private
+ * mappings that may be written, of the anon as well: so no frame leaves, and no older page is
+ * entered over a newer one. Steps that lack something return RETRY after dropping the spinlocks;
+ * memory is allocated and zeroed there. What must change a mapping (a first write after fork, a
+ * stack that grows) drops the lock, takes it for writing, and starts over.
+ *
+ * Missing pages of private anonymous memory that is only read show a shared frame of zeros. A first
+ * write brings 2 MiB at once where the area covers them and memory is plentiful. Faults on files
+ * enter up to 15 resident neighbours too.
+ */
+#include <asm/errno.h>
+
+#include "arch/trap.h"
+#include "core/core.h"
+#include "core/sched.h"
+#include "lib/assert.h"
+#include "lib/string.h"
+#include "mm/fault.h"
+#include "mm/mapping.h"
+
+#define RETRY	   1 /* begin the step again */
+#define UPGRADE	   2 /* begin with the map's lock for writing */
+#define AROUND	   16
+#define HUGE_ORDER 9
+#define HUGE_PAGES (1u << HUGE_ORDER)
+#define HUGE_SHARE 4 /* 2 MiB pages while more than 1/4 of memory is free */
+
+struct fault {
+	struct vm_map *map;
+	vaddr_t va; /* page */
+	unsigned access;
+	bool locked_write;
+	bool spare_zeroed;
+	struct vm_mapping *v;
+	struct frame *spare;   /* to be used for the page, or freed at the end */
+	struct frame *huge;    /* a block of HUGE_PAGES likewise */
+	bool no_huge;	       /* tried in vain */
+	struct frame **result; /* if not NULL: gets the frame, with a reference */
+};
+
+static bool
+is_write(const struct fault *f)
+{
+	return f->access & VM_WRITE;
+}
+
+static void
+found(struct fault *f, struct frame *frame)
+{
+	if (f->result == NULL)
+		return;
+	frame_get(frame);
+	*f->result = frame;
+}
+
+/* Gets the spare frame. => no spinlock held */
+static int
+get_spare(struct fault *f, bool zeroed)
+{
+	if (f->spare != NULL && zeroed && !f->spare_zeroed)
+		page_zero(frame_virt(f->spare));
+	if (f->spare == NULL)
+		f->spare = frame_alloc(0, zeroed ? FRAME_ZERO : 0);
+	f->spare_zeroed = zeroed;
+	return f->spare == NULL ? -ENOMEM : RETRY;
+}
+
+static unsigned
+entry_prot(const struct fault *f, bool writable)
+{
+	unsigned prot = f->v->prot & (VM_READ | VM_WRITE | VM_EXEC);
+
+	if (!writable)
+		prot &= ~VM_WRITE;
+	return prot | (is_write(f) ? PMAP_WRITTEN : 0);
+}
+
+static u64
+object_index(const struct vm_mapping *v, vaddr_t va)
+{
+	return (v->offset + (va - v->start)) >> PAGE_SHIFT;
+}
+
+/*
+ * Enters neighbours of a file's page that are resident, read-only or as the page itself.
+ * => the object's lock is held, the anon's too if there is one
+ */
+static void
+enter_around(struct fault *f, bool writable)
+{
+	struct vm_mapping *v = f->v;
+	struct vm_object *o = v->object;
+	vaddr_t base = ALIGN_DOWN(f->va, AROUND * PAGE_SIZE);
+	vaddr_t start = max(base, v->start), end = min(base + AROUND * PAGE_SIZE, v->end);
+	paddr_t pa[AROUND];
+	unsigned n = 0, some = 0;
+
+	for (vaddr_t va = start; va < end; va += PAGE_SIZE, n++) {
+		pa[n] = 0;
+		if (va == f->va)
+			continue;
+		if (v->anon == NULL || radix_get(&v->anon->pages, anon_index(v, va)) == NULL)
+			pa[n] = o->ops->peek(o, object_index(v, va));
+		if (writable && pa[n] != 0 && (frame_of_paddr(pa[n])->flags & FF_IMAGE))
+			pa[n] = 0;
+		some += pa[n] != 0;
+	}
+	if (some > 0)
+		pmap_enter_around(f->map->pmap, start, pa, n,
+				  entry_prot(f, writable) & ~PMAP_WRITTEN);
+	atomic_add_relaxed(&v->file_pages, some);
+	atomic_add_relaxed(&f->map->rss_file, some);
+}
+
+static void
+count_file_page(struct fault *f)
+{
+	atomic_add_relaxed(&f->v->file_pages, 1);
+	atomic_add_relaxed(&f->map->rss_file, 1);
+}
+
+static int
+fault_device(struct fault *f)
+{
+	struct vm_object *o = f->v->object;
+	unsigned uncached = o->uncached ? PMAP_UNCACHED : 0;
+	paddr_t pa;
+	int err;
+
+	spin_lock(&o->lock);
+	pa = o->ops->peek(o, object_index(f->v, f->va));
+	err = pa == 0 ? -ENXIO
+		      : pmap_enter(f->map->pmap, f->va, pa, entry_prot(f, true) | uncached);
+	if (err == 0 && f->result != NULL) {
+		err = o->uncached ? -EIO : 0;
+		if (err == 0)
+			found(f, frame_of_paddr(pa));
+	}
+	spin_unlock(&o->lock);
+	return err;
+}
+
+/* Shared mappings: the object's own frames. */
+static int
+fault_shared(struct fault *f)
+{
+	struct vm_object *o = f->v->object;
+	struct frame *frame;
+	bool writable;
+	int err;
+
+	if (f->v->flags & VM_DEVICE)
+		return fault_device(f);
+	spin_lock(&o->lock);
+	err = o->ops->get_frame(o, object_index(f->v, f->va), is_write(f), &frame);
+	if (err == 0) {
+		writable = !(frame->flags & FF_IMAGE);
+		err = pmap_enter(f->map->pmap, f->va, frame_paddr(frame), entry_prot(f, writable));
+		if (err == 0)
+			enter_around(f, writable);
+		if (err == 0)
+			found(f, frame);
+		frame_put(frame);
+	}
+	spin_unlock(&o->lock);
+	if (err == 0)
+		count_file_page(f);
+	return err == -EFAULT ? -ENXIO : err;
+}
+
+/* Private mappings of a file, read where nothing was changed. => the anon's lock is held if v has
+ * one, and has no page there */
+static int
+read_private_file(struct fault *f)
+{
+	struct vm_object *o = f->v->object;
+	struct frame *frame;
+	int err;
+
+	spin_lock(&o->lock);
+	err = o->ops->get_frame(o, object_index(f->v, f->va), false, &frame);
+	if (err == 0) {
+		err = pmap_enter(f->map->pmap, f->va, frame_paddr(frame), entry_prot(f, false));
+		if (err == 0)
+			enter_around(f, false);
+		if (err == 0)
+			found(f, frame);
+		frame_put(frame);
+	}
+	spin_unlock(&o->lock);
+	if (err == 0)
+		count_file_page(f);
+	return err == -EFAULT ? -ENXIO : err;
+}
+
+/* Puts the spare frame into the anon's empty slot and enters it. => the anon's lock is held */
+static int
+use_spare(struct fault *f, u64 index)
+{
+	struct frame *frame = f->spare;
+	int err = object_insert(f->v->anon, index, frame);
+
+	if (err)
+		return err;
+	f->spare = NULL;
+	atomic_add_relaxed(&f->map->rss_anon, 1);
+	found(f, frame);
+	return pmap_enter(f->map->pmap, f->va, frame_paddr(frame), entry_prot(f, true));
+}
+
+/* First write to a page of a private file: a copy of it. => the anon's lock is held */
+static int
+copy_private_file(struct fault *f, u64 index)
+{
+	struct vm_object *o = f->v->object;
+	struct frame *frame;
+	int err;
+
+	spin_lock(&o->lock);
+	err = o->ops->get_frame(o, object_index(f->v, f->va), false, &frame);
+	spin_unlock(&o->lock);
+	if (err)
+		return err == -EFAULT ? -ENXIO : err;
+	page_copy(frame_virt(f->spare), frame_virt(frame));
+	frame_put(frame);
+	return use_spare(f, index);
+}
+
+/* A page that the anon has: as it is, in place, or copied from one that others show too.
+ * => the anon's lock is held; false in *done: a spare frame is needed first */
+static int
+fault_present(struct fault *f, u64 index, struct frame *old, bool *done)
+{
+	struct vm_object *anon = f->v->anon;
+	bool sole = atomic_load(&old->refs.value) == 1 && !f->v->needs_copy;
+	struct frame *copy = f->spare;
+	void **slot;
+	int err;
+
+	*done = true;
+	if (sole || !is_write(f)) {
+		found(f, old);
+		return pmap_enter(f->map->pmap, f->va, frame_paddr(old), entry_prot(f, sole));
+	}
+	if (copy == NULL) {
+		*done = false;
+		return 0;
+	}
+	page_copy(frame_virt(copy), frame_virt(old));
+	copy->flags |= FF_ANON;
+	frame_account(copy, FRAME_USE_ANON, 1);
+	slot = radix_find(&anon->pages, index);
+	*slot = copy;
+	f->spare = NULL;
+	found(f, copy);
+	/* Removes the old frame from every replica before anybody can free it. */
+	err = pmap_enter(f->map->pmap, f->va, frame_paddr(copy), entry_prot(f, true));
+	if (err)
+		pmap_remove(f->map->pmap, f->va, f->va + PAGE_SIZE);
+	frame_put(old);
+	return err;
+}
+
+/* Whether the whole 2 MiB around the fault may come at once. */
+static bool
+may_be_huge(const struct fault *f)
+{
+	const struct vm_mapping *v = f->v;
+	vaddr_t base = ALIGN_DOWN(f->va, HUGE_SIZE);
+
+	return !f->no_huge && is_write(f) && v->object == NULL && base >= v->start &&
+	       base + HUGE_SIZE <= v->end && !(v->flags & (VM_NOHUGE | VM_STACK)) &&
+	       anon_index(v, base) % HUGE_PAGES == 0 &&
+	       frame_free_pages() > frame_total_pages() / HUGE_SHARE + HUGE_PAGES;
+}
+
+/* => the anon's lock is held */
+static bool
+none_present(struct vm_object *o, u64 first)
+{
+	u64 at = first;
+
+	return radix_next(&o->pages, &at) == NULL || at >= first + HUGE_PAGES;
+}
+
+/* Fills a node of the anon's tree with the block. => the anon's lock is held */
+static int
+use_huge(struct fault *f, u64 first)
+{
+	struct vm_object *anon = f->v->anon;
+	vaddr_t base = ALIGN_DOWN(f->va, HUGE_SIZE);
+	struct frame *block = f->huge;
+	void **slots = radix_slot(&anon->pages, first);
+
+	if (slots == NULL)
+		return -ENOMEM;
+	f->huge = NULL;
+	frame_split(block, HUGE_ORDER);
+	for (unsigned i = 0; i < HUGE_PAGES; i++) {
+		slots[i] = &block[i];
+		block[i].flags = FF_ANON;
+	}
+	anon->pages.count += HUGE_PAGES;
+	anon->resident += HUGE_PAGES;
+	frame_account(block, FRAME_USE_ANON, HUGE_PAGES);
+	atomic_add_relaxed(&f->map->rss_anon, HUGE_PAGES);
+	found(f, block + ((f->va - base) >> PAGE_SHIFT));
+	if (pmap_enter_huge(f->map->pmap, base, frame_paddr(block), entry_prot(f, true)) == 0)
+		return 0;
+	return pmap_enter(f->map->pmap, f->va, frame_paddr(block) + (f->va - base),
+			  entry_prot(f, true));
+}
+
+/* A page of zeros for a read, or new memory for a write. => the anon's lock is held */
+static int
+fault_absent(struct fault *f, u64 index)
+{
+	u64 first = ALIGN_DOWN(index, (u64)HUGE_PAGES);
+
+	if (f->v->object != NULL)
+		return is_write(f) ? copy_private_file(f, index) : read_private_file(f);
+	if (!is_write(f)) {
+		found(f, machine()->mm->zero);
+		return pmap_enter(f->map->pmap, f->va, frame_paddr(machine()->mm->zero),
+				  entry_prot(f, false));
+	}
+	if (f->huge != NULL && none_present(f->v->anon, first))
+		return use_huge(f, first);
+	return use_spare(f, index);
+}
+
+/* Gets what fault_absent() will need. => no spinlock held */
+static int
+prepare_absent(struct fault *f, u64 index)
+{
+	bool empty;
+
+	if (may_be_huge(f)) {
+		spin_lock(&f->v->anon->lock);
+		empty = none_present(f->v->anon, ALIGN_DOWN(index, (u64)HUGE_PAGES));
+		spin_unlock(&f->v->anon->lock);
+		f->huge = empty ? frame_alloc(HUGE_ORDER, FRAME_ZERO) : NULL;
+		f->no_huge = true;
+		if (f->huge != NULL)
+			return RETRY;
+	}
+	return get_spare(f, f->v->object == NULL);
+}
+
+/* Private mappings that may be written, or were. */
+static int
+fault_anon(struct fault *f)
+{
+	struct vm_mapping *v = f->v;
+	u64 index = anon_index(v, f->va);
+	struct frame *old;
+	bool done = true;
+	int err = 0;
+
+	spin_lock(&v->anon->lock);
+	old = radix_get(&v->anon->pages, index);
+	if (old != NULL)
+		err = fault_present(f, index, old, &done);
+	else if (is_write(f) && f->spare == NULL && f->huge == NULL)
+		done = false;
+	else if (is_write(f) && f->spare == NULL &&
+		 !none_present(v->anon, ALIGN_DOWN(index, (u64)HUGE_PAGES)))
+		done = false; /* somebody else filled part of it: the block is of no use */
+	else if (is_write(f) && f->spare != NULL && v->object == NULL && !f->spare_zeroed)
+		done = false;
+	else
+		err = fault_absent(f, index);
+	spin_unlock(&v->anon->lock);
+	if (done)
+		return err;
+	return old != NULL ? get_spare(f, false) : prepare_absent(f, index);
+}
+
+static int
+check_access(const struct fault *f)
+{
+	unsigned prot = f->v->prot;
+
+	if (f->access & VM_WRITE)
+		return prot & VM_WRITE ? 0 : -EACCES;
+	if (f->access & VM_EXEC)
+		return prot & VM_EXEC ? 0 : -EACCES;
+	return prot & (VM_READ | VM_WRITE | VM_EXEC) ? 0 : -EACCES;
+}
+
+/* Makes a stack reach down to the fault. => map->lock held for writing */
+static int
+grow_stack(struct fault *f, struct vm_mapping *v)
+{
+	struct vm_map *m = f->map;
+	const struct vm_mapping *below = mapping_prev(v);
+	vaddr_t start = f->va;
+	u64 more = v->start - start;
+
+	if (v->end - start > m->stack_limit || start < MIN_ADDRESS)
+		return -EFAULT;
+	if (below != NULL && below->end + STACK_GUARD > start)
+		return -EFAULT;
+	if (m->size_pages + (more >> PAGE_SHIFT) > m->limit_pages)
+		return -EFAULT;
+	if (v->anon != NULL && v->anon_offset < more)
+		return -EFAULT;
+	if (v->anon != NULL && anon_unshare(v))
+		return -ENOMEM;
+	mapping_unlink(v);
+	mapping_place(v, start, v->end, v->offset, v->anon != NULL ? v->anon_offset - more : 0);
+	mapping_insert(v);
+	return 0;
+}
+
+/* Finds the mapping for the fault, with what has to be done to it first. */
+static int
+find_mapping(struct fault *f)
+{
+	struct vm_mapping *v = mapping_from(f->map, f->va);
+	int err;
+
+	if (v == NULL)
+		return -EFAULT;
+	if (v->start > f->va) {
+		if (!(v->flags & VM_STACK))
+			return -EFAULT;
+		if (!f->locked_write)
+			return UPGRADE;
+		err = grow_stack(f, v);
+		if (err)
+			return err;
+	}
+	f->v = v;
+	err = check_access(f);
+	if (err)
+		return err;
+	if (is_write(f) && v->needs_copy && !(v->flags & VM_SHARED)) {
+		if (!f->locked_write)
+			return UPGRADE;
+		return anon_unshare(v);
+	}
+	return 0;
+}
+
+/* One try. => map->lock is held */
+static int
+fault_try(struct fault *f)
+{
+	int err = find_mapping(f);
+
+	if (err)
+		return err;
+	if (f->v->flags & (VM_SHARED | VM_DEVICE))
+		return fault_shared(f);
+	if (f->v->anon == NULL && !(f->v->prot & VM_WRITE) && f->v->object != NULL)
+		return read_private_file(f);
+	err = anon_ensure(f->v);
+	return err ? err : fault_anon(f);
+}
+
+static void
+map_lock(struct fault *f)
+{
+	if (f->locked_write)
+		rwlock_write(&f->map->lock);
+	else
+		rwlock_read(&f->map->lock);
+}
+
+static void
+map_unlock(struct fault *f)
+{
+	if (f->locked_write)
+		rwlock_write_done(&f->map->lock);
+	else
+		rwlock_read_done(&f->map->lock);
+}
+
+static int
+fault_frame(struct vm_map *m, vaddr_t va, unsigned access, struct frame **out)
+{
+	struct fault f = {.map = m, .va = va & PAGE_MASK, .access = access, .result = out};
+	int err;
+
+	if (va >= USER_TOP)
+		return -EFAULT;
+	map_lock(&f);
+	do {
+		err = fault_try(&f);
+		if (err == UPGRADE) {
+			map_unlock(&f);
+			f.locked_write = true;
+			map_lock(&f);
+			err = RETRY;
+		}
+	} while (err == RETRY);
+	map_unlock(&f);
+	if (f.spare != NULL)
+		frame_put(f.spare);
+	if (f.huge != NULL)
+		frame_free(f.huge, HUGE_ORDER);
+	if (err && out != NULL && *out != NULL) {
+		frame_put(*out);
+		*out = NULL;
+	}
+	return err;
+}
+
+int
+vm_fault(struct vm_map *m, vaddr_t va, unsigned access)
+{
+	u64 rss;
+	int err = fault_frame(m, va, access, NULL);
+
+	atomic_add_relaxed(&m->faults_minor, 1);
+	rss = m->rss_anon + m->rss_file;
+	if (rss > m->max_rss)
+		m->max_rss = rss;
+	return err;
+}
+
+#define ERROR_WRITE 2u
+#define ERROR_RSVD  8u
+#define ERROR_FETCH 16u
+
+int
+mm_trap_page_fault(struct trapframe *f, vaddr_t va)
+{
+	struct core *c = this_core();
+	struct thread *t = current_thread();
+	unsigned access = VM_READ;
+	struct vm_map *map;
+
+	if (va >= USER_TOP || t == NULL || t->pmap == NULL || (f->error & ERROR_RSVD))
+		return -EFAULT;
+	if (!trapframe_is_user(f) &&
+	    (c->arch.irq_off_depth > 0 || c->arch.in_irq || !(f->rflags & 0x200)))
+		return -EFAULT;
+	if (f->error & ERROR_WRITE)
+		access = VM_WRITE;
+	else if (f->error & ERROR_FETCH)
+		access = VM_EXEC;
+	map = atomic_load(&t->pmap->map);
+	return map == NULL ? -EFAULT : vm_fault(map, va, access);
+}
+
+int
+vm_populate(struct vm_map *m, vaddr_t addr, u64 size, unsigned access)
+{
+	for (vaddr_t va = addr; va < addr + size; va += PAGE_SIZE) {
+		int err;
+
+		if (pmap_allows(m->pmap, va, access))
+			continue;
+		err = vm_fault(m, va, access);
+		if (err)
+			return err;
+		sched_point();
+	}
+	return 0;
+}
+
+ssize_t
+vm_map_copy(struct vm_map *m, vaddr_t addr, void *buf, size_t n, bool write)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		size_t at = (addr + done) & (PAGE_SIZE - 1), len = min(n - done, PAGE_SIZE - at);
+		struct frame *frame = NULL;
+		int err = fault_frame(m, addr + done, write ? VM_WRITE : VM_READ, &frame);
+
+		if (err)
+			return done > 0 ? (ssize_t)done : err;
+		if (write)
+			memcpy(frame_virt(frame) + at, buf + done, len);
+		else
+			memcpy(buf + done, frame_virt(frame) + at, len);
+		frame_put(frame);
+		done += len;
+	}
+	return done;
+}

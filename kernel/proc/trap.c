@@ -18,7 +18,7 @@
 #include "core/sched.h"
 #include "core/timer.h"
 #include "lib/string.h"
-#include "mm/map.h"
+#include "mm/fault.h"
 #include "mm/pmap.h"
 #include "proc/process.h"
 #include "proc/trap.h"

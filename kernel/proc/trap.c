@@ -19,6 +19,7 @@
 #include "core/timer.h"
 #include "lib/string.h"
 #include "mm/fault.h"
+#include "mm/map.h"
 #include "mm/pmap.h"
 #include "proc/process.h"
 #include "proc/trap.h"

@@ -38,6 +38,7 @@ int
 exec_read_image(struct file *f, const u8 *head, size_t n, struct elf_image *out)
 {
 	size_t bytes;
+	u64 size;
 	u8 *phdrs;
 	int err = elf_read_header(head, n, out, &bytes);
 
@@ -49,8 +50,9 @@ exec_read_image(struct file *f, const u8 *head, size_t n, struct elf_image *out)
 	if (!phdrs)
 		return -ENOMEM;
 	err = exec_read(f, out->phdr_offset, phdrs, bytes);
+	size = f->vnode->object ? f->vnode->object->size : f->vnode->attr.size;
 	if (!err)
-		err = elf_read_phdrs(phdrs, bytes, f->vnode->attr.size, USER_TOP, out);
+		err = elf_read_phdrs(phdrs, bytes, size, USER_TOP, out);
 	kfree(phdrs);
 	return err;
 }

@@ -760,12 +760,14 @@ CASE(sigpipe, "does a write to a pipe without reader give SIGPIPE, then EPIPE?")
 
 CASE(stop_continue, "does a child stop and continue, and wait see both?")
 {
+	struct gate go = gate_make();
 	siginfo_t info;
 	int status;
 	pid_t pid = abi_fork();
 
 	if (pid == 0) {
 		raise(SIGSTOP);
+		gate_pass(&go);
 		_exit(14);
 	}
 	CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
@@ -775,6 +777,7 @@ CASE(stop_continue, "does a child stop and continue, and wait see both?")
 	OK(kill(pid, SIGCONT));
 	CHECK_EQ(waitpid(pid, &status, WCONTINUED), pid);
 	CHECK(WIFCONTINUED(status));
+	gate_open(&go);
 	CHECK_EQ(abi_reap(pid), 14);
 
 	pid = abi_fork();

@@ -31,10 +31,12 @@ abi_child(int argc, char **argv)
 static void
 send_three(int fd, const int *list)
 {
-	char control[CMSG_SPACE(3 * sizeof(int))] = { 0 };
-	struct iovec vector = { "S", 1 };
+	char control[CMSG_SPACE(3 * sizeof(int))] = {0};
+	struct iovec vector = {"S", 1};
 	struct msghdr message = {
-		.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control,
+		.msg_iov = &vector,
+		.msg_iovlen = 1,
+		.msg_control = control,
 		.msg_controllen = sizeof(control),
 	};
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
@@ -50,9 +52,11 @@ static bool
 receive_three(int fd, int *list)
 {
 	char control[CMSG_SPACE(3 * sizeof(int))], c;
-	struct iovec vector = { &c, 1 };
+	struct iovec vector = {&c, 1};
 	struct msghdr message = {
-		.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control,
+		.msg_iov = &vector,
+		.msg_iovlen = 1,
+		.msg_control = control,
 		.msg_controllen = sizeof(control),
 	};
 
@@ -91,7 +95,7 @@ forker(int fd)
 CASE(ports, "do ports to a program work through a forker with passed pipes?")
 {
 	int pair[2], in[2], out[2], start[2], list[3], status, round;
-	struct epoll_event event = { .events = EPOLLIN | EPOLLONESHOT };
+	struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT};
 	int ep = OK(epoll_create1(EPOLL_CLOEXEC));
 	char text[8];
 	pid_t pid, child;
@@ -127,8 +131,7 @@ CASE(ports, "do ports to a program work through a forker with passed pipes?")
 		CHECK_EQ(read(out[0], text, 8), 0);
 		OK(close(out[0]));
 		OK(close(start[0]));
-		CHECK_EQ(read(pair[0], &status, sizeof(status)),
-			 sizeof(status));
+		CHECK_EQ(read(pair[0], &status, sizeof(status)), sizeof(status));
 		CHECK_EQ(WEXITSTATUS(status), 7);
 		event.events = EPOLLIN | EPOLLONESHOT;
 	}
@@ -139,8 +142,8 @@ CASE(ports, "do ports to a program work through a forker with passed pipes?")
 CASE(carrier, "does a gigabyte reserved, aligned by cutting and used in parts hold?")
 {
 	size_t size = 1UL << 30, align = 256UL << 10;
-	char *map = MAPPED(mmap(NULL, size + align, PROT_NONE, MAP_PRIVATE |
-				MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+	char *map = MAPPED(mmap(NULL, size + align, PROT_NONE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
 	char *start = (char *)(((uintptr_t)map + align - 1) & ~(align - 1));
 	int i;
 
@@ -151,14 +154,13 @@ CASE(carrier, "does a gigabyte reserved, aligned by cutting and used in parts ho
 		char *carrier = start + i * align;
 
 		CHECK(MAPPED(mmap(carrier, align, PROT_READ | PROT_WRITE,
-				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
-				  0)) == carrier);
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)) == carrier);
 		carrier[0] = carrier[align - 1] = i;
 	}
 	for (i = 0; i < 40; i += 2) {
 		CHECK(MAPPED(mmap(start + i * align, align, PROT_NONE,
-				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED |
-				  MAP_NORESERVE, -1, 0)) != NULL);
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
+				  0)) != NULL);
 	}
 	for (i = 1; i < 40; i += 2)
 		CHECK_EQ(start[i * align], i);
@@ -178,8 +180,7 @@ static void
 wake(struct scheduler *target)
 {
 	if (atomic_exchange(&target->event, 1) == -1)
-		syscall(SYS_futex, &target->event, FUTEX_WAKE_PRIVATE, 1, NULL,
-			NULL, 0);
+		syscall(SYS_futex, &target->event, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 static void *
@@ -193,8 +194,8 @@ schedule(void *arg)
 		zero = 0;
 		if (atomic_compare_exchange_strong(&own->event, &zero, -1)) {
 			while (atomic_load(&own->event) == -1)
-				syscall(SYS_futex, &own->event,
-					FUTEX_WAIT_PRIVATE, -1, NULL, NULL, 0);
+				syscall(SYS_futex, &own->event, FUTEX_WAIT_PRIVATE, -1, NULL, NULL,
+					0);
 		}
 		atomic_store(&own->event, 0);
 		atomic_fetch_add(&own->runs, 1);
@@ -248,9 +249,9 @@ interrupt_poll(void *arg)
 
 CASE(poll_thread, "does a poll thread with a timer and a wake pipe see both?")
 {
-	struct itimerspec often = { { 0, 1000000 }, { 0, 1000000 } };
+	struct itimerspec often = {{0, 1000000}, {0, 1000000}};
 	int ep = OK(epoll_create1(0)), timer, wake_pipe[2], ticks = 0, i;
-	struct epoll_event event = { .events = EPOLLIN }, list[8];
+	struct epoll_event event = {.events = EPOLLIN}, list[8];
 	int shared[2];
 	pthread_t thread;
 	uint64_t value;
@@ -284,17 +285,15 @@ CASE(poll_thread, "does a poll thread with a timer and a wake pipe see both?")
 
 CASE(code, "does code made in one mapping run at once in other threads?")
 {
-	static const unsigned char code[] = { 0xb8, 0, 0, 0, 0, 0xc3 };
+	static const unsigned char code[] = {0xb8, 0, 0, 0, 0, 0xc3};
 	int fd = OK(memfd_create("vmem", MFD_CLOEXEC)), i, value;
 	size_t size = 1 << 20;
 	char *rw, *rx;
 	pid_t pid;
 
 	OK(ftruncate(fd, size));
-	rw = MAPPED(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-			 0));
-	rx = MAPPED(mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd,
-			 0));
+	rw = MAPPED(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+	rx = MAPPED(mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0));
 	for (i = 0; i < 2000; i++) {
 		size_t at = (size_t)i * 512 % size;
 

@@ -17,8 +17,7 @@ on_fault(int number, siginfo_t *info, void *context)
 	siglongjmp(jump, 1);
 }
 
-static int __attribute__((noinline))
-recurse(int level)
+static int __attribute__((noinline)) recurse(int level)
 {
 	volatile char pad[4096];
 
@@ -31,10 +30,11 @@ recurse(int level)
 CASE(stack_overflow, "is a stack overflow caught on the alternate stack?")
 {
 	struct sigaction action = {
-		.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK,
+		.sa_sigaction = on_fault,
+		.sa_flags = SA_SIGINFO | SA_ONSTACK,
 	};
-	stack_t stack = { .ss_sp = malloc(65536), .ss_size = 65536 };
-	struct rlimit limit = { 1 << 20, RLIM_INFINITY };
+	stack_t stack = {.ss_sp = malloc(65536), .ss_size = 65536};
+	struct rlimit limit = {1 << 20, RLIM_INFINITY};
 	pid_t pid = abi_fork();
 
 	if (pid == 0) {
@@ -65,10 +65,10 @@ fault_at(volatile char *address, int write_it)
 CASE(segv, "does SIGSEGV tell the address and whether it was mapped?")
 {
 	struct sigaction action = {
-		.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO,
+		.sa_sigaction = on_fault,
+		.sa_flags = SA_SIGINFO,
 	};
-	char *page = MAPPED(mmap(NULL, 4096, PROT_READ,
-				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	char *page = MAPPED(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 
 	OK(sigaction(SIGSEGV, &action, NULL));
 	CHECK_EQ(fault_at(page + 0x123, 1), SIGSEGV);
@@ -88,14 +88,14 @@ CASE(segv, "does SIGSEGV tell the address and whether it was mapped?")
 CASE(bus, "does reading a file mapping past its end give SIGBUS?")
 {
 	struct sigaction action = {
-		.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO,
+		.sa_sigaction = on_fault,
+		.sa_flags = SA_SIGINFO,
 	};
 	int fd = OK(open("f", O_RDWR | O_CREAT, 0600));
 	char *map;
 
 	OK(ftruncate(fd, 100));
-	map = MAPPED(mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-			  0));
+	map = MAPPED(mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
 	OK(sigaction(SIGBUS, &action, NULL));
 	CHECK_EQ(fault_at(map + 4000, 1), 0);
 	CHECK_EQ(fault_at(map + 4096, 0), SIGBUS);
@@ -116,7 +116,8 @@ static void
 cause_divide(void)
 {
 	__asm__ volatile("xor %%edx, %%edx; mov $1, %%eax; xor %%ecx, %%ecx;"
-			 "div %%ecx" ::: "eax", "ecx", "edx");
+			 "div %%ecx" ::
+				 : "eax", "ecx", "edx");
 }
 
 static void
@@ -139,9 +140,10 @@ cause_breakpoint(void)
 
 CASE(exceptions, "do divide, invalid, privileged and int3 give their signals?")
 {
-	static const int numbers[] = { SIGFPE, SIGILL, SIGSEGV, SIGTRAP };
+	static const int numbers[] = {SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 	struct sigaction action = {
-		.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO,
+		.sa_sigaction = on_fault,
+		.sa_flags = SA_SIGINFO,
 	};
 	size_t i;
 
@@ -157,7 +159,7 @@ CASE(exceptions, "do divide, invalid, privileged and int3 give their signals?")
 
 CASE(segv_blocked, "does a fault with SIGSEGV blocked or ignored still kill?")
 {
-	struct rlimit none = { 0, 0 };
+	struct rlimit none = {0, 0};
 	pid_t pid = abi_fork();
 
 	if (pid == 0) {
@@ -180,4 +182,3 @@ CASE(segv_blocked, "does a fault with SIGSEGV blocked or ignored still kill?")
 	}
 	CHECK_EQ(abi_reap(pid), 128 + SIGSEGV);
 }
-

@@ -33,11 +33,9 @@ find_vdso(struct vdso *vdso)
 	segment = (const void *)(vdso->base + header->e_phoff);
 	for (i = 0; i < header->e_phnum; i++) {
 		if (segment[i].p_type == PT_LOAD)
-			bias = (uintptr_t)header + segment[i].p_offset -
-			       segment[i].p_vaddr;
+			bias = (uintptr_t)header + segment[i].p_offset - segment[i].p_vaddr;
 		if (segment[i].p_type == PT_DYNAMIC)
-			dynamic = (const void *)(vdso->base +
-						 segment[i].p_offset);
+			dynamic = (const void *)(vdso->base + segment[i].p_offset);
 	}
 	CHECK(dynamic != NULL);
 	for (; dynamic->d_tag != DT_NULL; dynamic++) {
@@ -52,9 +50,9 @@ find_vdso(struct vdso *vdso)
 	}
 	CHECK(vdso->strings && vdso->symbols);
 	/* Without DT_HASH the string table follows the symbols. */
-	vdso->count = hash ? hash[1] :
-		((uintptr_t)vdso->strings - (uintptr_t)vdso->symbols) /
-		sizeof(Elf64_Sym);
+	vdso->count =
+		hash ? hash[1]
+		     : ((uintptr_t)vdso->strings - (uintptr_t)vdso->symbols) / sizeof(Elf64_Sym);
 	vdso->base = (const char *)bias;
 	return true;
 }
@@ -83,7 +81,7 @@ CASE(symbols, "does the vDSO export the four functions, and do they work?")
 	unsigned int cpu = ~0U, node = ~0U;
 	struct timespec now, before;
 	struct timeval tv;
-	struct vdso vdso = { 0 };
+	struct vdso vdso = {0};
 
 	if (!find_vdso(&vdso))
 		FAIL("AT_SYSINFO_EHDR is missing");
@@ -93,8 +91,8 @@ CASE(symbols, "does the vDSO export the four functions, and do they work?")
 	*(void **)&seconds = look_up(&vdso, "__vdso_time");
 	OK(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &before));
 	CHECK_EQ(gettime(CLOCK_MONOTONIC, &now), 0);
-	CHECK(now.tv_sec > before.tv_sec || (now.tv_sec == before.tv_sec &&
-					     now.tv_nsec >= before.tv_nsec));
+	CHECK(now.tv_sec > before.tv_sec ||
+	      (now.tv_sec == before.tv_sec && now.tv_nsec >= before.tv_nsec));
 	CHECK_EQ(gettime(CLOCK_PROCESS_CPUTIME_ID, &now), 0);
 	CHECK_EQ(gettime(77, &now), -EINVAL);
 	CHECK_EQ(getday(&tv, NULL), 0);
@@ -106,7 +104,7 @@ CASE(symbols, "does the vDSO export the four functions, and do they work?")
 
 CASE(protected, "is the vDSO's code not writable?")
 {
-	struct vdso vdso = { 0 };
+	struct vdso vdso = {0};
 	char *page;
 	int fd[2];
 
@@ -182,29 +180,29 @@ spin_until_aborted(void)
 {
 	int aborted = 0;
 
-	__asm__ volatile(
-		".pushsection .data, \"aw\"\n"
-		".balign 32\n"
-		"8: .long 0, 0\n"
-		".quad 1f, 2f - 1f, 4f\n"
-		".popsection\n"
-		"lea 8b(%%rip), %%rax\n"
-		"mov %%rax, 8(%1)\n"
-		"1: pause\n"
-		"jmp 1b\n"
-		"2: jmp 5f\n"
-		".byte 0x0f, 0xb9, 0x3d\n"
-		".long 0x53053053\n"
-		"4: inc %0\n"
-		"5:\n"
-		: "+r"(aborted) : "r"(rseq_area()) : "rax", "memory", "cc");
+	__asm__ volatile(".pushsection .data, \"aw\"\n"
+			 ".balign 32\n"
+			 "8: .long 0, 0\n"
+			 ".quad 1f, 2f - 1f, 4f\n"
+			 ".popsection\n"
+			 "lea 8b(%%rip), %%rax\n"
+			 "mov %%rax, 8(%1)\n"
+			 "1: pause\n"
+			 "jmp 1b\n"
+			 "2: jmp 5f\n"
+			 ".byte 0x0f, 0xb9, 0x3d\n"
+			 ".long 0x53053053\n"
+			 "4: inc %0\n"
+			 "5:\n"
+			 : "+r"(aborted)
+			 : "r"(rseq_area())
+			 : "rax", "memory", "cc");
 	return aborted;
 }
 
 CASE(rseq_abort, "does a signal abort a critical section, if there is rseq?")
 {
-	struct itimerval soon = { .it_value = { 0, 2000 },
-				  .it_interval = { 0, 2000 } };
+	struct itimerval soon = {.it_value = {0, 2000}, .it_interval = {0, 2000}};
 
 	if (__rseq_size == 0)
 		return;

@@ -424,6 +424,23 @@ reaped_within(pid_t pid, int limit_ms)
 	return true;
 }
 
+/* Waits while the child makes calls; false once it has hung in one. */
+static bool
+ended_by_itself(pid_t pid)
+{
+	int64_t end = now_ms() + 5000;
+	long made = -1;
+
+	while (now_ms() < end) {
+		if (reaped_within(pid, 100))
+			return true;
+		if (progress->made == made)
+			return false;
+		made = progress->made;
+	}
+	return false;
+}
+
 /* Fork, files, pipes and memory still work. */
 static bool
 still_works(void)
@@ -462,7 +479,7 @@ run_child(uint64_t seed)
 	}
 	if (pid == 0)
 		child(seed);
-	if (reaped_within(pid, 1000)) {
+	if (ended_by_itself(pid)) {
 		kill(-pid, SIGKILL);
 		return true;
 	}

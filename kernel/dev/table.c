@@ -1,8 +1,13 @@
 /* Every driver, in the order in which they are tried. */
 #include "dev/driver.h"
+#include "dev/uart.h"
 
-extern const struct driver virtio_rng_driver, virtio_net_driver, uart_driver;
+extern const struct driver virtio_rng_driver, virtio_net_driver;
 
 const struct driver *const driver_table[] = {
-	&uart_driver, &virtio_rng_driver, &virtio_net_driver, NULL,
+	&uart_driver,
+	&uart_control_driver,
+	&virtio_rng_driver,
+	&virtio_net_driver,
+	NULL,
 };

@@ -9,7 +9,6 @@
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include "lib/bits.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -234,7 +233,11 @@ named_link(const struct nlmsghdr *h)
 static u8
 prefix_of(u32 mask)
 {
-	return (u8)bits_count(mask);
+	u8 n = 0;
+
+	for (; mask; mask &= mask - 1)
+		n++;
+	return n;
 }
 
 static void

@@ -105,6 +105,7 @@ void kfree(void *p);
 #define LWIP_ICMP6	       1
 #define LWIP_IPV6_FRAG	       1
 #define LWIP_IPV6_REASS	       1
+#define IPV6_FRAG_COPYHEADER   1 /* pointers have 64 bits */
 #define LWIP_IPV6_SCOPES       1
 
 /* UDP and TCP. */
@@ -139,5 +140,8 @@ struct netif *net_lwip_route4(const struct ip4_addr *dest);
 struct netif *net_lwip_route6(const struct ip6_addr *dest);
 #define LWIP_HOOK_IP4_ROUTE_SRC(src, dest) net_lwip_route4(dest)
 #define LWIP_HOOK_IP6_ROUTE(src, dest)	   net_lwip_route6(dest)
+
+/* 64-bit pointers do not fit in the fragment header that reassembly would reuse. */
+#define IPV6_FRAG_COPYHEADER 1
 
 #endif

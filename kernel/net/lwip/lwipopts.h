@@ -121,6 +121,7 @@ void kfree(void *p);
 #define TCP_RCV_SCALE	     4
 #define TCP_MSS		     32512 /* the most, on loopback; Ethernet's follows from its MTU */
 #define TCP_WND		     (512 * 1024)
+#define TCP_WND_UPDATE_THRESHOLD 16384
 #define TCP_SND_BUF	     (512 * 1024)
 #define TCP_SND_QUEUELEN     16384
 #define TCP_SNDLOWAT	     16384

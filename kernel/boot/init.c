@@ -32,11 +32,10 @@
 #include "mm/kstack.h"
 #include "mm/map.h"
 #include "mm/slab.h"
+#include "net/start.h"
 #include "linux/dispatch.h"
 #include "proc/process.h"
 #include "proc/signal.h"
-
-void net_init(void); /* net/net.h needs lwIP's headers, which only net/ sees */
 
 static bool
 is_first(void) /* of its cluster */
@@ -212,6 +211,7 @@ start_thread(void *arg)
 	devices_start(3); /* the rest: network cards */
 	net_init();	  /* the stack and its thread */
 	free_boot_memory(st);
+	must(linux_init(), "the Linux calls");
 	must(process_start_init(), "/sbin/init");
 	klog(KLOG_BOOT, "boot", "D7 done: %u cores in %u clusters run", machine()->ncores,
 	     machine()->nclusters);

@@ -16,6 +16,8 @@
 #include "arch/clock.h"
 #include "calls.h"
 #include "core/klog.h"
+#include "core/klog_ring.h"
+#include "core/loadavg.h"
 #include "core/random.h"
 #include "core/klog_ring.h"
 #include "core/loadavg.h"
@@ -370,7 +372,7 @@ sys_syslog(int type, char *buf, int len)
 	case 9: /* SYSLOG_ACTION_SIZE_UNREAD: nobody takes lines away */
 		return 0;
 	case 10: /* SYSLOG_ACTION_SIZE_BUFFER */
-		return (long)machine()->ncores * KLOG_RING;
+		return (long)machine()->ncores * (long)KLOG_RING;
 	}
 	return process_privileged() ? -EINVAL : -EPERM;
 }

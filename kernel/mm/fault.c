@@ -410,7 +410,8 @@ grow_stack(struct fault *f, struct vm_mapping *v)
 		return -EFAULT;
 	if (v->anon != NULL && v->anon_offset < more)
 		return -EFAULT;
-	if (v->anon != NULL && anon_unshare(v))
+	if (v->anon != NULL &&
+	    anon_make_room(v, anon_index(v, v->start - more), more >> PAGE_SHIFT))
 		return -ENOMEM;
 	mapping_unlink(v);
 	mapping_place(v, start, v->end, v->offset, v->anon != NULL ? v->anon_offset - more : 0);

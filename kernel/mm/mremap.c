@@ -17,29 +17,18 @@ struct move {
 	struct vm_mapping *dead; /* to be buried after unlocking */
 };
 
-/* Makes v longer (or, after a move, lets it be). Its anon has to have room behind it. */
+/* Makes v longer. */
 static int
 extend(struct vm_mapping *v, u64 size)
 {
-	u64 have = v->end - v->start, index;
-	bool free;
-	int err = 0;
+	u64 more = size - (v->end - v->start);
 
 	if (v->anon != NULL) {
-		index = anon_index(v, v->end);
-		spin_lock(&v->anon->lock);
-		free = anon_can_extend(v, index, (size - have) >> PAGE_SHIFT);
-		spin_unlock(&v->anon->lock);
-		err = free ? 0 : anon_unshare(v);
-		if (err == 0 && !free) {
-			spin_lock(&v->anon->lock);
-			free = anon_can_extend(v, index, (size - have) >> PAGE_SHIFT);
-			spin_unlock(&v->anon->lock);
-			err = free ? 0 : -ENOMEM;
-		}
+		int err = anon_make_room(v, anon_index(v, v->end), more >> PAGE_SHIFT);
+
+		if (err)
+			return err;
 	}
-	if (err)
-		return err;
 	mapping_unlink(v);
 	mapping_place(v, v->start, v->start + size, v->offset, v->anon_offset);
 	mapping_insert(v);

@@ -235,31 +235,17 @@ share_frames(struct vm_object *from, struct vm_object *to, u64 first, u64 end)
 	return err;
 }
 
-int
-anon_unshare(struct vm_mapping *v)
+/* Moves v to an anon of its own with the same frames. */
+static int
+leave_anon(struct vm_mapping *v)
 {
-	struct vm_object *old = v->anon, *new;
-	u64 first, n = mapping_pages(v);
-	bool overlaps;
+	struct vm_object *new = vm_object_create_anon();
+	u64 first = first_index(v);
 	int err;
 
-	assert(rwlock_held_write(&v->map->lock));
-	if (old == NULL) {
-		v->needs_copy = false;
-		return 0;
-	}
-	first = first_index(v);
-	spin_lock(&old->lock);
-	overlaps = anon_overlaps(v, first, n);
-	spin_unlock(&old->lock);
-	if (!overlaps) {
-		v->needs_copy = false;
-		return 0;
-	}
-	new = vm_object_create_anon();
 	if (new == NULL)
 		return -ENOMEM;
-	err = share_frames(old, new, first, first + n);
+	err = share_frames(v->anon, new, first, first + mapping_pages(v));
 	if (err == 0) {
 		anon_detach(v);
 		anon_attach(new, v);
@@ -267,4 +253,33 @@ anon_unshare(struct vm_mapping *v)
 	}
 	vm_object_put(new);
 	return err;
+}
+
+int
+anon_unshare(struct vm_mapping *v)
+{
+	bool overlaps = false;
+
+	assert(rwlock_held_write(&v->map->lock));
+	if (v->anon != NULL) {
+		spin_lock(&v->anon->lock);
+		overlaps = anon_overlaps(v, first_index(v), mapping_pages(v));
+		spin_unlock(&v->anon->lock);
+	}
+	if (overlaps)
+		return leave_anon(v);
+	v->needs_copy = false;
+	return 0;
+}
+
+int
+anon_make_room(struct vm_mapping *v, u64 first, u64 n)
+{
+	bool room;
+
+	assert(rwlock_held_write(&v->map->lock));
+	spin_lock(&v->anon->lock);
+	room = anon_can_extend(v, first, n);
+	spin_unlock(&v->anon->lock);
+	return room ? 0 : leave_anon(v);
 }

@@ -14,6 +14,7 @@
 #include "mm/kstack.h"
 #include "mm/slab.h"
 #include "net/net.h"
+#include "net/start.h"
 
 #include "lwip/init.h"
 #include "lwip/prot/icmp.h"

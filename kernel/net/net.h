@@ -77,7 +77,6 @@ net_root(void)
 }
 
 /* net.c */
-void net_init(void);
 void net_lock(void);
 /* Delivers what went to the loopback, kicks the devices, frees, unlocks. */
 void net_unlock(void);

@@ -37,10 +37,13 @@ exec_read(struct file *f, u64 offset, void *buf, size_t n)
 int
 exec_read_image(struct file *f, const u8 *head, size_t n, struct elf_image *out)
 {
+	struct attr attr;
 	size_t bytes;
 	u8 *phdrs;
 	int err = elf_read_header(head, n, out, &bytes);
 
+	if (!err)
+		err = file_getattr(f, &attr);
 	if (err)
 		return err;
 	if (bytes > PHDRS_BYTES_MAX)
@@ -50,7 +53,7 @@ exec_read_image(struct file *f, const u8 *head, size_t n, struct elf_image *out)
 		return -ENOMEM;
 	err = exec_read(f, out->phdr_offset, phdrs, bytes);
 	if (!err)
-		err = elf_read_phdrs(phdrs, bytes, f->vnode->attr.size, USER_TOP, out);
+		err = elf_read_phdrs(phdrs, bytes, attr.size, USER_TOP, out);
 	kfree(phdrs);
 	return err;
 }

@@ -257,12 +257,6 @@ bool process_may_signal(struct process *p, int sig);
 bool process_privileged(void); /* euid 0 */
 
 void procinfo_init(void);
-/* What the kernel gives init: argv and envp from the command line and fw_cfg. */
-struct init_vectors {
-	char **argv, **envp;
-	char *strings;
-};
-int init_vectors_make(struct init_vectors *out);
 void control_device_init(void);
 
 /* pidfd.c */

@@ -142,4 +142,7 @@ struct netif *net_lwip_route6(const struct ip6_addr *dest);
 #define LWIP_HOOK_IP4_ROUTE_SRC(src, dest) net_lwip_route4(dest)
 #define LWIP_HOOK_IP6_ROUTE(src, dest)	   net_lwip_route6(dest)
 
+/* 64-bit pointers do not fit in the fragment header that reassembly would reuse. */
+#define IPV6_FRAG_COPYHEADER 1
+
 #endif

@@ -105,7 +105,6 @@ void kfree(void *p);
 #define LWIP_ICMP6	       1
 #define LWIP_IPV6_FRAG	       1
 #define LWIP_IPV6_REASS	       1
-#define IPV6_FRAG_COPYHEADER   1 /* pointers have 64 bits */
 #define LWIP_IPV6_SCOPES       1
 
 /* UDP and TCP. */

@@ -37,6 +37,7 @@ $(B)/obj/%.S.o: %.S | $(B)/gen/calls.h
 	@echo "  as      $<"; $(CC) $(K_CFLAGS) -D__ASSEMBLER__ -MMD -MP -c -o $@ $<
 
 include kernel/net/lwip/lwip.mk
+include kernel/proc/proc.mk
 
 # Linked twice: the first pass gives the addresses for the table of function names (read-only data,
 # a segment of its own, so the code does not move).

@@ -68,8 +68,9 @@ struct boot_plan {
 	struct core *core[MAX_CORES];
 	u32 nalive; /* [a] after the local cores were woken */
 	u32 index_base;
-	u32 go;	  /* [a] released: lids and boot_info are final */
-	u32 left; /* [a] cores that left their boot stacks */
+	u32 go;	    /* [a] released: lids and boot_info are final */
+	u64 asleep; /* [a] cores that halt until `go` */
+	u32 left;   /* [a] cores that left their boot stacks */
 	u32 nranges;
 	struct boot_range range[BOOT_RANGES];
 	paddr_t anchor;
@@ -84,7 +85,6 @@ struct boot_plan {
 struct boot_state {
 	const struct boot_low *low;
 	u32 how;		  /* BOOT_BY_* */
-	u64 tsc_done;		  /* TSC at the end of the sequential phase */
 	struct boot_ranges ram;	  /* usable, page-aligned, sorted, merged */
 	struct boot_ranges acpi;  /* tables: mapped, never allocated */
 	struct boot_ranges taken; /* of ram: firmware, image, module, anchors */
@@ -99,10 +99,11 @@ struct boot_state {
 	paddr_t trampoline; /* page below 1 MiB */
 	paddr_t mmio_pdpt;  /* of physical 0, the one that holds APIC and HPET */
 	struct machine *machine;
-	u32 nslots; /* [a] slots handed out */
-	u32 met;    /* [a] arrivals at the first cores' barriers */
-	u32 freed;  /* [a] clusters that left boot memory behind */
-	u64 phase_ns[4];
+	u32 nslots;   /* [a] slots handed out */
+	u32 met;      /* [a] arrivals at the first cores' meetings */
+	u32 round;    /* [a] meetings that are over */
+	u64 met_mask; /* [a] clusters that came to one, for the report */
+	u32 freed;    /* [a] clusters that left boot memory behind */
 };
 
 _Static_assert(sizeof(struct boot_state) <= BOOT_STATE_SIZE, "boot_state fits");

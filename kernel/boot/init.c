@@ -32,8 +32,10 @@
 #include "mm/kstack.h"
 #include "mm/map.h"
 #include "mm/slab.h"
-#include "net/net.h"
+#include "net/start.h"
+#include "linux/dispatch.h"
 #include "proc/process.h"
+#include "proc/signal.h"
 
 static bool
 is_first(void) /* of its cluster */
@@ -197,13 +199,19 @@ start_thread(void *arg)
 	devices_start(1); /* infrastructure */
 	devices_start(2); /* disks */
 	processes_init(); /* before whoever registers with it */
+	must(linux_init(), "the table of Linux calls");
 	must(ipc_init(), "pipes, events and local sockets");
+	signal_init(); /* what signalfd asks for */
 	must(vfs_init(boot_info.module_paddr, boot_info.module_size), "the root image");
 	must(tty_files_init(), "terminals");
+	procinfo_init();       /* /proc/<pid> */
+	control_device_init(); /* /dev/holdfast */
+	must(vdso_init(), "the vDSO");
 	klog(KLOG_BOOT, "boot", "D6 done: file system");
 	devices_start(3); /* the rest: network cards */
 	net_init();	  /* the stack and its thread */
 	free_boot_memory(st);
+	must(linux_init(), "the Linux calls");
 	must(process_start_init(), "/sbin/init");
 	klog(KLOG_BOOT, "boot", "D7 done: %u cores in %u clusters run", machine()->ncores,
 	     machine()->nclusters);

@@ -130,19 +130,22 @@ make_machine(struct boot_state *st)
 	st->machine = m;
 }
 
-/* The meeting of the clusters' first cores before the kernel's own barriers exist. */
+/* The meeting of the clusters' first cores before the kernel's own barriers exist. The boot core
+ * comes to the first one when the number of clusters is final. */
 static void
 first_cores_meet(struct boot_state *st, u32 round)
 {
-	ns_t limit = clock_now() + 60 * NS_PER_SEC;
+	u64 asleep = 0; /* of no use: all are rung for */
 
-	atomic_fetch_add(&st->met, 1);
-	while (atomic_load(&st->met) < round * st->nclusters) {
-		cpu_pause();
-		if (clock_now() > limit)
-			panic("boot barrier %u: %u of %u clusters", round,
-			      st->met - (round - 1) * st->nclusters, st->nclusters);
+	atomic_fetch_or(&st->met_mask, 1UL << arch_core()->cxy);
+	if (atomic_add_fetch(&st->met, 1) < round * atomic_load(&st->nclusters)) {
+		barrier_wait_word(&st->round, round - 1, &asleep, &st->met_mask, "boot");
+		return;
 	}
+	atomic_xchg(&st->round, round);
+	for (u32 i = 0; i < st->nclusters; i++)
+		if (st->plan[i].core[0] != this_core())
+			apic_send_ipi(st->plan[i].core[0]->arch.apic_id, VECTOR_IPI);
 }
 
 static __noreturn void NO_GUARD
@@ -152,8 +155,7 @@ local_core_main(void *arg)
 
 	trap_init_core(&this_core()->arch, &proc_trap_ops);
 	apic_init_core();
-	while (!atomic_load(&p->go))
-		cpu_pause();
+	barrier_wait_word(&p->go, 0, &p->asleep, NULL, "start");
 	kernel_init(&boot_info, p->st);
 }
 
@@ -211,7 +213,10 @@ first_core_phase(struct boot_state *st, struct boot_plan *p)
 	if (p->cxy == BOOT_CLUSTER)
 		klog(KLOG_BOOT, "boot", "partly parallel phase done: %u cores in %u clusters",
 		     total, st->nclusters);
-	atomic_store(&p->go, 1);
+	atomic_xchg(&p->go, 1);
+	/* Lids may have changed while they fell asleep, so all are rung for. */
+	p->asleep = ~0UL >> (64 - p->nalive);
+	barrier_wake(this_cluster()->core, &p->asleep, ~1UL);
 	kernel_init(&boot_info, st);
 }
 

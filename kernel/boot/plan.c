@@ -298,7 +298,7 @@ accept_domains(struct boot_state *st, u32 boot_gid)
 		add_pxm_memory(st, p, pxm);
 		if (has_room(st, p))
 			st->nclusters++;
-		else
+		else if (k == 0 || pxm != a->core[k - 1 - (k > 1)].pxm)
 			klog(KLOG_WARN, "boot", "domain %u has no room for a kernel", pxm);
 	}
 }

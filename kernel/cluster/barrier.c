@@ -3,9 +3,11 @@
  * arrival clears the counter and moves the epoch on; the others wait for the epoch to change. Who
  * waits for the other clusters watches a word in its own kdata, which the last arrival writes.
  *
- * Locks: none; atomics. Interrupts may be on or off; TLB shootdowns are served meanwhile.
+ * Locks: none; atomics. Interrupts may be on or off: they are on while a core halts, and the others
+ * serve TLB shootdowns. Callers hold no lock.
  */
 #include "cluster/barrier.h"
+#include "arch/apic.h"
 #include "arch/clock.h"
 #include "arch/cpu.h"
 #include "arch/ipi.h"
@@ -15,19 +17,47 @@
 
 /* A hang detector, not a performance claim: the host may be very busy. */
 #define BARRIER_LIMIT_NS (60 * NS_PER_SEC)
+/* Then the host, or the sibling thread, gets the core. */
+#define SPIN_NS (20 * NS_PER_US)
 
-static void
-wait_epoch(const u32 *epoch, u32 old, const u64 *here, const char *what)
+void
+barrier_wait_word(const u32 *word, u32 old, u64 *asleep, const u64 *here, const char *what)
 {
-	ns_t limit = clock_now() + BARRIER_LIMIT_NS;
+	const struct arch_core *c = arch_core();
+	bool was_on = irq_enabled(), watch = c->cxy == boot_info.boot_cxy && c->lid == 0;
+	ns_t began = clock_now(), now;
 
-	while (atomic_load(epoch) == old) {
+	while (atomic_load(word) == old) {
 		ipi_poll();
 		cpu_pause();
-		if (clock_now() > limit)
+		now = clock_now();
+		if (watch && now > began + BARRIER_LIMIT_NS)
 			panic("%s barrier: arrived so far: mask %llx", what,
 			      (unsigned long long)atomic_load(here));
+		if (watch || now < began + SPIN_NS)
+			continue;
+		/* Whoever changes the word after this test sees the bit and sends the vector. */
+		irq_disable();
+		atomic_fetch_or(asleep, 1UL << c->lid);
+		if (atomic_load(word) == old)
+			cpu_wait_for_interrupt();
+		if (!was_on)
+			irq_disable();
 	}
+	atomic_fetch_and(asleep, ~(1UL << c->lid));
+	if (was_on)
+		irq_enable();
+}
+
+/* The vector without a reason in the mailbox: it only ends the halt. */
+void
+barrier_wake(struct core *const core[], u64 *asleep, u64 mask)
+{
+	u64 who = atomic_fetch_and(asleep, ~mask) & mask;
+
+	for (u32 i = 0; who; i++, who >>= 1)
+		if (who & 1)
+			apic_send_ipi(core[i]->arch.apic_id, VECTOR_IPI);
 }
 
 void
@@ -39,12 +69,13 @@ barrier_local(void)
 
 	atomic_fetch_or(&b->here, 1UL << arch_core()->lid);
 	if (atomic_add_fetch(&b->arrived, 1) < cl->cores_nr) {
-		wait_epoch(&b->epoch, epoch, &b->here, "local");
+		barrier_wait_word(&b->epoch, epoch, &b->asleep, &b->here, "local");
 		return;
 	}
 	atomic_store(&b->arrived, 0);
 	atomic_store(&b->here, 0);
-	atomic_store(&b->epoch, epoch + 1);
+	atomic_xchg(&b->epoch, epoch + 1);
+	barrier_wake(cl->core, &b->asleep, ~0UL);
 }
 
 void
@@ -57,13 +88,18 @@ barrier_global(void)
 
 	atomic_fetch_or(&g->here, 1UL << cl->cxy);
 	if (atomic_add_fetch(&g->arrived, 1) < m->nclusters) {
-		wait_epoch(&cl->local_barrier.global_epoch, epoch, &g->here, "global");
+		barrier_wait_word(&cl->local_barrier.global_epoch, epoch, &cl->local_barrier.asleep,
+				  &g->here, "global");
 		return;
 	}
 	atomic_store(&g->arrived, 0);
 	atomic_store(&g->here, 0);
-	for (u32 i = 0; i < m->nclusters; i++)
-		atomic_store(&m->cluster[i]->local_barrier.global_epoch, epoch + 1);
+	for (u32 i = 0; i < m->nclusters; i++) {
+		struct cluster *other = m->cluster[i];
+
+		atomic_xchg(&other->local_barrier.global_epoch, epoch + 1);
+		barrier_wake(other->core, &other->local_barrier.asleep, 1);
+	}
 }
 
 void

@@ -14,12 +14,21 @@ struct local_barrier {
 	u32 epoch;	  /* [a] */
 	u32 global_epoch; /* [a] written by the last arrival of the global barrier */
 	u64 here;	  /* [a] lids that arrived, for the report */
+	u64 asleep;	  /* [a] lids that halt until they are rung for */
 };
 
 struct global_barrier {
 	u32 arrived; /* [a] */
 	u64 here;    /* [a] clusters that arrived, for the report */
 };
+
+struct core;
+
+/* Waits until *word is not `old`: spins a while, then halts (interrupts on meanwhile, as they were
+ * on return). The boot core only spins, and panics after the time limit with `what` and *here. */
+void barrier_wait_word(const u32 *word, u32 old, u64 *asleep, const u64 *here, const char *what);
+/* Rings for the sleepers among core[], by bit. => the word has been changed */
+void barrier_wake(struct core *const core[], u64 *asleep, u64 mask);
 
 void barrier_local(void);  /* all cores of this cluster */
 void barrier_global(void); /* the first core of every cluster; called by lid 0 only */

@@ -66,6 +66,7 @@ struct netdev {
 	struct chdev *chdev;	   /* [I] */
 	u8 mac[6];		   /* [I] */
 	u16 mtu;		   /* [I] */
+	bool link_changed;	   /* [a] ask link_up again */
 	struct netdev_stats stats; /* [client's lock] */
 };
 

@@ -1,7 +1,8 @@
 /* Every driver, in the order in which they are tried. */
 #include "dev/driver.h"
+#include "dev/uart.h"
 
-extern const struct driver virtio_rng_driver, virtio_net_driver, virtio_console_driver, uart_driver;
+extern const struct driver virtio_rng_driver, virtio_net_driver, virtio_console_driver;
 
 const struct driver *const driver_table[] = {
 	&uart_driver, &virtio_console_driver, &virtio_rng_driver, &virtio_net_driver, NULL,

@@ -163,6 +163,12 @@ tty_set_device_number(struct tty *t, unsigned major, unsigned minor)
 	t->device_number = major << 8 | minor;
 }
 
+int
+tty_pty_index(const struct tty *t)
+{
+	return t->is_pty ? pty_index(t->dev) : -1;
+}
+
 void
 tty_set_proc_ops(const struct tty_proc_ops *ops)
 {

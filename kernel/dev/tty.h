@@ -64,6 +64,7 @@ long tty_ioctl(struct tty_open *o, unsigned cmd, unsigned long arg);
 /* The calling process's controlling terminal, NULL. */
 struct tty *tty_controlling(void);
 unsigned tty_device_number(const struct tty *t); /* major << 8 | minor, for /proc/pid/stat */
+int tty_pty_index(const struct tty *t); /* of a pseudo terminal's slave; -1 */
 void tty_set_device_number(struct tty *t, unsigned major, unsigned minor);
 
 /*

@@ -211,12 +211,11 @@ parse_number(const char **s, unsigned *out)
 	return true;
 }
 
-/* "ROWS COLS" becomes the console's window size. */
+/* "ROWS COLS" becomes the terminal's window size. */
 static void
-winsize_line(const char *s)
+winsize_line(struct tty *t, const char *s)
 {
 	unsigned rows, cols;
-	struct tty *t = tty_console();
 
 	if (t && parse_number(&s, &rows) && parse_number(&s, &cols) && rows < 65536 && cols < 65536)
 		tty_set_winsize(t, rows, cols);
@@ -234,7 +233,7 @@ control_input(struct uart *u, const char *s, size_t n)
 		u->line[u->line_len] = 0;
 		u->line_len = 0;
 		if (strncmp(u->line, "winsize ", 8) == 0)
-			winsize_line(u->line + 8);
+			winsize_line(tty_console(), u->line + 8);
 	}
 }
 
@@ -333,8 +332,8 @@ uart_create(u16 port)
 	return u;
 }
 
-static void
-winsize_at_start(void)
+void
+console_winsize_init(struct tty *t)
 {
 	char buf[32];
 	ssize_t n = fwcfg_read("opt/holdfast/winsize", buf, sizeof(buf) - 1);
@@ -342,11 +341,11 @@ winsize_at_start(void)
 	if (n <= 0)
 		return;
 	buf[n] = 0;
-	winsize_line(buf);
+	winsize_line(t, buf);
 }
 
 static int
-com1_probe(struct pci_device *d)
+com1_start(void)
 {
 	struct uart *u;
 	int err = -ENOMEM;
@@ -369,7 +368,7 @@ com1_probe(struct pci_device *d)
 		klog(KLOG_WARN, "uart", "no interrupt %d: error %d, no input", COM1_IRQ, -err);
 	atomic_store(&machine()->ttys->log_device, u);
 	klog_set_console(uart_log);
-	winsize_at_start();
+	console_winsize_init(u->tty);
 	return 0;
 free_ring:
 	kfree(u->ring);
@@ -379,7 +378,7 @@ free:
 }
 
 static int
-com2_probe(struct pci_device *d)
+com2_start(void)
 {
 	struct uart *u;
 	int err;
@@ -396,14 +395,18 @@ com2_probe(struct pci_device *d)
 	return err;
 }
 
+static int
+uart_probe(struct pci_device *d)
+{
+	int err = com2_start();
+
+	if (err && err != -ENODEV)
+		klog(KLOG_WARN, "uart", "no control channel: error %d", -err);
+	return com1_start();
+}
+
 const struct driver uart_driver = {
 	.name = "uart",
 	.stage = 1,
-	.probe = com1_probe,
-};
-
-const struct driver uart_control_driver = {
-	.name = "uart-control",
-	.stage = 1,
-	.probe = com2_probe,
+	.probe = uart_probe,
 };

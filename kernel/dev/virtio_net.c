@@ -307,7 +307,10 @@ tx_interrupt(void *arg)
 static void
 config_changed(void *arg)
 {
-	wake(arg);
+	struct virtio_net *n = arg;
+
+	atomic_store(&n->netdev.link_changed, true);
+	wake(n);
 }
 
 /* ---- start ---- */

@@ -22,7 +22,7 @@ ipc_init(void)
 	spin_init(&ipc->lock, "ipc", RANK_FILE);
 	list_init(&ipc->clock_timers);
 	machine()->ipc = ipc;
-	return unix_init();
+	return inotify_init() ? -ENOMEM : unix_init();
 }
 
 void

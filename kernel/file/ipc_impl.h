@@ -12,10 +12,10 @@
 #define SOCKET_FAMILIES 46 /* AF_MAX of linux/socket.h */
 
 struct ipc {
-	struct mutex nesting;	   /* epoll: held while an epoll is added to an epoll */
-	struct spinlock lock;	   /* rank RANK_FILE; before any object's */
-	struct list clock_timers;  /* [lock] timerfds on the real-time clock */
-	const struct signalfd_ops *signalfd;		     /* [a] */
+	struct mutex nesting;		     /* epoll: held while an epoll is added to an epoll */
+	struct spinlock lock;		     /* rank RANK_FILE; before any object's */
+	struct list clock_timers;	     /* [lock] timerfds on the real-time clock */
+	const struct signalfd_ops *signalfd; /* [a] */
 	const struct socket_family *family[SOCKET_FAMILIES]; /* [a] */
 };
 
@@ -25,7 +25,8 @@ ipc_root(void)
 	return machine()->ipc;
 }
 
-/* unix.c */
+/* inotify.c, unix.c */
+int inotify_init(void);
 int unix_init(void);
 
 static inline bool

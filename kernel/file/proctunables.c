@@ -1,7 +1,7 @@
 /*
  * /proc/sys: the figures programs ask for. Most are facts and read-only; none pretends to be
- * changeable. hostname and domainname belong to whoever keeps the host's name (linux/), which
- * registers them.
+ * changeable. pid_max, hostname and domainname are proc/'s, which registers them; a name
+ * that somebody has registered before stays theirs.
  */
 #include <asm/errno.h>
 #include "core/random.h"
@@ -95,7 +95,6 @@ proctunables_register(void)
 		{"sys/kernel/osrelease", &text, "6.1.0-holdfast"},
 		{"sys/kernel/ostype", &text, "Linux"},
 		{"sys/kernel/version", &text, "#1 SMP"},
-		{"sys/kernel/pid_max", &text, "4194304"},
 		{"sys/kernel/threads-max", &text, "4194304"},
 		{"sys/kernel/cap_last_cap", &text, "40"},
 		{"sys/kernel/ngroups_max", &text, "32"},
@@ -116,6 +115,7 @@ proctunables_register(void)
 		{"sys/fs/file-nr", &file_nr, NULL},
 		{"sys/fs/nr_open", &text, "1048576"},
 		{"sys/fs/pipe-max-size", &text, "1048576"},
+		{"sys/net/core/somaxconn", &text, "4096"},
 		{"sys/fs/inotify/max_user_watches", &text, "1048576"},
 		{"sys/fs/inotify/max_user_instances", &text, "1048576"},
 		{"sys/fs/inotify/max_queued_events", &text, "16384"},
@@ -123,7 +123,10 @@ proctunables_register(void)
 	int err = 0;
 
 	make_uuid(vfs_get()->boot_id);
-	for (unsigned i = 0; i < ARRAY_SIZE(files) && err == 0; i++)
+	for (unsigned i = 0; i < ARRAY_SIZE(files) && err == 0; i++) {
 		err = procfs_add(files[i].path, 0444, files[i].ops, (void *)files[i].text);
+		if (err == -EEXIST)
+			err = 0;
+	}
 	return err;
 }

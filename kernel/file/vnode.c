@@ -188,16 +188,19 @@ vnode_notify(struct dentry *d, u32 mask)
 {
 	char name[NAME_LENGTH_MAX + 1];
 	struct dentry *parent;
+	bool watched;
 
-	if (list_empty(&d->vnode->watches) &&
-	    (!d->in_tree || list_empty(&atomic_load(&d->parent)->vnode->watches)))
-		return;
-	ns_read_lock();
+	ns_read_lock(); /* so that the parent stays */
 	parent = d->parent;
-	dentry_get(parent);
-	memcpy(name, d->name, d->len);
-	name[d->len] = 0;
+	watched = !list_empty(&d->vnode->watches) || !list_empty(&parent->vnode->watches);
+	if (watched) {
+		dentry_get(parent);
+		memcpy(name, d->name, d->len);
+		name[d->len] = 0;
+	}
 	ns_read_unlock();
+	if (!watched)
+		return;
 	inotify_event(parent != d && !d->unlinked ? parent->vnode : NULL, d->vnode, name, mask, 0);
 	dentry_put(parent);
 }

@@ -60,18 +60,17 @@ typedef long ssize_t;
 #define IS_ALIGNED(x, a)   (((x) & ((__typeof__(x))(a)-1)) == 0)
 #define DIV_ROUND_UP(n, d) (((n) + (d)-1) / (d))
 
-#define min(a, b)                                                                                  \
+/* __COUNTER__ gives every use names of its own, so that uses may nest. */
+#define MIN_MAX(a, b, op, n, m)                                                                    \
 	({                                                                                         \
-		__typeof__(a) min_a = (a);                                                         \
-		__typeof__(b) min_b = (b);                                                         \
-		min_a < min_b ? min_a : min_b;                                                     \
+		__typeof__(a) n = (a);                                                             \
+		__typeof__(b) m = (b);                                                             \
+		n op m ? n : m;                                                                    \
 	})
-#define max(a, b)                                                                                  \
-	({                                                                                         \
-		__typeof__(a) max_a = (a);                                                         \
-		__typeof__(b) max_b = (b);                                                         \
-		max_a > max_b ? max_a : max_b;                                                     \
-	})
+#define MIN_MAX_PASTE(x, y)	 x##y
+#define MIN_MAX_NAME(x, y)	 MIN_MAX_PASTE(x, y)
+#define min(a, b)		 MIN_MAX(a, b, <, MIN_MAX_NAME(a_, __COUNTER__), MIN_MAX_NAME(b_, __COUNTER__))
+#define max(a, b)		 MIN_MAX(a, b, >, MIN_MAX_NAME(a_, __COUNTER__), MIN_MAX_NAME(b_, __COUNTER__))
 
 #define PAGE_SHIFT 12
 #define PAGE_SIZE  4096UL

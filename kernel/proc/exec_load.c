@@ -17,10 +17,7 @@
 #define PIE_BASE	 0x555555554000UL
 #define PIE_RANDOM_PAGES (1UL << 28)
 #define BRK_RANDOM_PAGES 0x2000UL
-#define STACK_RANDOM	 (1UL << 34)
 #define STACK_ROOM	 (128 * 1024UL)
-#define MMAP_GAP_MIN	 (128UL << 20)
-#define MMAP_GAP_MAX	 (USER_TOP / 6 * 5)
 #define PHDRS_BYTES_MAX	 65536
 
 int
@@ -40,10 +37,13 @@ exec_read(struct file *f, u64 offset, void *buf, size_t n)
 int
 exec_read_image(struct file *f, const u8 *head, size_t n, struct elf_image *out)
 {
+	struct attr attr;
 	size_t bytes;
 	u8 *phdrs;
 	int err = elf_read_header(head, n, out, &bytes);
 
+	if (!err)
+		err = file_getattr(f, &attr);
 	if (err)
 		return err;
 	if (bytes > PHDRS_BYTES_MAX)
@@ -53,7 +53,7 @@ exec_read_image(struct file *f, const u8 *head, size_t n, struct elf_image *out)
 		return -ENOMEM;
 	err = exec_read(f, out->phdr_offset, phdrs, bytes);
 	if (!err)
-		err = elf_read_phdrs(phdrs, bytes, f->vnode->attr.size, USER_TOP, out);
+		err = elf_read_phdrs(phdrs, bytes, attr.size, USER_TOP, out);
 	kfree(phdrs);
 	return err;
 }
@@ -164,12 +164,10 @@ random_below(u64 n)
 	return random_u64() % n;
 }
 
-/* Stack and mmap area get their places before anything is mapped. */
+/* The map came with random places for the stack and the area of mmap. */
 static int
 place_stack(struct exec_work *w)
 {
-	u64 limit = process_rlimit(RLIMIT_STACK);
-	u64 gap = limit < MMAP_GAP_MIN ? MMAP_GAP_MIN : limit > MMAP_GAP_MAX ? MMAP_GAP_MAX : limit;
 	u64 need = w->argv.used + w->envp.used + (w->argv.count + w->envp.count + 64) * 8 +
 		   strlen(w->name);
 	struct vm_mmap_args a = {
@@ -180,10 +178,7 @@ place_stack(struct exec_work *w)
 	};
 	vaddr_t at;
 
-	w->map->stack_top = USER_TOP - ALIGN_DOWN(random_below(STACK_RANDOM), PAGE_SIZE);
-	w->map->stack_limit = limit;
-	w->map->mmap_base = ALIGN_DOWN(USER_TOP - STACK_RANDOM - gap -
-				       random_below(PIE_RANDOM_PAGES) * PAGE_SIZE, PAGE_SIZE);
+	w->map->stack_limit = process_rlimit(RLIMIT_STACK);
 	a.size = ALIGN_UP(need + STACK_ROOM, PAGE_SIZE);
 	a.addr = w->map->stack_top - a.size;
 	return vm_mmap(w->map, &a, &at);

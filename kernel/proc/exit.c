@@ -207,7 +207,9 @@ release_process(struct process *p, struct task *t)
 	process_vfork_done(p);
 	if (exe)
 		dentry_put(exe);
+	spin_lock(&p->lock);
 	p->fs = NULL;
+	spin_unlock(&p->lock);
 	fs_context_put(fs);
 }
 

@@ -245,6 +245,7 @@ task_create(struct process *p, void (*entry)(void *))
 	thread_init(&t->thread, p->comm, stack, entry, t, &task_thread_ops);
 	t->thread.fpu = (void *)ALIGN_UP((vaddr_t)t->fpu_memory, 64UL);
 	fpu_area_init(t->thread.fpu);
+	t->thread.core = this_core();
 	t->thread.process = p;
 	t->thread.frame = task_frame(t);
 	refcount_init(&t->refs, 1);
@@ -438,7 +439,33 @@ ops_capable(void)
 	return !current_thread()->process || process_privileged();
 }
 
+static void
+ops_real_ids(u32 *uid, u32 *gid)
+{
+	*uid = *gid = 0;
+	if (current_thread()->process) {
+		*uid = current_process()->cred.uid;
+		*gid = current_process()->cred.gid;
+	}
+}
+
+static bool
+ops_in_group(u32 gid)
+{
+	const struct credentials *c;
+
+	if (!current_thread()->process)
+		return true;
+	c = &current_process()->cred;
+	for (u32 i = 0; i < c->ngroups; i++)
+		if (c->groups[i] == gid)
+			return true;
+	return c->fsgid == gid;
+}
+
 static const struct vfs_proc_ops vfs_ops = {
+	.in_group = ops_in_group,
+	.real_ids = ops_real_ids,
 	.current_fs = ops_current_fs,
 	.current_ids = ops_current_ids,
 	.capable = ops_capable,

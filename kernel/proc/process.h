@@ -51,6 +51,7 @@ struct processes {
 	u32 count, tasks;     /* [a] */
 	u64 forks;	      /* [a] */
 	struct process *init; /* [I] once started */
+	char hostname[65], domainname[65]; /* [tree] */
 	struct vm_object *vdso; /* [I] page 0 is data, the rest the image */
 	void *vdso_data;      /* [I] kernel's view of page 0 */
 	u64 vdso_pages;	      /* [I] of the image */
@@ -256,12 +257,6 @@ bool process_may_signal(struct process *p, int sig);
 bool process_privileged(void); /* euid 0 */
 
 void procinfo_init(void);
-/* What the kernel gives init: argv and envp from the command line and fw_cfg. */
-struct init_vectors {
-	char **argv, **envp;
-	char *strings;
-};
-int init_vectors_make(struct init_vectors *out);
 void control_device_init(void);
 
 /* pidfd.c */

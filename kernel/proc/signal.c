@@ -266,14 +266,11 @@ static bool
 dropped(struct process *p, struct task *t, int sig, const struct siginfo_k *info)
 {
 	struct sigaction_k a = signal_action(p, sig);
+	bool unblocked = t ? task_takes(t, sig) : choose_task(p, sig) != NULL;
 
-	if (p == processes()->init && a.handler == SIG_DEFAULT && info->code <= 0)
+	if (p == processes()->init && a.handler == SIG_DEFAULT && info->code <= 0 && unblocked)
 		return true;
-	if (sig == SIGKILL || sig == SIGSTOP || !action_ignores(&a, sig))
-		return false;
-	if (t)
-		return task_takes(t, sig);
-	return choose_task(p, sig) != NULL;
+	return unblocked && sig != SIGKILL && sig != SIGSTOP && action_ignores(&a, sig);
 }
 
 static bool

@@ -19,6 +19,7 @@
 #include "core/timer.h"
 #include "lib/string.h"
 #include "mm/fault.h"
+#include "mm/map.h"
 #include "mm/pmap.h"
 #include "proc/process.h"
 #include "proc/trap.h"
@@ -87,7 +88,6 @@ op_page_fault(struct trapframe *f, vaddr_t va)
 {
 	int err;
 
-	this_core()->stat_faults++;
 	/* Copies under a spinlock must not sleep: they get -EFAULT and try again without the lock. */
 	if (!trapframe_is_user(f) && (arch_core()->irq_off_depth > 0 || !current_thread()->process))
 		return -EFAULT;

@@ -28,6 +28,9 @@ ACCEL = os.environ.get("HOLDFAST_TEST_ACCEL", "auto")
 SCALE = float(os.environ.get("HOLDFAST_TEST_SCALE", "1"))
 LIMIT_S = 120
 
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
+HALF = re.compile(r"\x1b(\[[\d;]*)?")
+
 ON_LINUX = KERNEL == "linux"
 
 
@@ -73,6 +76,7 @@ class Guest:
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
     def _read(self):
+        rest = ""
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         while True:
             try:
@@ -82,7 +86,12 @@ class Guest:
             with self._more:
                 if not data:
                     self._closed = True
-                self.text += decoder.decode(data)
+                # Colours are of no interest here; hold back half a sequence.
+                text = COLOUR.sub("", rest + decoder.decode(data))
+                at = text.rfind("\x1b", -8 if data else len(text))
+                whole = at < 0 or HALF.fullmatch(text, at) is None
+                self.text += text if whole else text[:at]
+                rest = "" if whole else text[at:]
                 self._more.notify_all()
             if not data:
                 return

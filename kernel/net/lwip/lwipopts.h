@@ -120,6 +120,7 @@ void kfree(void *p);
 #define TCP_RCV_SCALE	     4
 #define TCP_MSS		     32512 /* the most, on loopback; Ethernet's follows from its MTU */
 #define TCP_WND		     (512 * 1024)
+#define TCP_WND_UPDATE_THRESHOLD 16384
 #define TCP_SND_BUF	     (512 * 1024)
 #define TCP_SND_QUEUELEN     16384
 #define TCP_SNDLOWAT	     16384
@@ -130,5 +131,17 @@ void kfree(void *p);
 #define TCP_CALCULATE_EFF_SEND_MSS 1
 #define TCP_MSL		     15000UL
 #define LWIP_HOOK_TCP_INPACKET_PCB(pcb, hdr, optlen, opt1len, opt2, p) net_lwip_tcp_input(pcb, hdr)
+
+/* Our own addresses are reached through the loopback (net/loopback.c). */
+struct netif;
+struct ip4_addr;
+struct ip6_addr;
+struct netif *net_lwip_route4(const struct ip4_addr *dest);
+struct netif *net_lwip_route6(const struct ip6_addr *dest);
+#define LWIP_HOOK_IP4_ROUTE_SRC(src, dest) net_lwip_route4(dest)
+#define LWIP_HOOK_IP6_ROUTE(src, dest)	   net_lwip_route6(dest)
+
+/* 64-bit pointers do not fit in the fragment header that reassembly would reuse. */
+#define IPV6_FRAG_COPYHEADER 1
 
 #endif

@@ -23,5 +23,5 @@ defmodule MixDemo.Application do
   end
 
   @impl true
-  def stop(_state), do: IO.puts("mix_demo stopped in order")
+  def stop(_state), do: :erlang.display(:mix_demo_stopped_in_order)
 end

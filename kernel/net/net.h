@@ -1,0 +1,255 @@
+/*
+ * The network's own structures: struct net, one for the machine, and struct inet, one for each
+ * AF_INET or AF_INET6 socket.
+ *
+ * net->lock is the one lock of the stack: lwIP, every pcb, the interfaces and the list of sockets
+ * change only under it ([n]). It sleeps. Inside it a socket's spinlock ([l]) guards what readers,
+ * writers and pollers look at, so that poll, and recv of data that is there, need no net->lock.
+ * Order: net->lock, inet->rx_lock never inside it, inet->lock inside both.
+ *
+ * Life of an inet: created with a file, or by a connection that nobody has accepted yet (then the
+ * listener's queue owns it); freed when its file is released. lwIP's pcb points to it by its
+ * callback argument and tells by the destroy callback when it goes away by itself; a released
+ * socket takes its callbacks out of the pcb, which lives on in lwIP until the connection is over.
+ */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include "core/mutex.h"
+#include "core/waitq.h"
+#include "dev/netdev.h"
+#include "file/socket.h"
+#include "file/vnode.h"
+#include "lib/list.h"
+
+#include "lwip/dns.h"
+#include "lwip/ip.h"
+#include "lwip/netif.h"
+#include "lwip/pbuf.h"
+#include "lwip/raw.h"
+#include "lwip/tcp.h"
+#include "lwip/udp.h"
+
+#include "net/abi.h"
+
+struct iface { /* an interface; netif.state points to it */
+	struct netif netif;
+	struct list link;   /* [n] net->ifaces */
+	struct netdev *dev; /* [I] NULL: loopback */
+	u64 packets, bytes; /* [n] of the loopback */
+	bool link_was_up;   /* [n] */
+	bool kick;	    /* [n] frames were queued since the last kick */
+};
+
+struct net_timer {
+	u32 interval_ms;
+	void (*fn)(void);
+	ns_t last; /* [n] */
+};
+#define NET_TIMERS 12
+
+struct net {
+	struct mutex lock;
+	struct list sockets;			   /* [n] struct inet */
+	struct list ifaces;			   /* [n] */
+	struct iface *loopback;			   /* [I] */
+	struct loop_packet *loop_head, *loop_tail; /* [n] on their way through the loopback */
+	struct pbuf *graveyard;			   /* [a] pbufs that readers are done with */
+	bool copy_fault;			   /* [n] a copy from a program's memory failed */
+	struct net_timer timer[NET_TIMERS];	   /* [n] */
+	unsigned timers;			   /* [I] */
+	ns_t busy_until;			   /* [n] timers run in time until then */
+	bool poke;				   /* [n] the thread has to look at its timers */
+	u64 rx_limit, rx_held; /* [a] bytes of received data held by all sockets */
+	struct spinlock wake_lock;
+	struct waitq wake;		     /* [wake_lock] the thread */
+	bool woken;			     /* [wake_lock] */
+	struct thread *thread;		     /* [I] */
+	struct raw_pcb *icmp_errors;	     /* [I] */
+	char hostname[64];		     /* [n] sent with DHCP */
+	ip_addr_t dns_seen[DNS_MAX_SERVERS]; /* [thread] what resolv.conf says */
+};
+
+static inline struct net *
+net_root(void)
+{
+	return machine()->net;
+}
+
+/* net.c */
+void net_lock(void);
+/* Delivers what went to the loopback, kicks the devices, frees, unlocks. */
+void net_unlock(void);
+/* Wakes the network thread. Any context. */
+void net_wake(struct net *n);
+/* Frees a pbuf (alone, next is used) without net->lock. */
+void net_bury(struct pbuf *p);
+/* The same for a whole packet. */
+void net_bury_chain(struct pbuf *p);
+
+/* timers.c */
+void net_timers_init(struct net *n);
+/* Runs what is due; the deadline of the next. => net->lock */
+ns_t net_timers_run(struct net *n);
+/* There is traffic: timers run in time for a while. */
+void net_timers_busy(struct net *n);
+
+/* iface.c, loopback.c, resolv.c */
+void iface_attach_all(struct net *n);
+/* Polls the devices; how many frames came. => net->lock */
+unsigned iface_poll_all(struct net *n, unsigned budget);
+bool iface_arm_all(struct net *n);
+void iface_kick_all(struct net *n);
+struct iface *iface_by_index(struct net *n, unsigned index);
+struct iface *iface_by_name(struct net *n, const char *name);
+void iface_name(const struct iface *i, char out[16]);
+unsigned iface_flags(const struct iface *i); /* IFF_* */
+int loopback_create(struct net *n);
+void loopback_deliver(struct net *n);
+/* Whether the name servers are others than those of the file. => net->lock */
+bool resolv_stale(struct net *n);
+/* Writes /etc/resolv.conf. => net->lock not held; may sleep */
+void resolv_update(struct net *n);
+
+/* ---- sockets ---- */
+
+enum inet_state {
+	INET_FRESH, /* no connection; for datagrams: no peer */
+	INET_CONNECTING,
+	INET_CONNECTED,
+	INET_LISTENING,
+	INET_OVER, /* was connected, or connecting failed */
+};
+
+struct dgram {
+	struct list link;
+	struct pbuf *p;
+	ip_addr_t from, to;
+	u16 from_port;
+	u8 ifindex, ttl, tos;
+	ns_t stamp; /* realtime */
+};
+
+#define INET_RCVBUF_DEFAULT 212992
+#define INET_BUF_MAX	    (4 << 20)
+#define INET_BUF_MIN	    2304
+
+struct inet {
+	struct list link;	    /* [n] net->sockets */
+	int family, type, protocol; /* [I] */
+	union {			    /* [n] NULL: gone */
+		struct tcp_pcb *tcp;
+		struct udp_pcb *udp;
+		struct raw_pcb *raw;
+	};
+	struct mutex rx_lock;		/* one reader of the stream at a time */
+	struct spinlock lock;		/* rank RANK_FILE */
+	struct waitq rq, wq;		/* [l] readers and acceptors; writers and connectors */
+	u32 state;			/* [l] enum inet_state */
+	int error;			/* [l] pending, positive errno */
+	bool connect_told;		/* [l] connect() has returned its result */
+	bool rx_eof, rx_shut, tx_shut;	/* [l] */
+	bool tx_full;			/* [l] somebody wants to hear of room */
+	u32 tx_room;			/* [l] bytes that send would take */
+	struct pbuf *rx_head, *rx_tail; /* [l] stream: pbufs linked by next, one by one */
+	u32 rx_skip;			/* [rx_lock] read of the first */
+	u64 rx_bytes;			/* [l] stream and datagrams */
+	u32 unacked;			/* [l] read, but the window not yet reopened */
+	u32 window_step;		/* [l] reopen it after so many bytes */
+	struct list dgrams;		/* [l] struct dgram */
+	struct list pending;		/* [l] children to accept, by their queue_link */
+	struct list queue_link;		/* [listener's l] */
+	struct inet *listener;		/* [n] of a child that waits for accept */
+	unsigned pending_nr, backlog;	/* [l] */
+	ip_addr_t local, peer;		/* [l] what getname says */
+	u16 local_port, peer_port;	/* [l] */
+	bool bound;			/* [n] */
+	u64 ino;			/* [I] of the file; 0: not accepted */
+	u32 uid;			/* [I] */
+	/* options [n] */
+	bool v6only, reuseaddr, reuseport, keepalive, broadcast, nodelay, cork, oobinline,
+		dontroute;
+	bool linger;
+	bool pktinfo, pktinfo6, recvttl, recvtos, recvhops, recvtclass, timestamp, hdrincl, recverr;
+	bool mcast_loop;
+	int linger_s, priority, mark, rcvlowat, mcast_ifindex, bound_if;
+	u8 tos, ttl, mcast_ttl, tclass;
+	s16 hops;
+	u32 sndbuf, rcvbuf, user_timeout_ms, withheld;
+	u32 keepidle, keepintvl, keepcnt;
+	u32 icmp_filter; /* raw: types not wanted */
+	u32 icmp6_filter[8];
+	ns_t rcvtimeo, sndtimeo; /* NS_FOREVER: none */
+	ns_t progress;		 /* when the peer last acknowledged */
+	struct list groups;	 /* [n] struct inet_group */
+};
+
+struct inet_group { /* a multicast membership */
+	struct list link;
+	ip_addr_t group;
+	u8 ifindex;
+};
+
+extern const struct socket_file_ops inet_stream_ops, inet_dgram_ops;
+
+static inline struct inet *
+inet_of(struct file *f)
+{
+	return f->private;
+}
+
+/* inet.c */
+void inet_register(void);
+int errno_of(err_t e);
+struct inet *inet_alloc(int family, int type, int protocol);
+/* Frees what readers never took, and s. => no pcb points to it */
+void inet_free(struct inet *s);
+/* Reads a sockaddr: *ip (IPADDR_TYPE_ANY for :: of a dual-stack socket) and port. 0 or -errno. */
+int inet_addr_in(const struct inet *s, const void *sa, unsigned len, ip_addr_t *ip, u16 *port);
+void inet_addr_out(const struct inet *s, const ip_addr_t *ip, u16 port, void *sa, unsigned *len);
+/* Whether we may use it as our own address. => net->lock */
+bool inet_addr_is_ours(const ip_addr_t *ip);
+/* Whether another socket has the port. => net->lock */
+bool inet_port_taken(const struct inet *s, const ip_addr_t *ip, u16 port);
+int inet_getname(struct file *f, bool peer, void *addr, unsigned *len);
+/* Wakes readers (events with POLL_IN...), writers or both. => s->lock held */
+void inet_wake(struct inet *s, unsigned events);
+/* The pending error as -errno, taken; 0. => s->lock held */
+int inet_take_error(struct inet *s);
+ns_t inet_deadline(ns_t timeout);
+/* -ERESTARTSYS after a time-out option was set must be -EINTR (man 7 signal). */
+int inet_wait_result(int err, ns_t timeout);
+size_t inet_file_name(struct file *f, char *buf, size_t size);
+u8 inet_pcb_type(const struct inet *s);
+
+/* options.c, multicast.c, ioctl.c */
+int inet_setsockopt(struct file *f, int level, int name, const void *val, unsigned len);
+int inet_getsockopt(struct file *f, int level, int name, void *val, unsigned *len);
+/* Puts the options into the pcb. => net->lock */
+void inet_apply_options(struct inet *s);
+int multicast_option(struct inet *s, int level, int name, const void *val, unsigned len);
+void multicast_leave_all(struct inet *s);
+long inet_ioctl(struct file *f, unsigned cmd, unsigned long arg);
+
+/* tcp.c, tcp_io.c */
+int tcp_socket_create(struct inet *s);
+void tcp_socket_release(struct file *f);
+void tcp_update_room(struct inet *s);
+void tcp_give_window(struct inet *s);
+ssize_t tcp_socket_send(struct file *f, struct socket_msg *m);
+ssize_t tcp_socket_recv(struct file *f, struct socket_msg *m);
+void tcp_reap_time_wait(void);
+int tcp_info_get(struct inet *s, void *val, unsigned *len);
+err_t tcp_on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err);
+
+/* dgram.c */
+int dgram_socket_create(struct inet *s);
+/* A host said that the datagram from local:port to peer:port was not wanted. => net->lock */
+void dgram_refused(const ip_addr_t *local, u16 local_port, const ip_addr_t *peer, u16 peer_port);
+
+/* netlink.c, procnet.c */
+void netlink_register(void);
+void procnet_register(struct net *n);
+void sysnet_register(struct iface *i);
+
+#endif

@@ -1,0 +1,8 @@
+/* The network's start, for boot/: net.h itself needs lwIP's headers, which only net/ sees. */
+#ifndef NET_START_H
+#define NET_START_H
+
+/* Registers the socket families and starts the network thread; addresses come in the background. */
+void net_init(void);
+
+#endif

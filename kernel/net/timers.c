@@ -1,0 +1,136 @@
+/*
+ * lwIP's timers. lwIP ticks several times a second for ever; an idle machine must not. So the
+ * ticks run in time only while there is something to do: a TCP connection, traffic within the
+ * last seconds, an address that is being got. Else the thread sleeps for up to a minute, and what
+ * was missed is made up for in one go: all that these ticks do is count.
+ */
+#include "arch/clock.h"
+#include "net/net.h"
+
+#include "lwip/dhcp.h"
+#include "lwip/dhcp6.h"
+#include "lwip/dns.h"
+#include "lwip/etharp.h"
+#include "lwip/igmp.h"
+#include "lwip/ip4_frag.h"
+#include "lwip/ip6_frag.h"
+#include "lwip/mld6.h"
+#include "lwip/nd6.h"
+#include "lwip/priv/tcp_priv.h"
+#include "lwip/prot/dhcp.h"
+#include "lwip/timeouts.h"
+
+#define BUSY_TIME  (8 * NS_PER_SEC)
+#define IDLE_SLEEP (60 * NS_PER_SEC)
+
+static void
+net_tcp_tmr(void)
+{
+	if (!tcp_active_pcbs && !tcp_tw_pcbs)
+		return;
+	tcp_tmr();
+	tcp_reap_time_wait();
+}
+
+static const struct net_timer timer_table[] = {
+	{TCP_TMR_INTERVAL, net_tcp_tmr, 0},
+	{IP_TMR_INTERVAL, ip_reass_tmr, 0},
+	{ARP_TMR_INTERVAL, etharp_tmr, 0},
+	{DHCP_COARSE_TIMER_MSECS, dhcp_coarse_tmr, 0},
+	{DHCP_FINE_TIMER_MSECS, dhcp_fine_tmr, 0},
+	{IGMP_TMR_INTERVAL, igmp_tmr, 0},
+	{ND6_TMR_INTERVAL, nd6_tmr, 0},
+	{IP6_REASS_TMR_INTERVAL, ip6_reass_tmr, 0},
+	{MLD6_TMR_INTERVAL, mld6_tmr, 0},
+	{DHCP6_TIMER_MSECS, dhcp6_tmr, 0},
+};
+
+_Static_assert(ARRAY_SIZE(timer_table) <= NET_TIMERS, "room for the timers");
+
+void
+net_timers_init(struct net *n)
+{
+	ns_t now = clock_now();
+
+	for (unsigned i = 0; i < ARRAY_SIZE(timer_table); i++) {
+		n->timer[i] = timer_table[i];
+		n->timer[i].last = now;
+	}
+	n->timers = ARRAY_SIZE(timer_table);
+	net_timers_busy(n);
+}
+
+void
+net_timers_busy(struct net *n)
+{
+	n->busy_until = clock_now() + BUSY_TIME;
+}
+
+/* Whether an interface is on its way to an address. */
+static bool
+configuring(struct net *n)
+{
+	struct iface *i;
+
+	list_for_each_entry (i, &n->ifaces, link) {
+		struct dhcp *d = netif_dhcp_data(&i->netif);
+
+		if (d && netif_is_link_up(&i->netif) && d->state != DHCP_STATE_BOUND)
+			return true;
+		for (int k = 0; k < LWIP_IPV6_NUM_ADDRESSES; k++)
+			if (ip6_addr_istentative(netif_ip6_addr_state(&i->netif, k)))
+				return true;
+	}
+	return false;
+}
+
+/* TCP's clock alone has to go on while there are connections; the rest follows traffic. */
+static bool
+timer_in_time(struct net *n, const struct net_timer *t, bool busy)
+{
+	if (t->fn == net_tcp_tmr)
+		return tcp_active_pcbs || tcp_tw_pcbs;
+	return busy;
+}
+
+ns_t
+net_timers_run(struct net *n)
+{
+	ns_t now = clock_now(), next = now + IDLE_SLEEP;
+	bool busy = now < n->busy_until || configuring(n);
+
+	for (unsigned i = 0; i < n->timers; i++) {
+		struct net_timer *t = &n->timer[i];
+		ns_t interval = t->interval_ms * NS_PER_MS;
+
+		while (now - t->last >= interval) {
+			t->fn();
+			t->last += interval;
+			if (t->fn == net_tcp_tmr && now - t->last > NS_PER_SEC)
+				t->last = now; /* no connection was there to be aged */
+		}
+		if (timer_in_time(n, t, busy))
+			next = min(next, t->last + interval);
+	}
+	return next;
+}
+
+/* ---- called by lwIP ---- */
+
+void
+sys_timeouts_init(void)
+{
+}
+
+/* A connection came to be: the thread may be asleep for longer than TCP's clock allows. */
+void
+tcp_timer_needed(void)
+{
+	struct net *n = net_root();
+	ns_t now = clock_now();
+
+	if (!tcp_tw_pcbs && (!tcp_active_pcbs || !tcp_active_pcbs->next)) {
+		n->timer[0].last = now;
+		n->poke = true;
+	}
+}

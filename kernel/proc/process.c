@@ -37,10 +37,12 @@
 
 static void task_reap(struct thread *th);
 static void task_switch_in(struct thread *th);
+static void task_switch_out(struct thread *th);
 
 static const struct thread_ops task_thread_ops = {
 	.reap = task_reap,
 	.switch_in = task_switch_in,
+	.switch_out = task_switch_out,
 };
 
 /* --- numbers --- */
@@ -296,10 +298,24 @@ task_reap(struct thread *th)
 }
 
 static void
-task_switch_in(struct thread *th)
+load_bases(const struct thread *th)
 {
 	wrmsr(MSR_FS_BASE, th->fs_base);
 	wrmsr(MSR_KERNEL_GS_BASE, th->gs_base);
+}
+
+static void
+task_switch_in(struct thread *th)
+{
+	pmap_activate(th->pmap);
+	load_bases(th);
+}
+
+/* Until a task of it runs here again, this core need not be told of removals. */
+static void
+task_switch_out(struct thread *th)
+{
+	pmap_activate(NULL);
 }
 
 void
@@ -308,7 +324,7 @@ task_set_bases(struct task *t, u64 fs, u64 gs)
 	irq_push_off();
 	t->thread.fs_base = fs;
 	t->thread.gs_base = gs;
-	task_switch_in(&t->thread);
+	load_bases(&t->thread);
 	irq_pop_off();
 }
 

@@ -2,7 +2,7 @@
 #include "dev/driver.h"
 #include "dev/uart.h"
 
-extern const struct driver virtio_console_driver, virtio_rng_driver, virtio_net_driver;
+extern const struct driver virtio_rng_driver, virtio_net_driver, virtio_console_driver;
 
 const struct driver *const driver_table[] = {
 	&uart_driver,	    &uart_control_driver, &virtio_console_driver,

@@ -155,6 +155,7 @@ struct inet {
 	u32 rx_skip;			/* [rx_lock] read of the first */
 	u64 rx_bytes;			/* [l] stream and datagrams */
 	u32 unacked;			/* [l] read, but the window not yet reopened */
+	u32 window_step;		/* [l] reopen it after so many bytes */
 	struct list dgrams;		/* [l] struct dgram */
 	struct list pending;		/* [l] children to accept, by their queue_link */
 	struct list queue_link;		/* [listener's l] */

@@ -131,6 +131,8 @@ connected(struct inet *s, struct tcp_pcb *pcb)
 		pcb->rcv_wnd -= s->withheld;
 		pcb->rcv_ann_wnd = min(pcb->rcv_ann_wnd, pcb->rcv_wnd);
 	}
+	/* Without window scaling, which some peers do not have, the window is small. */
+	s->window_step = ((u32)TCP_WND_MAX(pcb) - s->withheld) / 4;
 	tcp_update_room(s);
 }
 

@@ -16,7 +16,6 @@
 
 #include "lwip/priv/tcp_priv.h"
 
-#define WINDOW_STEP (TCP_WND / 4)
 #define WRITE_MOST  32768u
 #define QUEUE_SPARE 64u
 
@@ -187,7 +186,7 @@ account_read(struct inet *s, size_t n)
 	spin_lock(&s->lock);
 	s->rx_bytes -= n;
 	s->unacked += (u32)n;
-	give = s->unacked >= min((u32)WINDOW_STEP, s->rcvbuf / 4);
+	give = s->unacked >= s->window_step;
 	spin_unlock(&s->lock);
 	if (!give)
 		return;

@@ -278,13 +278,7 @@ process_start_init(void)
 	struct pid *pid;
 	int err;
 
-	signal_init();
-	procinfo_init();
-	control_device_init();
 	set_hostname();
-	err = vdso_init();
-	if (err)
-		return err;
 	p = make_init_process();
 	t = p ? task_create(p, init_start) : NULL;
 	pid = pid_alloc(&err);

@@ -57,21 +57,20 @@ struct abi_case {
 	int line;
 };
 
-#define CASE(id, question_text) \
-	static void case_##id(void); \
-	static const struct abi_case abi_case_##id = { \
-		#id, question_text, case_##id, __LINE__ }; \
-	static const struct abi_case *const abi_ref_##id \
-		__attribute__((section("abi_cases"), used)) = &abi_case_##id; \
+#define CASE(id, question_text)                                                                    \
+	static void case_##id(void);                                                               \
+	static const struct abi_case abi_case_##id = {#id, question_text, case_##id, __LINE__};    \
+	static const struct abi_case *const abi_ref_##id                                           \
+		__attribute__((section("abi_cases"), used)) = &abi_case_##id;                      \
 	static void case_##id(void)
 
 extern const struct abi_case *const __start_abi_cases[];
 extern const struct abi_case *const __stop_abi_cases[];
 
 enum {
-	ABI_FAILED = 1,		/* exit of a case that printed its reason */
+	ABI_FAILED = 1, /* exit of a case that printed its reason */
 	ABI_SKIPPED = 77,
-	ABI_CHILD_FAILED = 99,	/* exit of a case's child whose CHECK failed */
+	ABI_CHILD_FAILED = 99, /* exit of a case's child whose CHECK failed */
 };
 
 static const char *abi_name = "main";
@@ -81,8 +80,7 @@ static sigjmp_buf abi_jump;
 static char abi_self[PATH_MAX];
 static char abi_dir[PATH_MAX];
 
-static inline void __attribute__((noreturn))
-abi_end(int status)
+static inline void __attribute__((noreturn)) abi_end(int status)
 {
 	if (abi_inline && getpid() == abi_pid && gettid() == abi_pid)
 		siglongjmp(abi_jump, status);
@@ -101,8 +99,7 @@ abi_fail(const char *file, int line, const char *format, ...)
 	va_start(list, format);
 	vsnprintf(why, sizeof(why), format, list);
 	va_end(list);
-	length = snprintf(text, sizeof(text), "FAIL %s: %s:%d: %s\n",
-			  abi_name, file, line, why);
+	length = snprintf(text, sizeof(text), "FAIL %s: %s:%d: %s\n", abi_name, file, line, why);
 	if (write(1, text, length) != length)
 		_exit(ABI_CHILD_FAILED);
 	abi_end(ABI_FAILED);
@@ -110,58 +107,62 @@ abi_fail(const char *file, int line, const char *format, ...)
 
 #define FAIL(...) abi_fail(__FILE__, __LINE__, __VA_ARGS__)
 
-#define SKIP(why) do { \
-		dprintf(1, "skip %s: %s\n", abi_name, why); \
-		abi_end(ABI_SKIPPED); \
+#define SKIP(why)                                                                                  \
+	do {                                                                                       \
+		dprintf(1, "skip %s: %s\n", abi_name, why);                                        \
+		abi_end(ABI_SKIPPED);                                                              \
 	} while (0)
 
-#define CHECK(what) do { \
-		if (!(what)) \
-			FAIL("%s (errno %d)", #what, errno); \
+#define CHECK(what)                                                                                \
+	do {                                                                                       \
+		if (!(what))                                                                       \
+			FAIL("%s (errno %d)", #what, errno);                                       \
 	} while (0)
 
-#define CHECK_EQ(got, want) do { \
-		long long got_ = (long long)(got), want_ = (long long)(want); \
-		if (got_ != want_) \
-			FAIL("%s is %lld, not %lld (errno %d)", #got, got_, \
-			     want_, errno); \
+#define CHECK_EQ(got, want)                                                                        \
+	do {                                                                                       \
+		long long got_ = (long long)(got), want_ = (long long)(want);                      \
+		if (got_ != want_)                                                                 \
+			FAIL("%s is %lld, not %lld (errno %d)", #got, got_, want_, errno);         \
 	} while (0)
 
 /* The call fails with exactly this errno. */
-#define CHECK_ERR(call, error) do { \
-		errno = 0; \
-		long long got_ = (long long)(call); \
-		int errno_ = errno; \
-		if (got_ != -1) \
-			FAIL("%s is %lld, should fail with %s", #call, got_, \
-			     #error); \
-		if (errno_ != (error)) \
-			FAIL("%s fails with %d, not %s", #call, errno_, \
-			     #error); \
+#define CHECK_ERR(call, error)                                                                     \
+	do {                                                                                       \
+		errno = 0;                                                                         \
+		long long got_ = (long long)(call);                                                \
+		int errno_ = errno;                                                                \
+		if (got_ != -1)                                                                    \
+			FAIL("%s is %lld, should fail with %s", #call, got_, #error);              \
+		if (errno_ != (error))                                                             \
+			FAIL("%s fails with %d, not %s", #call, errno_, #error);                   \
 	} while (0)
 
 /* The call does not fail; its value. */
-#define OK(call) ({ \
-		errno = 0; \
-		long long ok_ = (long long)(call); \
-		if (ok_ < 0) \
-			FAIL("%s fails with %d", #call, errno); \
-		ok_; \
+#define OK(call)                                                                                   \
+	({                                                                                         \
+		errno = 0;                                                                         \
+		long long ok_ = (long long)(call);                                                 \
+		if (ok_ < 0)                                                                       \
+			FAIL("%s fails with %d", #call, errno);                                    \
+		ok_;                                                                               \
 	})
 
 /* A mapping that is there. */
-#define MAPPED(call) ({ \
-		void *map_ = (call); \
-		if (map_ == MAP_FAILED) \
-			FAIL("%s fails with %d", #call, errno); \
-		map_; \
+#define MAPPED(call)                                                                               \
+	({                                                                                         \
+		void *map_ = (call);                                                               \
+		if (map_ == MAP_FAILED)                                                            \
+			FAIL("%s fails with %d", #call, errno);                                    \
+		map_;                                                                              \
 	})
 
 /* A pthread call that returns 0. */
-#define PT(call) do { \
-		int pt_ = (call); \
-		if (pt_ != 0) \
-			FAIL("%s gives %d", #call, pt_); \
+#define PT(call)                                                                                   \
+	do {                                                                                       \
+		int pt_ = (call);                                                                  \
+		if (pt_ != 0)                                                                      \
+			FAIL("%s gives %d", #call, pt_);                                           \
 	} while (0)
 
 static inline pid_t
@@ -184,8 +185,7 @@ abi_reap(pid_t pid)
 		if (errno != EINTR)
 			FAIL("waitpid(%d) fails with %d", pid, errno);
 	}
-	return WIFEXITED(status) ? WEXITSTATUS(status) :
-	       128 + WTERMSIG(status);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 /* A gate that one side opens and the other passes, between processes too. */
@@ -234,7 +234,7 @@ abi_now_ns(clockid_t clock)
 static inline void
 abi_nap_ms(int ms)
 {
-	struct timespec left = { ms / 1000, ms % 1000 * 1000000L };
+	struct timespec left = {ms / 1000, ms % 1000 * 1000000L};
 
 	while (nanosleep(&left, &left) != 0 && errno == EINTR)
 		;
@@ -273,8 +273,7 @@ abi_let_sleep(pid_t tid)
 static inline void *
 abi_shared(size_t size)
 {
-	return MAPPED(mmap(NULL, size, PROT_READ | PROT_WRITE,
-			   MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+	return MAPPED(mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 }
 
 /* A pointer that is never mapped, hidden from the compiler. */
@@ -348,7 +347,7 @@ abi_reset_signals(void)
 	int number;
 
 	for (number = 1; number <= 64; number++) {
-		signal(number, SIG_IGN);	/* forgets what is pending */
+		signal(number, SIG_IGN); /* forgets what is pending */
 		signal(number, SIG_DFL);
 	}
 	sigemptyset(&none);
@@ -382,8 +381,7 @@ abi_run_forked(const struct abi_case *test, unsigned int limit_s)
 		return -1;
 	}
 	kill(-pid, SIGKILL);
-	return WIFEXITED(status) ? WEXITSTATUS(status) :
-	       1000 + WTERMSIG(status);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
 
 static inline int
@@ -412,8 +410,7 @@ abi_run(const struct abi_case *test, unsigned int limit_s)
 	if (!mkdtemp(abi_dir) || chdir(abi_dir) != 0)
 		abi_dir[0] = 0;
 	abi_name = test->name;
-	status = abi_inline ? abi_run_inline(test, limit_s) :
-			      abi_run_forked(test, limit_s);
+	status = abi_inline ? abi_run_inline(test, limit_s) : abi_run_forked(test, limit_s);
 	if (abi_dir[0] && chdir("/") == 0)
 		nftw(abi_dir, abi_remove, 8, FTW_DEPTH | FTW_PHYS);
 
@@ -422,8 +419,7 @@ abi_run(const struct abi_case *test, unsigned int limit_s)
 	else if (status == -1)
 		dprintf(1, "FAIL %s: hangs (%u s)\n", test->name, limit_s);
 	else if (status > 1000)
-		dprintf(1, "FAIL %s: ended by signal %d\n", test->name,
-			status - 1000);
+		dprintf(1, "FAIL %s: ended by signal %d\n", test->name, status - 1000);
 	else if (status != ABI_FAILED && status != ABI_SKIPPED)
 		dprintf(1, "FAIL %s: exit status %d\n", test->name, status);
 	return status == 0 || status == ABI_SKIPPED;
@@ -461,7 +457,7 @@ main(int argc, char **argv)
 {
 	size_t count = __stop_abi_cases - __start_abi_cases, i;
 	const struct abi_case *table[count];
-	struct sigaction on_alarm = { .sa_handler = abi_on_alarm };
+	struct sigaction on_alarm = {.sa_handler = abi_on_alarm};
 	unsigned int limit_s = 60;
 	int option, passed = 0, failed = 0, ran = 0;
 	bool list = false;
@@ -492,8 +488,7 @@ main(int argc, char **argv)
 			continue;
 		ran++;
 		if (list)
-			dprintf(1, "%s: %s\n", table[i]->name,
-				table[i]->question);
+			dprintf(1, "%s: %s\n", table[i]->name, table[i]->question);
 		else if (abi_run(table[i], limit_s))
 			passed++;
 		else

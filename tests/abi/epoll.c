@@ -12,7 +12,7 @@
 static void
 add(int ep, int fd, uint32_t events)
 {
-	struct epoll_event event = { .events = events, .data.fd = fd };
+	struct epoll_event event = {.events = events, .data.fd = fd};
 
 	OK(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event));
 }
@@ -67,7 +67,7 @@ CASE(edge, "does EPOLLET report once per new input?")
 CASE(edge_mod, "does EPOLL_CTL_MOD arm an edge again while input is there?")
 {
 	int ep = OK(epoll_create1(0)), fd[2];
-	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+	struct epoll_event event = {.events = EPOLLIN | EPOLLET};
 
 	OK(pipe(fd));
 	CHECK_EQ(write(fd[1], "a", 1), 1);
@@ -81,7 +81,7 @@ CASE(edge_mod, "does EPOLL_CTL_MOD arm an edge again while input is there?")
 CASE(oneshot, "does EPOLLONESHOT go quiet until armed again?")
 {
 	int ep = OK(epoll_create1(0)), fd[2];
-	struct epoll_event event = { .events = EPOLLIN | EPOLLONESHOT };
+	struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT};
 
 	OK(pipe(fd));
 	add(ep, fd[0], EPOLLIN | EPOLLONESHOT);
@@ -121,7 +121,7 @@ CASE(ends, "are EPOLLOUT, EPOLLHUP, EPOLLERR and EPOLLRDHUP reported?")
 CASE(control, "does epoll_ctl check descriptors, twice, and what it cannot watch?")
 {
 	int ep = OK(epoll_create1(0)), fd[2], file;
-	struct epoll_event event = { .events = EPOLLIN };
+	struct epoll_event event = {.events = EPOLLIN};
 
 	OK(pipe(fd));
 	OK(epoll_ctl(ep, EPOLL_CTL_ADD, fd[0], &event));
@@ -151,7 +151,7 @@ CASE(control, "does epoll_ctl check descriptors, twice, and what it cannot watch
 CASE(closing, "does closing drop the watch, but not while a duplicate lives?")
 {
 	int ep = OK(epoll_create1(0)), fd[2], other;
-	struct epoll_event event = { 0 };
+	struct epoll_event event = {0};
 
 	OK(pipe(fd));
 	add(ep, fd[0], EPOLLIN);
@@ -184,12 +184,11 @@ CASE(fairness, "does a short event list come round to every ready one?")
 {
 	int ep = OK(epoll_create1(0)), fd[10], i;
 	struct epoll_event event[3];
-	bool seen[10] = { false };
+	bool seen[10] = {false};
 
 	for (i = 0; i < 10; i++) {
 		fd[i] = OK(eventfd(1, 0));
-		event[0] = (struct epoll_event){ .events = EPOLLIN,
-						 .data.u32 = i };
+		event[0] = (struct epoll_event){.events = EPOLLIN, .data.u32 = i};
 		OK(epoll_ctl(ep, EPOLL_CTL_ADD, fd[i], &event[0]));
 	}
 	for (i = 0; i < 4; i++) {
@@ -206,7 +205,7 @@ CASE(fairness, "does a short event list come round to every ready one?")
 CASE(nested, "can an epoll be watched by another, and a cycle be refused?")
 {
 	int inner = OK(epoll_create1(0)), outer = OK(epoll_create1(0));
-	struct epoll_event event = { .events = EPOLLIN };
+	struct epoll_event event = {.events = EPOLLIN};
 	struct pollfd poller;
 	int fd[2];
 	char c;
@@ -217,7 +216,7 @@ CASE(nested, "can an epoll be watched by another, and a cycle be refused?")
 	CHECK_EQ(ready(outer), 0);
 	CHECK_EQ(write(fd[1], "a", 1), 1);
 	CHECK_EQ(ready(outer), EPOLLIN);
-	poller = (struct pollfd){ .fd = outer, .events = POLLIN };
+	poller = (struct pollfd){.fd = outer, .events = POLLIN};
 	CHECK_EQ(poll(&poller, 1, 0), 1);
 	CHECK_EQ(read(fd[0], &c, 1), 1);
 	CHECK_EQ(ready(outer), 0);
@@ -234,7 +233,7 @@ static void *
 wait_epoll(void *arg)
 {
 	struct waiter *waiter = arg;
-	struct epoll_event event = { 0 };
+	struct epoll_event event = {0};
 
 	waiter->result = epoll_wait(waiter->ep, &event, 1, waiter->timeout);
 	waiter->events = event.events;
@@ -243,8 +242,8 @@ wait_epoll(void *arg)
 
 CASE(wake, "does a write, an ADD or a MOD wake a thread in epoll_wait?")
 {
-	struct epoll_event event = { .events = EPOLLIN };
-	struct waiter waiter = { .timeout = -1 };
+	struct epoll_event event = {.events = EPOLLIN};
+	struct waiter waiter = {.timeout = -1};
 	int fd[2];
 	char c;
 
@@ -282,11 +281,10 @@ CASE(exclusive, "with EPOLLEXCLUSIVE, does each of eight events find a thread?")
 
 	OK(pipe(fd));
 	for (i = 0; i < 8; i++) {
-		waiter[i] = (struct waiter){ .timeout = -1 };
+		waiter[i] = (struct waiter){.timeout = -1};
 		waiter[i].ep = OK(epoll_create1(0));
 		add(waiter[i].ep, fd[0], EPOLLIN | EPOLLEXCLUSIVE);
-		PT(pthread_create(&waiter[i].thread, NULL, wait_epoll,
-				  &waiter[i]));
+		PT(pthread_create(&waiter[i].thread, NULL, wait_epoll, &waiter[i]));
 	}
 	CHECK_EQ(write(fd[1], "a", 1), 1);
 	for (i = 0; i < 8; i++) {
@@ -301,7 +299,7 @@ CASE(exclusive, "with EPOLLEXCLUSIVE, does each of eight events find a thread?")
 		CHECK_EQ(waiter[i].result, 1);
 	}
 	CHECK_ERR(epoll_ctl(waiter[0].ep, EPOLL_CTL_MOD, fd[0],
-			    &(struct epoll_event){ .events = EPOLLIN }),
+			    &(struct epoll_event){.events = EPOLLIN}),
 		  EINVAL);
 }
 
@@ -328,7 +326,7 @@ take_events(void *arg)
 CASE(workers, "do four threads with one-shot descriptors lose no event?")
 {
 	int ep = OK(epoll_create1(0)), fd[8], stop = OK(eventfd(1, 0)), i;
-	struct epoll_event event = { .events = EPOLLIN, .data.fd = -1 };
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = -1};
 	pthread_t thread[4];
 	uint64_t one = 1;
 
@@ -350,8 +348,8 @@ CASE(workers, "do four threads with one-shot descriptors lose no event?")
 
 CASE(timeouts, "do time-outs of all four calls pass, and not too early?")
 {
-	struct timespec brief = { 0, 10000000 }, left;
-	struct timeval brief_us = { 0, 10000 };
+	struct timespec brief = {0, 10000000}, left;
+	struct timeval brief_us = {0, 10000};
 	int ep = OK(epoll_create1(0));
 	struct epoll_event event;
 	int64_t start = abi_now_ns(CLOCK_MONOTONIC);
@@ -372,14 +370,13 @@ CASE(timeouts, "do time-outs of all four calls pass, and not too early?")
 
 CASE(pwait2, "does epoll_pwait2 take nanoseconds?")
 {
-	struct timespec brief = { 0, 1000 };
+	struct timespec brief = {0, 1000};
 	int ep = OK(epoll_create1(0));
 	struct epoll_event event;
 
 	CHECK_EQ(syscall(SYS_epoll_pwait2, ep, &event, 1, &brief, NULL, 0), 0);
 	brief.tv_nsec = -1;
-	CHECK_ERR(syscall(SYS_epoll_pwait2, ep, &event, 1, &brief, NULL, 0),
-		  EINVAL);
+	CHECK_ERR(syscall(SYS_epoll_pwait2, ep, &event, 1, &brief, NULL, 0), EINVAL);
 }
 
 static volatile sig_atomic_t signalled;
@@ -393,8 +390,7 @@ on_signal(int number)
 
 CASE(masks, "do ppoll, pselect and epoll_pwait let a blocked signal in?")
 {
-	struct sigaction action = { .sa_handler = on_signal,
-				    .sa_flags = SA_RESTART };
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 	sigset_t block, none, now;
 	struct epoll_event event;
 	int ep = OK(epoll_create1(0)), round;
@@ -411,8 +407,7 @@ CASE(masks, "do ppoll, pselect and epoll_pwait let a blocked signal in?")
 		if (round == 0)
 			CHECK_ERR(ppoll(NULL, 0, NULL, &none), EINTR);
 		else if (round == 1)
-			CHECK_ERR(pselect(0, NULL, NULL, NULL, NULL, &none),
-				  EINTR);
+			CHECK_ERR(pselect(0, NULL, NULL, NULL, NULL, &none), EINTR);
 		else
 			CHECK_ERR(epoll_pwait(ep, &event, 1, -1, &none), EINTR);
 		CHECK_EQ(signalled, 1);
@@ -430,12 +425,11 @@ CASE(poll_events, "does poll report input, output, hang-up, error and POLLNVAL?"
 	OK(pipe(b));
 	CHECK_EQ(write(a[1], "x", 1), 1);
 	close(b[1]);
-	poller[0] = (struct pollfd){ .fd = a[0], .events = POLLIN };
-	poller[1] = (struct pollfd){ .fd = a[1], .events = POLLOUT | POLLIN };
-	poller[2] = (struct pollfd){ .fd = b[0], .events = POLLIN };
-	poller[3] = (struct pollfd){ .fd = 999, .events = POLLIN };
-	poller[4] = (struct pollfd){ .fd = -1, .events = POLLIN,
-				     .revents = 0x55 };
+	poller[0] = (struct pollfd){.fd = a[0], .events = POLLIN};
+	poller[1] = (struct pollfd){.fd = a[1], .events = POLLOUT | POLLIN};
+	poller[2] = (struct pollfd){.fd = b[0], .events = POLLIN};
+	poller[3] = (struct pollfd){.fd = 999, .events = POLLIN};
+	poller[4] = (struct pollfd){.fd = -1, .events = POLLIN, .revents = 0x55};
 	CHECK_EQ(poll(poller, 5, -1), 4);
 	CHECK_EQ(poller[0].revents, POLLIN);
 	CHECK_EQ(poller[1].revents, POLLOUT);
@@ -443,7 +437,7 @@ CASE(poll_events, "does poll report input, output, hang-up, error and POLLNVAL?"
 	CHECK_EQ(poller[3].revents, POLLNVAL);
 	CHECK_EQ(poller[4].revents, 0);
 	close(a[0]);
-	poller[0] = (struct pollfd){ .fd = a[1], .events = POLLOUT };
+	poller[0] = (struct pollfd){.fd = a[1], .events = POLLOUT};
 	CHECK_EQ(poll(poller, 1, 0), 1);
 	CHECK_EQ(poller[0].revents, POLLOUT | POLLERR);
 	CHECK_ERR(poll(abi_bad(), 1, 0), EFAULT);
@@ -467,7 +461,7 @@ CASE(poll_files, "are regular files, null and directories always ready?")
 
 CASE(select_sets, "does select set just the ready bits, and check descriptors?")
 {
-	struct timeval zero = { 0, 0 };
+	struct timeval zero = {0, 0};
 	fd_set in, out;
 	int a[2], b[2];
 
@@ -494,7 +488,7 @@ CASE(select_sets, "does select set just the ready bits, and check descriptors?")
 static void *
 poll_pipe(void *arg)
 {
-	struct pollfd poller = { .fd = *(int *)arg, .events = POLLIN };
+	struct pollfd poller = {.fd = *(int *)arg, .events = POLLIN};
 
 	CHECK_EQ(poll(&poller, 1, -1), 1);
 	return (void *)(intptr_t)poller.revents;

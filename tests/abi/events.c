@@ -12,7 +12,7 @@
 
 CASE(eventfd_count, "does an eventfd add up writes and give them in one read?")
 {
-	struct pollfd poller = { .events = POLLIN | POLLOUT };
+	struct pollfd poller = {.events = POLLIN | POLLOUT};
 	int fd = OK(eventfd(3, EFD_NONBLOCK | EFD_CLOEXEC));
 	uint64_t value = 4;
 
@@ -102,8 +102,8 @@ CASE(eventfd_blocks, "does a write that would overflow wait for a read?")
 
 CASE(timerfd_once, "does a timerfd expire once, not early, and read back?")
 {
-	struct itimerspec when = { .it_value = { 0, 20 * MS } }, now;
-	struct pollfd poller = { .events = POLLIN };
+	struct itimerspec when = {.it_value = {0, 20 * MS}}, now;
+	struct pollfd poller = {.events = POLLIN};
 	int64_t start = abi_now_ns(CLOCK_MONOTONIC);
 	int fd = OK(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC));
 	uint64_t count;
@@ -124,11 +124,10 @@ CASE(timerfd_once, "does a timerfd expire once, not early, and read back?")
 
 CASE(timerfd_repeat, "does an interval count expirations that were missed?")
 {
-	struct itimerspec when = { .it_value = { 0, MS },
-				   .it_interval = { 0, MS } };
-	struct itimerspec none = { 0 }, old;
+	struct itimerspec when = {.it_value = {0, MS}, .it_interval = {0, MS}};
+	struct itimerspec none = {0}, old;
 	int fd = OK(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK));
-	struct pollfd poller = { .fd = fd, .events = POLLIN };
+	struct pollfd poller = {.fd = fd, .events = POLLIN};
 	uint64_t count, total = 0;
 
 	CHECK_ERR(read(fd, &count, 8), EAGAIN);
@@ -148,9 +147,8 @@ CASE(timerfd_repeat, "does an interval count expirations that were missed?")
 
 CASE(timerfd_absolute, "do absolute, past and changed times work on each clock?")
 {
-	static const clockid_t clocks[] = { CLOCK_REALTIME, CLOCK_MONOTONIC,
-					    CLOCK_BOOTTIME };
-	struct itimerspec when = { 0 };
+	static const clockid_t clocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME};
+	struct itimerspec when = {0};
 	uint64_t count;
 	int64_t then;
 	int i, fd;
@@ -189,8 +187,8 @@ read_timer(void *arg)
 
 CASE(timerfd_rearm, "does moving a timer forward wake a blocked reader?")
 {
-	struct itimerspec far = { .it_value = { 1000, 0 } };
-	struct itimerspec soon = { .it_value = { 0, 1 } };
+	struct itimerspec far = {.it_value = {1000, 0}};
+	struct itimerspec soon = {.it_value = {0, 1}};
 	int fd = OK(timerfd_create(CLOCK_MONOTONIC, 0));
 	pthread_t thread;
 	void *count;
@@ -223,10 +221,11 @@ next_event(int fd, int *watch, uint32_t *cookie, char *name)
 	return event->mask;
 }
 
-#define EXPECT(mask_, name_) do { \
-		CHECK_EQ(next_event(fd, &watch, &cookie, name), mask_); \
-		if (strcmp(name, name_) != 0) \
-			FAIL("name is %s, not %s", name, name_); \
+#define EXPECT(mask_, name_)                                                                       \
+	do {                                                                                       \
+		CHECK_EQ(next_event(fd, &watch, &cookie, name), mask_);                            \
+		if (strcmp(name, name_) != 0)                                                      \
+			FAIL("name is %s, not %s", name, name_);                                   \
 	} while (0)
 
 CASE(inotify_dir, "does a watched folder tell of each change, in order?")
@@ -235,8 +234,7 @@ CASE(inotify_dir, "does a watched folder tell of each change, in order?")
 	char name[256];
 	uint32_t cookie, from;
 
-	wanted = OK(inotify_add_watch(fd, ".", IN_ALL_EVENTS & ~(IN_OPEN |
-				      IN_ACCESS | IN_CLOSE)));
+	wanted = OK(inotify_add_watch(fd, ".", IN_ALL_EVENTS & ~(IN_OPEN | IN_ACCESS | IN_CLOSE)));
 	abi_put_file("a", "text", 4, 0600);
 	EXPECT(IN_CREATE, "a");
 	CHECK_EQ(watch, wanted);
@@ -261,7 +259,7 @@ CASE(inotify_dir, "does a watched folder tell of each change, in order?")
 CASE(inotify_file, "does a watched file tell of open, write, close and deletion?")
 {
 	int fd = OK(inotify_init1(0)), watch, file, queued;
-	struct pollfd poller = { .fd = fd, .events = POLLIN };
+	struct pollfd poller = {.fd = fd, .events = POLLIN};
 	uint32_t cookie;
 	char name[256];
 

@@ -94,16 +94,16 @@ abi_child(int argc, char **argv)
 	if (strcmp(what, "limits") == 0)
 		return child_limits();
 	if (strcmp(what, "fds") == 0)
-		return fcntl(atoi(argv[3]), F_GETFD) == 0 &&
-		       fcntl(atoi(argv[4]), F_GETFD) == -1 ? 35 : 1;
+		return fcntl(atoi(argv[3]), F_GETFD) == 0 && fcntl(atoi(argv[4]), F_GETFD) == -1
+			       ? 35
+			       : 1;
 	if (strcmp(what, "pid") == 0)
-		return getpid() == atoi(argv[3]) && gettid() == getpid() ?
-		       36 : 1;
+		return getpid() == atoi(argv[3]) && gettid() == getpid() ? 36 : 1;
 	if (strcmp(what, "exit") == 0)
 		return atoi(argv[3]);
 	if (base && strcmp(base, "/script") == 0)
-		return argc == 5 && strcmp(argv[3], "x") == 0 &&
-		       strcmp(argv[4], "y z") == 0 ? 37 : 1;
+		return argc == 5 && strcmp(argv[3], "x") == 0 && strcmp(argv[4], "y z") == 0 ? 37
+											     : 1;
 	if (strcmp(what, "two words") == 0)
 		return argc == 4 ? 38 : 1;
 	return 1;
@@ -112,8 +112,8 @@ abi_child(int argc, char **argv)
 CASE(args, "do arguments and environment arrive whole, empty and long ones too?")
 {
 	char *longest = malloc(100001);
-	char *argv[] = { "name", "--child", "args", "one", "", longest, NULL };
-	char *envp[] = { "A=1", "B=", NULL };
+	char *argv[] = {"name", "--child", "args", "one", "", longest, NULL};
+	char *envp[] = {"A=1", "B=", NULL};
 	pid_t pid;
 
 	memset(longest, 'x', 100000);
@@ -196,7 +196,7 @@ CASE(auxv, "is the auxiliary vector what libc needs?")
 
 CASE(kept, "do limits, umask and the current directory stay?")
 {
-	struct rlimit limit = { 123, 456 };
+	struct rlimit limit = {123, 456};
 	pid_t pid = abi_fork();
 
 	if (pid == 0) {
@@ -217,8 +217,7 @@ CASE(cloexec, "are only close-on-exec descriptors closed?")
 	pid_t pid;
 
 	snprintf(keep, sizeof(keep), "%d", (int)OK(dup(0)));
-	snprintf(gone, sizeof(gone), "%d",
-		 (int)OK(fcntl(0, F_DUPFD_CLOEXEC, 50)));
+	snprintf(gone, sizeof(gone), "%d", (int)OK(fcntl(0, F_DUPFD_CLOEXEC, 50)));
 	pid = abi_fork();
 	if (pid == 0) {
 		execl(abi_self, "n", "--child", "fds", keep, gone, NULL);
@@ -267,8 +266,8 @@ put_script(const char *path, const char *interpreter, const char *argument)
 {
 	char text[PATH_MAX + 64];
 
-	snprintf(text, sizeof(text), "#!%s%s%s\nrest\n", interpreter,
-		 argument[0] ? " " : "", argument);
+	snprintf(text, sizeof(text), "#!%s%s%s\nrest\n", interpreter, argument[0] ? " " : "",
+		 argument);
 	abi_put_file(path, text, strlen(text), 0755);
 }
 
@@ -318,7 +317,7 @@ CASE(script_nested, "may a script's interpreter be a script, but not for ever?")
 
 CASE(errors, "does each kind of bad program give its errno?")
 {
-	char *argv[] = { "n", NULL }, *envp[] = { NULL };
+	char *argv[] = {"n", NULL}, *envp[] = {NULL};
 	int fd;
 
 	CHECK_ERR(execl("./missing", "n", NULL), ENOENT);
@@ -344,7 +343,7 @@ CASE(errors, "does each kind of bad program give its errno?")
 CASE(too_big, "is an argument of more than 128 KiB refused with E2BIG?")
 {
 	char *huge = malloc(300000);
-	char *argv[] = { "n", huge, NULL };
+	char *argv[] = {"n", huge, NULL};
 
 	memset(huge, 'a', 299999);
 	huge[299999] = 0;
@@ -371,7 +370,7 @@ CASE(bad_elf, "are damaged ELF files refused and the caller kept alive?")
 		abi_put_file("bad", copy, sizeof(copy), 0755);
 		pid = abi_fork();
 		if (pid == 0) {
-			struct rlimit none = { 0, 0 };
+			struct rlimit none = {0, 0};
 
 			setrlimit(RLIMIT_CORE, &none);
 			execl("./bad", "n", NULL);
@@ -386,7 +385,7 @@ CASE(bad_elf, "are damaged ELF files refused and the caller kept alive?")
 
 CASE(fd_exec, "does execveat run an open descriptor?")
 {
-	char *argv[] = { "n", "--child", "exit", "57", NULL }, *envp[] = { NULL };
+	char *argv[] = {"n", "--child", "exit", "57", NULL}, *envp[] = {NULL};
 	int fd = OK(open(abi_self, O_RDONLY | O_CLOEXEC));
 	pid_t pid = abi_fork();
 
@@ -395,11 +394,9 @@ CASE(fd_exec, "does execveat run an open descriptor?")
 		_exit(1);
 	}
 	CHECK_EQ(abi_reap(pid), 57);
-	CHECK_ERR(syscall(SYS_execveat, 99, "", argv, envp, AT_EMPTY_PATH),
-		  EBADF);
+	CHECK_ERR(syscall(SYS_execveat, 99, "", argv, envp, AT_EMPTY_PATH), EBADF);
 	CHECK_ERR(syscall(SYS_execveat, fd, "", argv, envp, 0), ENOENT);
-	CHECK_ERR(syscall(SYS_execveat, fd, "", argv, envp,
-			  AT_EMPTY_PATH | 0x4), EINVAL);
+	CHECK_ERR(syscall(SYS_execveat, fd, "", argv, envp, AT_EMPTY_PATH | 0x4), EINVAL);
 }
 
 CASE(proc_exe, "does /proc/self/exe run this program again?")
@@ -428,7 +425,7 @@ CASE(unlinked, "can a program be removed while it runs?")
 	pid = abi_fork();
 	if (pid == 0) {
 		int fd = OK(open("copy", O_RDONLY | O_CLOEXEC));
-		char *argv[] = { "n", "--child", "exit", "59", NULL };
+		char *argv[] = {"n", "--child", "exit", "59", NULL};
 
 		OK(unlink("copy"));
 		gate_open(&go);

@@ -173,16 +173,15 @@ CASE(positions, "do pread and pwrite leave the offset, and lseek check itself?")
 CASE(vectors, "do readv and writev gather, stop at the end, and check?")
 {
 	char a[3], b[4], c[100];
-	struct iovec in[3] = { { a, 3 }, { b, 4 }, { c, 100 } };
-	struct iovec out[3] = { { "ab", 2 }, { NULL, 0 }, { "cdefgh", 6 } };
+	struct iovec in[3] = {{a, 3}, {b, 4}, {c, 100}};
+	struct iovec out[3] = {{"ab", 2}, {NULL, 0}, {"cdefgh", 6}};
 	int fd = make("f", "");
 
 	CHECK_EQ(writev(fd, out, 3), 8);
 	CHECK(holds("f", "abcdefgh"));
 	OK(lseek(fd, 0, SEEK_SET));
 	CHECK_EQ(readv(fd, in, 3), 8);
-	CHECK(memcmp(a, "abc", 3) == 0 && memcmp(b, "defg", 4) == 0 &&
-	      c[0] == 'h');
+	CHECK(memcmp(a, "abc", 3) == 0 && memcmp(b, "defg", 4) == 0 && c[0] == 'h');
 	CHECK_EQ(preadv(fd, in, 1, 5), 3);
 	CHECK(memcmp(a, "fgh", 3) == 0);
 	CHECK_EQ(pwritev(fd, out, 1, 6), 2);
@@ -279,7 +278,7 @@ CASE(stat_fields, "do stat, fstat, lstat, fstatat and statx agree?")
 
 CASE(times, "do utimensat and writes set the times, and now and omit work?")
 {
-	struct timespec when[2] = { { 1000, 5 }, { 2000, 7 } };
+	struct timespec when[2] = {{1000, 5}, {2000, 7}};
 	int fd = make("f", "text");
 	struct stat st;
 
@@ -350,7 +349,7 @@ CASE(unlinked_open, "does an open file live on after unlink?")
 	char text[4];
 
 	OK(unlink("f"));
-	CHECK_ERR(stat("f", &(struct stat){ 0 }), ENOENT);
+	CHECK_ERR(stat("f", &(struct stat){0}), ENOENT);
 	OK(fstat(fd, &st));
 	CHECK_EQ(st.st_nlink, 0);
 	CHECK_EQ(pread(fd, text, 4, 0), 4);
@@ -390,8 +389,7 @@ CASE(dups, "do dup, dup2, dup3 and F_DUPFD share the offset and flags?")
 	OK(close(low));
 	CHECK_EQ(dup(fd), low);
 	OK(fcntl(fd, F_SETFL, O_APPEND | O_NONBLOCK));
-	CHECK_EQ(fcntl(other, F_GETFL) & (O_APPEND | O_NONBLOCK),
-		 O_APPEND | O_NONBLOCK);
+	CHECK_EQ(fcntl(other, F_GETFL) & (O_APPEND | O_NONBLOCK), O_APPEND | O_NONBLOCK);
 	CHECK_ERR(fcntl(fd, 12345), EINVAL);
 }
 
@@ -455,8 +453,8 @@ CASE(flocks, "do flock locks exclude other opens, and go with the last close?")
 static int
 lock_region(int fd, int command, short type, off_t start, off_t length)
 {
-	struct flock lock = { .l_type = type, .l_whence = SEEK_SET,
-			      .l_start = start, .l_len = length };
+	struct flock lock = {
+		.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
 
 	return fcntl(fd, command, &lock);
 }
@@ -464,7 +462,7 @@ lock_region(int fd, int command, short type, off_t start, off_t length)
 CASE(record_locks, "do fcntl locks exclude other processes by region?")
 {
 	int fd = make("f", "0123456789");
-	struct flock query = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct flock query = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	pid_t pid;
 
 	OK(lock_region(fd, F_SETLK, F_WRLCK, 2, 3));
@@ -611,9 +609,9 @@ CASE(fs_info, "do statfs and fstatfs tell of blocks and name length?")
 
 CASE(file_limit, "does RLIMIT_FSIZE stop a write with SIGXFSZ or EFBIG?")
 {
-	struct rlimit limit = { 1000, 1000 };
+	struct rlimit limit = {1000, 1000};
 	int fd = make("f", "");
-	char page[4096] = { 0 };
+	char page[4096] = {0};
 	pid_t pid = abi_fork();
 
 	if (pid == 0) {

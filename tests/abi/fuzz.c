@@ -38,39 +38,100 @@ enum { last_call = 460, calls_per_child = 400, arena_size = 1 << 18 };
 
 /* Left out everywhere: they end the machine or the runner. */
 static const int never[] = {
-	SYS_reboot, SYS_kexec_load, SYS_kexec_file_load,
+	SYS_reboot,
+	SYS_kexec_load,
+	SYS_kexec_file_load,
 };
 
 /* Left out on a Linux host. */
 static const int not_on_host[] = {
-	SYS_kill, SYS_tkill, SYS_tgkill, SYS_rt_sigqueueinfo,
-	SYS_rt_tgsigqueueinfo, SYS_pidfd_send_signal, SYS_ptrace,
-	SYS_process_vm_writev, SYS_process_vm_readv, SYS_init_module,
-	SYS_finit_module, SYS_delete_module, SYS_mount, SYS_umount2,
-	SYS_pivot_root, SYS_chroot, SYS_move_mount, SYS_open_tree, SYS_fsopen,
-	SYS_fsmount, SYS_fspick, SYS_fsconfig, SYS_mount_setattr, SYS_swapon,
-	SYS_swapoff, SYS_settimeofday, SYS_clock_settime, SYS_adjtimex,
-	SYS_clock_adjtime, SYS_sethostname, SYS_setdomainname, SYS_iopl,
-	SYS_ioperm, SYS_syslog, SYS_acct, SYS_quotactl, SYS_quotactl_fd,
-	SYS_sched_setscheduler, SYS_sched_setparam, SYS_sched_setattr,
-	SYS_sched_setaffinity, SYS_setpriority, SYS_ioprio_set, SYS_bpf,
-	SYS_perf_event_open, SYS_keyctl, SYS_add_key, SYS_request_key,
-	SYS_userfaultfd, SYS_io_uring_setup, SYS_io_uring_enter,
-	SYS_io_uring_register, SYS_shmget, SYS_semget, SYS_msgget, SYS_mq_open,
-	SYS_mq_unlink, SYS_unshare, SYS_setns, SYS_vhangup,
-	SYS_process_madvise, SYS_process_mrelease, SYS_migrate_pages,
-	SYS_move_pages, SYS_prlimit64, SYS_sync, SYS_syncfs, SYS_fork,
-	SYS_vfork, SYS_clone, SYS_clone3, SYS_setsid, SYS_setpgid,
-	SYS_fanotify_init, SYS_modify_ldt, SYS_lookup_dcookie,
-	SYS_set_mempolicy, SYS_mbind, SYS_pidfd_getfd,
+	SYS_kill,
+	SYS_tkill,
+	SYS_tgkill,
+	SYS_rt_sigqueueinfo,
+	SYS_rt_tgsigqueueinfo,
+	SYS_pidfd_send_signal,
+	SYS_ptrace,
+	SYS_process_vm_writev,
+	SYS_process_vm_readv,
+	SYS_init_module,
+	SYS_finit_module,
+	SYS_delete_module,
+	SYS_mount,
+	SYS_umount2,
+	SYS_pivot_root,
+	SYS_chroot,
+	SYS_move_mount,
+	SYS_open_tree,
+	SYS_fsopen,
+	SYS_fsmount,
+	SYS_fspick,
+	SYS_fsconfig,
+	SYS_mount_setattr,
+	SYS_swapon,
+	SYS_swapoff,
+	SYS_settimeofday,
+	SYS_clock_settime,
+	SYS_adjtimex,
+	SYS_clock_adjtime,
+	SYS_sethostname,
+	SYS_setdomainname,
+	SYS_iopl,
+	SYS_ioperm,
+	SYS_syslog,
+	SYS_acct,
+	SYS_quotactl,
+	SYS_quotactl_fd,
+	SYS_sched_setscheduler,
+	SYS_sched_setparam,
+	SYS_sched_setattr,
+	SYS_sched_setaffinity,
+	SYS_setpriority,
+	SYS_ioprio_set,
+	SYS_bpf,
+	SYS_perf_event_open,
+	SYS_keyctl,
+	SYS_add_key,
+	SYS_request_key,
+	SYS_userfaultfd,
+	SYS_io_uring_setup,
+	SYS_io_uring_enter,
+	SYS_io_uring_register,
+	SYS_shmget,
+	SYS_semget,
+	SYS_msgget,
+	SYS_mq_open,
+	SYS_mq_unlink,
+	SYS_unshare,
+	SYS_setns,
+	SYS_vhangup,
+	SYS_process_madvise,
+	SYS_process_mrelease,
+	SYS_migrate_pages,
+	SYS_move_pages,
+	SYS_prlimit64,
+	SYS_sync,
+	SYS_syncfs,
+	SYS_fork,
+	SYS_vfork,
+	SYS_clone,
+	SYS_clone3,
+	SYS_setsid,
+	SYS_setpgid,
+	SYS_fanotify_init,
+	SYS_modify_ldt,
+	SYS_lookup_dcookie,
+	SYS_set_mempolicy,
+	SYS_mbind,
+	SYS_pidfd_getfd,
 };
 
 /* Made seldom, since a child ends with them. */
-static const int fatal[] = { SYS_exit, SYS_exit_group, SYS_rt_sigreturn };
+static const int fatal[] = {SYS_exit, SYS_exit_group, SYS_rt_sigreturn};
 
 static struct progress {
 	volatile long call, arg[6], made;
-} *progress;
+} * progress;
 
 static uint64_t state;
 static bool guest;
@@ -103,26 +164,33 @@ left_out(int number)
 {
 	if (listed(never, sizeof(never) / sizeof(int), number))
 		return true;
-	return !guest && listed(not_on_host, sizeof(not_on_host) /
-				sizeof(int), number);
+	return !guest && listed(not_on_host, sizeof(not_on_host) / sizeof(int), number);
 }
 
 static long
 random_pointer(void)
 {
 	static const uint64_t wild[] = {
-		0, 8, 0xfff, 0x7ffffffff000, 0x7fffffffffff, 0x800000000000,
-		0x8000000000000000, 0xffff800000000000, 0xffffffff80000000,
-		0xfffffffffffff000, ~0ULL,
+		0,
+		8,
+		0xfff,
+		0x7ffffffff000,
+		0x7fffffffffff,
+		0x800000000000,
+		0x8000000000000000,
+		0xffff800000000000,
+		0xffffffff80000000,
+		0xfffffffffffff000,
+		~0ULL,
 	};
 	uint64_t pick = random64();
 
 	switch (pick % 8) {
 	case 0:
 		return wild[random64() % (sizeof(wild) / sizeof(wild[0]))];
-	case 1:		/* close to the end of the arena */
+	case 1: /* close to the end of the arena */
 		return (long)arena + arena_size - random64() % 64;
-	case 2:		/* the page after it is read-only */
+	case 2: /* the page after it is read-only */
 		return (long)arena + arena_size + random64() % 4096;
 	default:
 		return (long)arena + (random64() % arena_size & ~7UL);
@@ -135,11 +203,15 @@ random_argument(void)
 	uint64_t pick = random64();
 
 	switch (pick % 10) {
-	case 0: case 1: case 2:
+	case 0:
+	case 1:
+	case 2:
 		return random_pointer();
-	case 3: case 4:
+	case 3:
+	case 4:
 		return fds[random64() % fd_count];
-	case 5: case 6:
+	case 5:
+	case 6:
 		return random64() % 256;
 	case 7:
 		return 1L << random64() % 64;
@@ -155,8 +227,19 @@ static void
 stir_arena(void)
 {
 	static const char *const names[] = {
-		"a", "b", "d", "d/c", ".", "..", "", "/proc/self/maps",
-		"/proc/self/fd/4", "/dev/null", "l", "a/b/c", "/proc/self/mem",
+		"a",
+		"b",
+		"d",
+		"d/c",
+		".",
+		"..",
+		"",
+		"/proc/self/maps",
+		"/proc/self/fd/4",
+		"/dev/null",
+		"l",
+		"a/b/c",
+		"/proc/self/mem",
 	};
 	int i;
 
@@ -224,7 +307,7 @@ open_things(void)
 static void
 set_limit(int which, rlim_t value)
 {
-	struct rlimit limit = { value, value };
+	struct rlimit limit = {value, value};
 
 	setrlimit(which, &limit);
 }
@@ -247,8 +330,7 @@ confine(bool keep_root)
 	if (keep_root)
 		return;
 	setgroups(0, NULL);
-	if (setresgid(65534, 65534, 65534) != 0 ||
-	    setresuid(65534, 65534, 65534) != 0)
+	if (setresgid(65534, 65534, 65534) != 0 || setresuid(65534, 65534, 65534) != 0)
 		_exit(3);
 }
 
@@ -263,9 +345,14 @@ static void
 aim_at_self(int number, long *arg)
 {
 	switch (number) {
-	case SYS_kill: case SYS_tkill: case SYS_tgkill: case SYS_ptrace:
-	case SYS_rt_sigqueueinfo: case SYS_rt_tgsigqueueinfo:
-	case SYS_prlimit64: case SYS_process_vm_writev:
+	case SYS_kill:
+	case SYS_tkill:
+	case SYS_tgkill:
+	case SYS_ptrace:
+	case SYS_rt_sigqueueinfo:
+	case SYS_rt_tgsigqueueinfo:
+	case SYS_prlimit64:
+	case SYS_process_vm_writev:
 		arg[0] = getpid();
 		break;
 	}
@@ -274,8 +361,8 @@ aim_at_self(int number, long *arg)
 static void
 child(uint64_t seed)
 {
-	struct sigaction action = { .sa_handler = on_alarm };
-	struct itimerval often = { { 0, 20000 }, { 0, 20000 } };
+	struct sigaction action = {.sa_handler = on_alarm};
+	struct itimerval often = {{0, 20000}, {0, 20000}};
 	pid_t self;
 	int i, j;
 
@@ -283,8 +370,8 @@ child(uint64_t seed)
 	state = seed * 0x9e3779b97f4a7c15ULL + 1;
 	confine(guest && seed % 2);
 	self = getpid();
-	arena = mmap(NULL, arena_size + 8192, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	arena = mmap(NULL, arena_size + 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		     -1, 0);
 	if (arena == MAP_FAILED)
 		_exit(4);
 	mprotect(arena + arena_size, 4096, PROT_READ);
@@ -296,8 +383,7 @@ child(uint64_t seed)
 		int number = random64() % (last_call + 1);
 		long arg[6];
 
-		if (left_out(number) || (listed(fatal, 3, number) &&
-					 random64() % 16))
+		if (left_out(number) || (listed(fatal, 3, number) && random64() % 16))
 			continue;
 		stir_arena();
 		for (j = 0; j < 6; j++)
@@ -308,8 +394,7 @@ child(uint64_t seed)
 		progress->made++;
 		for (j = 0; j < 6; j++)
 			progress->arg[j] = arg[j];
-		syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4],
-			arg[5]);
+		syscall(number, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
 		if (syscall(SYS_getpid) != self)
 			syscall(SYS_exit_group, 0);
 	}
@@ -328,7 +413,7 @@ now_ms(void)
 static bool
 reaped_within(pid_t pid, int limit_ms)
 {
-	struct timespec nap = { 0, 1000000 };
+	struct timespec nap = {0, 1000000};
 	int64_t end = now_ms() + limit_ms;
 
 	while (waitpid(pid, NULL, WNOHANG) != pid) {
@@ -339,14 +424,31 @@ reaped_within(pid_t pid, int limit_ms)
 	return true;
 }
 
+/* Waits while the child makes calls; false once it has hung in one. */
+static bool
+ended_by_itself(pid_t pid)
+{
+	int64_t end = now_ms() + 5000;
+	long made = -1;
+
+	while (now_ms() < end) {
+		if (reaped_within(pid, 100))
+			return true;
+		if (progress->made == made)
+			return false;
+		made = progress->made;
+	}
+	return false;
+}
+
 /* Fork, files, pipes and memory still work. */
 static bool
 still_works(void)
 {
 	char text[16] = "";
 	int fd[2], status = -1;
-	char *memory = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory =
+		mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	pid_t pid;
 
 	if (memory == MAP_FAILED || memory[12345] != 0)
@@ -377,7 +479,7 @@ run_child(uint64_t seed)
 	}
 	if (pid == 0)
 		child(seed);
-	if (reaped_within(pid, 1000)) {
+	if (ended_by_itself(pid)) {
 		kill(-pid, SIGKILL);
 		return true;
 	}
@@ -386,10 +488,9 @@ run_child(uint64_t seed)
 	if (reaped_within(pid, 20000))
 		return true;
 	printf("FAIL fuzz: seed %llu cannot be killed in call %ld(%#lx, %#lx, "
-	       "%#lx, %#lx, %#lx, %#lx)\n", (unsigned long long)seed,
-	       progress->call, progress->arg[0], progress->arg[1],
-	       progress->arg[2], progress->arg[3], progress->arg[4],
-	       progress->arg[5]);
+	       "%#lx, %#lx, %#lx, %#lx)\n",
+	       (unsigned long long)seed, progress->call, progress->arg[0], progress->arg[1],
+	       progress->arg[2], progress->arg[3], progress->arg[4], progress->arg[5]);
 	return false;
 }
 
@@ -422,12 +523,10 @@ main(int argc, char **argv)
 			return 2;
 	}
 	setvbuf(stdout, NULL, _IONBF, 0);
-	progress = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-			MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	snprintf(directory, sizeof(directory), "%s/fuzz.XXXXXX",
-		 top ? top : "/tmp");
-	if (progress == MAP_FAILED || !mkdtemp(directory) ||
-	    chmod(directory, 0777) != 0 || chdir(directory) != 0) {
+	progress = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	snprintf(directory, sizeof(directory), "%s/fuzz.XXXXXX", top ? top : "/tmp");
+	if (progress == MAP_FAILED || !mkdtemp(directory) || chmod(directory, 0777) != 0 ||
+	    chdir(directory) != 0) {
 		puts("FAIL fuzz: no scratch directory\n0 passed, 1 failed");
 		return 1;
 	}
@@ -441,8 +540,7 @@ main(int argc, char **argv)
 		good &= system(command) != 127 << 8;
 	}
 	if (good)
-		printf("ok fuzz (%lld children, %ld calls)\n", done,
-		       progress->made);
+		printf("ok fuzz (%lld children, %ld calls)\n", done, progress->made);
 	else
 		printf("FAIL fuzz: after child %lld\n", seed + done - 1);
 	puts(good ? "1 passed, 0 failed" : "0 passed, 1 failed");

@@ -26,7 +26,7 @@ sa(struct address *address)
 static struct address
 loopback(int family, uint16_t port)
 {
-	struct address address = { 0 };
+	struct address address = {0};
 	struct sockaddr_in *v4 = (void *)&address.name;
 	struct sockaddr_in6 *v6 = (void *)&address.name;
 
@@ -46,7 +46,7 @@ loopback(int family, uint16_t port)
 static struct address
 own_name(int fd)
 {
-	struct address address = { .size = sizeof(address.name) };
+	struct address address = {.size = sizeof(address.name)};
 
 	OK(getsockname(fd, sa(&address), &address.size));
 	return address;
@@ -94,7 +94,7 @@ make_pair(int family, int fd[2])
 static void
 wait_for(int fd, short events)
 {
-	struct pollfd poller = { .fd = fd, .events = events };
+	struct pollfd poller = {.fd = fd, .events = events};
 
 	CHECK_EQ(poll(&poller, 1, -1), 1);
 }
@@ -102,7 +102,7 @@ wait_for(int fd, short events)
 static void
 talk(int family)
 {
-	struct address name, peer = { .size = sizeof(peer.name) }, own;
+	struct address name, peer = {.size = sizeof(peer.name)}, own;
 	int listener = listen_any(family, &name), client, server;
 	char text[16];
 
@@ -139,7 +139,7 @@ CASE(talk_v6, "do two IPv6 ends find each other and tell their names?")
 CASE(mapped, "does an IPv6 listener on :: take IPv4, unless V6ONLY?")
 {
 	struct address any = loopback(AF_INET6, 0), name, v4;
-	struct address peer = { .size = sizeof(peer.name) };
+	struct address peer = {.size = sizeof(peer.name)};
 	int fd = OK(socket(AF_INET6, SOCK_STREAM, 0)), on = 1, off = 0;
 	struct sockaddr_in6 *v6 = (void *)&any.name;
 	char text[INET6_ADDRSTRLEN];
@@ -162,13 +162,12 @@ CASE(mapped, "does an IPv6 listener on :: take IPv4, unless V6ONLY?")
 	OK(listen(fd, 1));
 	name = own_name(fd);
 	v4 = loopback(AF_INET, port_of(&name));
-	CHECK_ERR(connect(OK(socket(AF_INET, SOCK_STREAM, 0)), sa(&v4),
-			  v4.size), ECONNREFUSED);
+	CHECK_ERR(connect(OK(socket(AF_INET, SOCK_STREAM, 0)), sa(&v4), v4.size), ECONNREFUSED);
 }
 
 CASE(refused, "is a connection to a closed port refused, blocking and not?")
 {
-	static const int families[] = { AF_INET, AF_INET6 };
+	static const int families[] = {AF_INET, AF_INET6};
 	struct address name;
 	socklen_t size;
 	int fd, i, error;
@@ -183,11 +182,9 @@ CASE(refused, "is a connection to a closed port refused, blocking and not?")
 		if (errno == EINPROGRESS) {
 			wait_for(fd, POLLOUT);
 			size = sizeof(error);
-			OK(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error,
-				      &size));
+			OK(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size));
 			CHECK_EQ(error, ECONNREFUSED);
-			OK(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error,
-				      &size));
+			OK(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size));
 			CHECK_EQ(error, 0);
 		} else {
 			CHECK_EQ(errno, ECONNREFUSED);
@@ -205,8 +202,7 @@ CASE(nonblocking, "does a non-blocking connect and accept go through poll?")
 	OK(fcntl(listener, F_SETFL, O_NONBLOCK));
 	CHECK_ERR(accept(listener, NULL, NULL), EAGAIN);
 	client = OK(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
-	CHECK(connect(client, sa(&name), name.size) == 0 ||
-	      errno == EINPROGRESS);
+	CHECK(connect(client, sa(&name), name.size) == 0 || errno == EINPROGRESS);
 	wait_for(client, POLLOUT);
 	OK(getsockopt(client, SOL_SOCKET, SO_ERROR, &error, &size));
 	CHECK_EQ(error, 0);
@@ -228,8 +224,7 @@ CASE(errors, "does each wrong use of a TCP socket give its errno?")
 	CHECK_ERR(bind(fd, sa(&name), name.size), EADDRINUSE);
 	CHECK_ERR(bind(fd, sa(&name), 4), EINVAL);
 	other = loopback(AF_INET, 0);
-	((struct sockaddr_in *)&other.name)->sin_addr.s_addr =
-		inet_addr("192.0.2.1");
+	((struct sockaddr_in *)&other.name)->sin_addr.s_addr = inet_addr("192.0.2.1");
 	CHECK_ERR(bind(fd, sa(&other), other.size), EADDRNOTAVAIL);
 	CHECK_ERR(send(fd, "x", 1, MSG_NOSIGNAL), EPIPE);
 	CHECK_ERR(recv(fd, &c, 1, 0), ENOTCONN);
@@ -245,8 +240,8 @@ CASE(errors, "does each wrong use of a TCP socket give its errno?")
 	CHECK_ERR(connect(fd, sa(&name), name.size), EISCONN);
 	other = loopback(AF_INET, 0);
 	other.name.ss_family = 77;
-	CHECK_ERR(connect(OK(socket(AF_INET, SOCK_STREAM, 0)), sa(&other),
-			  other.size), EAFNOSUPPORT);
+	CHECK_ERR(connect(OK(socket(AF_INET, SOCK_STREAM, 0)), sa(&other), other.size),
+		  EAFNOSUPPORT);
 	CHECK_ERR(socket(AF_INET, SOCK_SEQPACKET, 0), ESOCKTNOSUPPORT);
 	CHECK_ERR(socket(AF_INET, SOCK_STREAM, IPPROTO_UDP), EPROTONOSUPPORT);
 	CHECK_ERR(lseek(fd, 0, SEEK_SET), ESPIPE);
@@ -269,13 +264,12 @@ set_int(int fd, int level, int name, int value)
 	if (setsockopt(fd, level, name, &value, sizeof(value)) != 0)
 		FAIL("setsockopt %d %d: %d", level, name, errno);
 	if (get_int(fd, level, name) != value)
-		FAIL("option %d %d is %d, not %d", level, name,
-		     get_int(fd, level, name), value);
+		FAIL("option %d %d is %d, not %d", level, name, get_int(fd, level, name), value);
 }
 
 CASE(options, "do the options that Erlang sets read back as set?")
 {
-	struct linger linger = { 1, 7 };
+	struct linger linger = {1, 7};
 	socklen_t size = sizeof(linger);
 	int fd = OK(socket(AF_INET, SOCK_STREAM, 0)), value = 65536;
 
@@ -314,8 +308,7 @@ CASE(options, "do the options that Erlang sets read back as set?")
 	CHECK(linger.l_onoff == 1 && linger.l_linger == 7);
 	CHECK_ERR(setsockopt(fd, IPPROTO_TCP, 9999, &value, 4), ENOPROTOOPT);
 	CHECK_ERR(setsockopt(fd, 9999, 1, &value, 4), ENOPROTOOPT);
-	CHECK_ERR(setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, abi_bad(), 4),
-		  EFAULT);
+	CHECK_ERR(setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, abi_bad(), 4), EFAULT);
 	CHECK_ERR(setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, 4), EINVAL);
 	fd = OK(socket(AF_INET6, SOCK_STREAM, 0));
 	set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
@@ -326,7 +319,7 @@ CASE(options, "do the options that Erlang sets read back as set?")
 
 CASE(info, "does TCP_INFO tell that the connection stands?")
 {
-	struct tcp_info info = { 0 };
+	struct tcp_info info = {0};
 	socklen_t size = sizeof(info);
 	int fd[2];
 
@@ -354,7 +347,7 @@ CASE(half_close, "does data still flow back after shutdown of one side?")
 
 CASE(reset_linger, "does a close with zero linger reset the peer?")
 {
-	struct linger linger = { 1, 0 };
+	struct linger linger = {1, 0};
 	int fd[2];
 	char c;
 
@@ -382,7 +375,7 @@ CASE(reset_unread, "does a close with unread data reset the peer?")
 
 CASE(broken, "does writing to a closed peer end in EPIPE and SIGPIPE?")
 {
-	struct pollfd poller = { .events = POLLHUP };
+	struct pollfd poller = {.events = POLLHUP};
 	int fd[2];
 	pid_t pid;
 
@@ -456,7 +449,7 @@ send_all(void *arg)
 			block[i] = abi_random(&seed);
 			transfer->sum = transfer->sum * 31 + block[i];
 		}
-		for (i = 0; i < size; )
+		for (i = 0; i < size;)
 			i += OK(send(transfer->fd, block + i, size - i, 0));
 		done += size;
 	}
@@ -484,7 +477,7 @@ receive_sum(int fd, size_t *total)
 static void
 transfer(int family, size_t total)
 {
-	struct transfer there = { .total = total };
+	struct transfer there = {.total = total};
 	pthread_t thread;
 	uint32_t sum;
 	size_t got;
@@ -511,7 +504,7 @@ CASE(transfer_v6, "do 8 MiB arrive over IPv6 with the same checksum?")
 
 CASE(transfer_both, "do both directions at once carry every byte?")
 {
-	struct transfer one = { .total = 4 << 20 }, two = { .total = 3 << 20 };
+	struct transfer one = {.total = 4 << 20}, two = {.total = 3 << 20};
 	uint32_t *sums = abi_shared(4096), sum;
 	pthread_t thread;
 	size_t got;
@@ -542,7 +535,7 @@ CASE(transfer_both, "do both directions at once carry every byte?")
 
 CASE(sendfile, "does sendfile and writev send a file's bytes over TCP?")
 {
-	struct iovec vector[2] = { { "head", 4 }, { "tail", 4 } };
+	struct iovec vector[2] = {{"head", 4}, {"tail", 4}};
 	char *text = malloc(100000), *back = malloc(100008);
 	size_t done = 0;
 	int fd[2], file;
@@ -567,7 +560,7 @@ CASE(sendfile, "does sendfile and writev send a file's bytes over TCP?")
 
 CASE(full, "does a full connection give EAGAIN, then EPOLLOUT once drained?")
 {
-	struct epoll_event event = { .events = EPOLLOUT | EPOLLET };
+	struct epoll_event event = {.events = EPOLLOUT | EPOLLET};
 	static char block[65536];
 	int fd[2], ep = OK(epoll_create1(0));
 	long sent = 0, got = 0, count;
@@ -593,7 +586,7 @@ static void *
 serve_epoll(void *arg)
 {
 	struct server *server = arg;
-	struct epoll_event event = { .events = EPOLLIN }, list[32];
+	struct epoll_event event = {.events = EPOLLIN}, list[32];
 	int ep = OK(epoll_create1(0)), open_count = 0, done = 0, i;
 	char text[16];
 
@@ -608,8 +601,7 @@ serve_epoll(void *arg)
 
 			if (fd == server->listener) {
 				event.data.fd = OK(accept(fd, NULL, NULL));
-				OK(epoll_ctl(ep, EPOLL_CTL_ADD, event.data.fd,
-					     &event));
+				OK(epoll_ctl(ep, EPOLL_CTL_ADD, event.data.fd, &event));
 				open_count++;
 				continue;
 			}
@@ -629,9 +621,9 @@ serve_epoll(void *arg)
 static void
 serve_many(int family, int connections, int rounds)
 {
-	struct server server = { .connections = connections };
+	struct server server = {.connections = connections};
 	int *fd = malloc(connections * sizeof(int)), i, round, back;
-	struct rlimit limit = { 4096, 4096 };
+	struct rlimit limit = {4096, 4096};
 	struct address name;
 	pthread_t thread;
 
@@ -644,8 +636,7 @@ serve_many(int family, int connections, int rounds)
 		for (i = 0; i < connections; i++)
 			CHECK_EQ(write(fd[i], &i, sizeof(i)), sizeof(i));
 		for (i = 0; i < connections; i++) {
-			CHECK_EQ(recv(fd[i], &back, sizeof(back), MSG_WAITALL),
-				 sizeof(back));
+			CHECK_EQ(recv(fd[i], &back, sizeof(back), MSG_WAITALL), sizeof(back));
 			CHECK_EQ(back, i);
 		}
 	}
@@ -728,8 +719,7 @@ CASE(listener_closed, "does closing a listener refuse what waits and comes?")
 	OK(close(listener));
 	wait_for(client, POLLIN);
 	CHECK_ERR(read(client, &c, 1), ECONNRESET);
-	CHECK_ERR(connect(OK(socket(AF_INET, SOCK_STREAM, 0)), sa(&name),
-			  name.size), ECONNREFUSED);
+	CHECK_ERR(connect(OK(socket(AF_INET, SOCK_STREAM, 0)), sa(&name), name.size), ECONNREFUSED);
 }
 
 static void *

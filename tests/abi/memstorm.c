@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 
 #define PAGE 4096UL
-#define RW (PROT_READ | PROT_WRITE)
+#define RW   (PROT_READ | PROT_WRITE)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 
 static atomic_int running;
@@ -58,8 +58,7 @@ touch_same(void *arg)
 	size_t p;
 
 	for (p = 0; p < 512; p++)
-		__atomic_fetch_add((int *)(area + p * PAGE), 1,
-				   __ATOMIC_SEQ_CST);
+		__atomic_fetch_add((int *)(area + p * PAGE), 1, __ATOMIC_SEQ_CST);
 	return arg;
 }
 

@@ -7,7 +7,7 @@
 #include <setjmp.h>
 
 #define PAGE 4096UL
-#define RW (PROT_READ | PROT_WRITE)
+#define RW   (PROT_READ | PROT_WRITE)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 
 static sigjmp_buf jump;
@@ -22,7 +22,7 @@ on_fault(int number)
 static int
 touch(volatile char *address, bool write_it)
 {
-	struct sigaction action = { .sa_handler = on_fault };
+	struct sigaction action = {.sa_handler = on_fault};
 	int number;
 
 	OK(sigaction(SIGSEGV, &action, NULL));
@@ -78,24 +78,17 @@ CASE(errors, "are bad lengths, offsets, flags and descriptors refused?")
 
 	OK(pipe(pipes));
 	CHECK(mmap(NULL, 0, RW, ANON, -1, 0) == MAP_FAILED && errno == EINVAL);
-	CHECK(mmap(NULL, PAGE, RW, MAP_ANONYMOUS, -1, 0) == MAP_FAILED &&
-	      errno == EINVAL);
-	CHECK(mmap(NULL, PAGE, RW, MAP_PRIVATE, fd, 100) == MAP_FAILED &&
-	      errno == EINVAL);
-	CHECK(mmap(NULL, PAGE, RW, MAP_PRIVATE, 999, 0) == MAP_FAILED &&
-	      errno == EBADF);
-	CHECK(mmap(NULL, PAGE, RW, MAP_SHARED, rd, 0) == MAP_FAILED &&
-	      errno == EACCES);
-	CHECK(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, wr, 0) == MAP_FAILED &&
-	      errno == EACCES);
-	CHECK(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, pipes[0], 0) ==
-	      MAP_FAILED && errno == ENODEV);
-	CHECK(mmap(NULL, ~0UL - PAGE, RW, ANON, -1, 0) == MAP_FAILED &&
+	CHECK(mmap(NULL, PAGE, RW, MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EINVAL);
+	CHECK(mmap(NULL, PAGE, RW, MAP_PRIVATE, fd, 100) == MAP_FAILED && errno == EINVAL);
+	CHECK(mmap(NULL, PAGE, RW, MAP_PRIVATE, 999, 0) == MAP_FAILED && errno == EBADF);
+	CHECK(mmap(NULL, PAGE, RW, MAP_SHARED, rd, 0) == MAP_FAILED && errno == EACCES);
+	CHECK(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, wr, 0) == MAP_FAILED && errno == EACCES);
+	CHECK(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, pipes[0], 0) == MAP_FAILED &&
+	      errno == ENODEV);
+	CHECK(mmap(NULL, ~0UL - PAGE, RW, ANON, -1, 0) == MAP_FAILED && errno == ENOMEM);
+	CHECK(mmap((void *)1, PAGE, RW, ANON | MAP_FIXED, -1, 0) == MAP_FAILED && errno == EINVAL);
+	CHECK(mmap((void *)0xffffffff80000000, PAGE, RW, ANON | MAP_FIXED, -1, 0) == MAP_FAILED &&
 	      errno == ENOMEM);
-	CHECK(mmap((void *)1, PAGE, RW, ANON | MAP_FIXED, -1, 0) ==
-	      MAP_FAILED && errno == EINVAL);
-	CHECK(mmap((void *)0xffffffff80000000, PAGE, RW, ANON | MAP_FIXED, -1,
-		   0) == MAP_FAILED && errno == ENOMEM);
 	CHECK_ERR(munmap((void *)1, PAGE), EINVAL);
 	CHECK_ERR(munmap((void *)PAGE, 0), EINVAL);
 	CHECK_ERR(munmap((void *)0xffffffff80000000, PAGE), EINVAL);
@@ -172,8 +165,7 @@ CASE(fixed, "does MAP_FIXED replace just the pages it covers?")
 	char *map = anon(4 * PAGE);
 
 	memset(map, 1, 4 * PAGE);
-	CHECK(MAPPED(mmap(map + PAGE, 2 * PAGE, RW, ANON | MAP_FIXED, -1, 0))
-	      == map + PAGE);
+	CHECK(MAPPED(mmap(map + PAGE, 2 * PAGE, RW, ANON | MAP_FIXED, -1, 0)) == map + PAGE);
 	CHECK_EQ(map[0], 1);
 	CHECK_EQ(map[PAGE], 0);
 	CHECK_EQ(map[3 * PAGE - 1], 0);
@@ -184,11 +176,10 @@ CASE(fixed_noreplace, "does MAP_FIXED_NOREPLACE refuse a used address?")
 {
 	char *map = anon(3 * PAGE);
 
-	CHECK(mmap(map + PAGE, PAGE, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0) ==
-	      MAP_FAILED && errno == EEXIST);
+	CHECK(mmap(map + PAGE, PAGE, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED &&
+	      errno == EEXIST);
 	OK(munmap(map + PAGE, PAGE));
-	CHECK(MAPPED(mmap(map + PAGE, PAGE, RW, ANON | MAP_FIXED_NOREPLACE, -1,
-			  0)) == map + PAGE);
+	CHECK(MAPPED(mmap(map + PAGE, PAGE, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0)) == map + PAGE);
 }
 
 CASE(hint, "is a free hint taken and a used one passed over?")
@@ -237,14 +228,14 @@ CASE(protect, "does mprotect change just its pages, and keep their data?")
 	OK(mprotect(map, 0, PROT_READ));
 }
 
-static const unsigned char code_seven[] = { 0xb8, 7, 0, 0, 0, 0xc3 };
-static const unsigned char code_nine[] = { 0xb8, 9, 0, 0, 0, 0xc3 };
+static const unsigned char code_seven[] = {0xb8, 7, 0, 0, 0, 0xc3};
+static const unsigned char code_nine[] = {0xb8, 9, 0, 0, 0, 0xc3};
 
 CASE(execute, "does code run only where PROT_EXEC is set?")
 {
 	char *map = anon(PAGE);
 	int (*run)(void) = (int (*)(void))(uintptr_t)map;
-	struct sigaction action = { .sa_handler = on_fault };
+	struct sigaction action = {.sa_handler = on_fault};
 
 	memcpy(map, code_seven, sizeof(code_seven));
 	OK(sigaction(SIGSEGV, &action, NULL));
@@ -265,8 +256,7 @@ CASE(jit, "does a memfd mapped rw and rx run what is written, at once?")
 
 	OK(ftruncate(fd, 16 * PAGE));
 	rw = MAPPED(mmap(NULL, 16 * PAGE, RW, MAP_SHARED, fd, 0));
-	rx = MAPPED(mmap(NULL, 16 * PAGE, PROT_READ | PROT_EXEC, MAP_SHARED,
-			 fd, 0));
+	rx = MAPPED(mmap(NULL, 16 * PAGE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0));
 	OK(close(fd));
 	CHECK(rw != rx);
 	for (i = 0; i < 16; i++) {
@@ -297,8 +287,7 @@ CASE(memfd, "is a memfd a file: size, seals, read, write, /proc name?")
 	CHECK_ERR(ftruncate(fd, 100), EPERM);
 	OK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
 	CHECK_ERR(pwrite(fd, "x", 1, 0), EPERM);
-	CHECK(mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0) == MAP_FAILED &&
-	      errno == EPERM);
+	CHECK(mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EPERM);
 	CHECK_ERR(memfd_create("x", 0x8000), EINVAL);
 	fd = OK(memfd_create("plain", 0));
 	CHECK_ERR(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), EPERM);
@@ -319,21 +308,17 @@ CASE(mremap, "does mremap shrink, grow in place, move, and refuse?")
 	/* Something behind it: growing needs MAYMOVE. */
 	MAPPED(mmap(map + 6 * PAGE, PAGE, RW, ANON | MAP_FIXED, -1, 0));
 	OK(mprotect(map + 6 * PAGE, PAGE, PROT_READ));
-	CHECK(mremap(map, 6 * PAGE, 64 * PAGE, 0) == MAP_FAILED &&
-	      errno == ENOMEM);
+	CHECK(mremap(map, 6 * PAGE, 64 * PAGE, 0) == MAP_FAILED && errno == ENOMEM);
 	moved = MAPPED(mremap(map, 6 * PAGE, 64 * PAGE, MREMAP_MAYMOVE));
 	CHECK(moved != map);
 	CHECK_EQ(moved[0], 'a');
 	CHECK_EQ(moved[3 * PAGE], 'd');
 	CHECK_EQ(moved[63 * PAGE], 0);
 	CHECK_EQ(touch(map, false), SIGSEGV);
-	CHECK(mremap(moved + 1, PAGE, PAGE, 0) == MAP_FAILED &&
-	      errno == EINVAL);
-	CHECK(mremap(map, PAGE, 2 * PAGE, MREMAP_MAYMOVE) == MAP_FAILED &&
-	      errno == EFAULT);
+	CHECK(mremap(moved + 1, PAGE, PAGE, 0) == MAP_FAILED && errno == EINVAL);
+	CHECK(mremap(map, PAGE, 2 * PAGE, MREMAP_MAYMOVE) == MAP_FAILED && errno == EFAULT);
 	CHECK(mremap(moved, PAGE, 0, 0) == MAP_FAILED && errno == EINVAL);
-	CHECK(mremap(moved, PAGE, PAGE, 0x80) == MAP_FAILED &&
-	      errno == EINVAL);
+	CHECK(mremap(moved, PAGE, PAGE, 0x80) == MAP_FAILED && errno == EINVAL);
 }
 
 CASE(mremap_fixed, "does MREMAP_FIXED put it where asked, over what was there?")
@@ -342,14 +327,13 @@ CASE(mremap_fixed, "does MREMAP_FIXED put it where asked, over what was there?")
 
 	from[0] = 'f';
 	to[0] = 't';
-	CHECK(mremap(from, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
-		     to) == to);
+	CHECK(mremap(from, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
 	CHECK_EQ(to[0], 'f');
 	CHECK_EQ(touch(from, false), SIGSEGV);
-	CHECK(mremap(to, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
-		     to + PAGE) == MAP_FAILED && errno == EINVAL);
-	CHECK(mremap(to, PAGE, PAGE, MREMAP_FIXED, from) == MAP_FAILED &&
+	CHECK(mremap(to, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to + PAGE) ==
+		      MAP_FAILED &&
 	      errno == EINVAL);
+	CHECK(mremap(to, PAGE, PAGE, MREMAP_FIXED, from) == MAP_FAILED && errno == EINVAL);
 }
 
 CASE(dontneed, "does MADV_DONTNEED zero anonymous and reread file pages?")
@@ -379,8 +363,7 @@ CASE(dontneed, "does MADV_DONTNEED zero anonymous and reread file pages?")
 CASE(reserve_1t, "can a terabyte be reserved and used in places?")
 {
 	size_t size = 1UL << 40, at;
-	char *map = MAPPED(mmap(NULL, size, PROT_NONE, ANON | MAP_NORESERVE,
-				-1, 0));
+	char *map = MAPPED(mmap(NULL, size, PROT_NONE, ANON | MAP_NORESERVE, -1, 0));
 
 	CHECK_EQ(touch(map + size / 2, false), SIGSEGV);
 	for (at = 0; at < size; at += size / 8) {
@@ -417,7 +400,7 @@ CASE(brk, "does the break grow zeroed, shrink, and refuse the absurd?")
 CASE(mincore, "does mincore tell touched pages and unmapped ones?")
 {
 	char *map = anon(4 * PAGE);
-	unsigned char in[4] = { 0 };
+	unsigned char in[4] = {0};
 
 	map[PAGE] = 1;
 	OK(mincore(map, 4 * PAGE, in));
@@ -432,7 +415,7 @@ CASE(mincore, "does mincore tell touched pages and unmapped ones?")
 CASE(mlock, "do mlock and munlock work on what is mapped?")
 {
 	char *map = anon(4 * PAGE);
-	unsigned char in[4] = { 0 };
+	unsigned char in[4] = {0};
 
 	OK(mlock(map, 4 * PAGE));
 	OK(mincore(map, 4 * PAGE, in));
@@ -445,9 +428,8 @@ CASE(mlock, "do mlock and munlock work on what is mapped?")
 
 CASE(populate, "does MAP_POPULATE bring the pages in?")
 {
-	unsigned char in[4] = { 0 };
-	char *map = MAPPED(mmap(NULL, 4 * PAGE, RW, ANON | MAP_POPULATE, -1,
-				0));
+	unsigned char in[4] = {0};
+	char *map = MAPPED(mmap(NULL, 4 * PAGE, RW, ANON | MAP_POPULATE, -1, 0));
 
 	OK(mincore(map, 4 * PAGE, in));
 	CHECK_EQ(in[0] & in[1] & in[2] & in[3] & 1, 1);
@@ -627,8 +609,7 @@ CASE(rlimit_as, "does RLIMIT_AS refuse a mapping, and the process live on?")
 	OK(getrlimit(RLIMIT_AS, &limit));
 	limit.rlim_cur = 64UL << 20;
 	OK(setrlimit(RLIMIT_AS, &limit));
-	CHECK(mmap(NULL, 128UL << 20, RW, ANON, -1, 0) == MAP_FAILED &&
-	      errno == ENOMEM);
+	CHECK(mmap(NULL, 128UL << 20, RW, ANON, -1, 0) == MAP_FAILED && errno == ENOMEM);
 	CHECK(malloc(256UL << 20) == NULL);
 	limit.rlim_cur = limit.rlim_max;
 	OK(setrlimit(RLIMIT_AS, &limit));

@@ -99,7 +99,7 @@ CASE(loops, "do symlink loops end in ELOOP, and 39 hops not?")
 	OK(symlink("b", "a"));
 	OK(symlink("a", "b"));
 	CHECK_ERR(open("a", O_RDONLY), ELOOP);
-	CHECK_ERR(stat("a/x", &(struct stat){ 0 }), ELOOP);
+	CHECK_ERR(stat("a/x", &(struct stat){0}), ELOOP);
 	OK(symlink("self/x", "self"));
 	CHECK_ERR(open("self", O_RDONLY), ELOOP);
 	make("n0", "end");
@@ -227,8 +227,7 @@ CASE(renameat2, "do NOREPLACE and EXCHANGE hold?")
 {
 	make("a", "A");
 	make("b", "B");
-	CHECK_ERR(renameat2(AT_FDCWD, "a", AT_FDCWD, "b", RENAME_NOREPLACE),
-		  EEXIST);
+	CHECK_ERR(renameat2(AT_FDCWD, "a", AT_FDCWD, "b", RENAME_NOREPLACE), EEXIST);
 	OK(renameat2(AT_FDCWD, "a", AT_FDCWD, "c", RENAME_NOREPLACE));
 	OK(renameat2(AT_FDCWD, "b", AT_FDCWD, "c", RENAME_EXCHANGE));
 	CHECK(holds("b", "A") && holds("c", "B"));
@@ -236,10 +235,9 @@ CASE(renameat2, "do NOREPLACE and EXCHANGE hold?")
 	OK(renameat2(AT_FDCWD, "b", AT_FDCWD, "d", RENAME_EXCHANGE));
 	CHECK(holds("d", "A"));
 	CHECK_EQ(links("b"), 2);
-	CHECK_ERR(renameat2(AT_FDCWD, "d", AT_FDCWD, "no", RENAME_EXCHANGE),
-		  ENOENT);
-	CHECK_ERR(renameat2(AT_FDCWD, "c", AT_FDCWD, "d",
-			    RENAME_NOREPLACE | RENAME_EXCHANGE), EINVAL);
+	CHECK_ERR(renameat2(AT_FDCWD, "d", AT_FDCWD, "no", RENAME_EXCHANGE), ENOENT);
+	CHECK_ERR(renameat2(AT_FDCWD, "c", AT_FDCWD, "d", RENAME_NOREPLACE | RENAME_EXCHANGE),
+		  EINVAL);
 	CHECK_ERR(renameat2(AT_FDCWD, "c", AT_FDCWD, "d", 0x100), EINVAL);
 }
 
@@ -312,7 +310,7 @@ CASE(current, "do chdir, fchdir and getcwd agree, through links and renames?")
 CASE(listing, "does readdir give every name once, with type and inode?")
 {
 	struct dirent *entry;
-	int seen[300] = { 0 }, dots = 0, i;
+	int seen[300] = {0}, dots = 0, i;
 	char name[16];
 	DIR *dir;
 
@@ -335,8 +333,7 @@ CASE(listing, "does readdir give every name once, with type and inode?")
 		CHECK(sscanf(entry->d_name, "e%d", &i) == 1);
 		seen[i]++;
 		CHECK_EQ(entry->d_ino, inode(entry->d_name));
-		CHECK_EQ(entry->d_type, i % 3 == 0 ? DT_DIR :
-			 i % 3 == 1 ? DT_REG : DT_LNK);
+		CHECK_EQ(entry->d_type, i % 3 == 0 ? DT_DIR : i % 3 == 1 ? DT_REG : DT_LNK);
 	}
 	CHECK_EQ(dots, 2);
 	for (i = 0; i < 300; i++)
@@ -349,7 +346,7 @@ CASE(listing, "does readdir give every name once, with type and inode?")
 CASE(listing_changes, "is a name that stays listed once while others come and go?")
 {
 	struct dirent *entry;
-	int seen[200] = { 0 }, i, step = 0;
+	int seen[200] = {0}, i, step = 0;
 	char name[16];
 	DIR *dir;
 
@@ -414,8 +411,7 @@ CASE(getdents, "does getdents64 check its buffer, and seekdir come back?")
 	CHECK(OK(syscall(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0);
 	CHECK_EQ(syscall(SYS_getdents64, fd, buffer, sizeof(buffer)), 0);
 	OK(lseek(fd, 0, SEEK_SET));
-	CHECK_ERR(syscall(SYS_getdents64, fd, abi_bad(), sizeof(buffer)),
-		  EFAULT);
+	CHECK_ERR(syscall(SYS_getdents64, fd, abi_bad(), sizeof(buffer)), EFAULT);
 	fd = OK(open("a", O_RDONLY));
 	CHECK_ERR(syscall(SYS_getdents64, fd, buffer, sizeof(buffer)), ENOTDIR);
 	dir = opendir(".");
@@ -473,8 +469,7 @@ CASE(storm, "do threads that create, rename and remove names stay in order?")
 	int left = 0;
 
 	for (i = 0; i < 5; i++)
-		PT(pthread_create(&thread[i], NULL, make_and_remove,
-				  (void *)i));
+		PT(pthread_create(&thread[i], NULL, make_and_remove, (void *)i));
 	for (i = 0; i < 5; i++)
 		PT(pthread_join(thread[i], NULL));
 	dir = opendir(".");
@@ -511,8 +506,7 @@ CASE(xattr, "do extended attributes work or say ENOTSUP?")
 	make("f", "");
 	got = syscall(SYS_setxattr, "f", "user.test", "v", 1, 0);
 	if (got == 0)
-		CHECK_EQ(syscall(SYS_getxattr, "f", "user.test", value,
-				 sizeof(value)), 1);
+		CHECK_EQ(syscall(SYS_getxattr, "f", "user.test", value, sizeof(value)), 1);
 	else
 		CHECK(errno == ENOTSUP || errno == ENOSYS);
 }

@@ -104,7 +104,7 @@ CASE(full, "does a full pipe block, give EAGAIN, and hold 64 KiB?")
 
 CASE(atomic_fit, "is a write of PIPE_BUF all or nothing when not blocking?")
 {
-	char data[PIPE_BUF] = { 0 };
+	char data[PIPE_BUF] = {0};
 	int fd[2], i;
 
 	OK(pipe(fd));
@@ -157,8 +157,7 @@ CASE(atomic_records, "are records up to PIPE_BUF of many writers never mixed?")
 	for (i = 0; i < writers; i++)
 		PT(pthread_create(&thread[i], NULL, write_records, fd));
 	for (i = 0; i < writers * records; i++) {
-		for (j = 0; j < record_size; j += OK(read(fd[0], record + j,
-							  record_size - j)))
+		for (j = 0; j < record_size; j += OK(read(fd[0], record + j, record_size - j)))
 			;
 		for (j = 1; j < record_size; j++)
 			CHECK_EQ(record[j], record[0]);
@@ -227,7 +226,7 @@ CASE(ping_pong, "is no wake-up lost in 5,000 round trips?")
 
 	OK(pipe(there));
 	OK(pipe(back));
-	ping = (struct ping){ there[0], back[1] };
+	ping = (struct ping){there[0], back[1]};
 	PT(pthread_create(&thread, NULL, echo_bytes, &ping));
 	for (i = 0; i < 5000; i++) {
 		c = i;
@@ -265,7 +264,7 @@ CASE(ring, "does a token go round 30 processes?")
 
 CASE(faults, "does a bad buffer give EFAULT and leave the pipe whole?")
 {
-	struct iovec vector[2] = { { "ab", 2 }, { abi_bad(), 2 } };
+	struct iovec vector[2] = {{"ab", 2}, {abi_bad(), 2}};
 	int fd[2], queued;
 	char c;
 

@@ -83,7 +83,7 @@ CASE(fork_many, "do 300 forks one after another leave nothing behind?")
 CASE(fork_wide, "what if 100 children live at once and wait takes any?")
 {
 	struct gate go = gate_make();
-	int i, status, seen[100] = { 0 };
+	int i, status, seen[100] = {0};
 
 	for (i = 0; i < 100; i++) {
 		if (abi_fork() == 0) {
@@ -197,8 +197,7 @@ CASE(clone_vm, "does clone with CLONE_VM share memory on its own stack?")
 	volatile int mark = 0;
 	pid_t pid;
 
-	pid = OK(clone(set_shared, stack + sizeof(stack), CLONE_VM | SIGCHLD,
-		       (void *)&mark));
+	pid = OK(clone(set_shared, stack + sizeof(stack), CLONE_VM | SIGCHLD, (void *)&mark));
 	CHECK_EQ(abi_reap(pid), 6);
 	CHECK_EQ(mark, 42);
 }
@@ -206,8 +205,8 @@ CASE(clone_vm, "does clone with CLONE_VM share memory on its own stack?")
 CASE(clone_tids, "are the tid words set in parent and child?")
 {
 	int *tids = abi_shared(4096);
-	pid_t pid = syscall(SYS_clone, CLONE_PARENT_SETTID | CLONE_CHILD_SETTID
-			    | SIGCHLD, 0, &tids[0], &tids[1], 0);
+	pid_t pid = syscall(SYS_clone, CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | SIGCHLD, 0,
+			    &tids[0], &tids[1], 0);
 
 	if (pid == 0)
 		_exit(tids[1] == getpid() ? 0 : 1);
@@ -233,15 +232,15 @@ CASE(clone_errors, "are senseless clone flags refused?")
 {
 	CHECK_ERR(syscall(SYS_clone, CLONE_THREAD, 0, 0, 0, 0), EINVAL);
 	CHECK_ERR(syscall(SYS_clone, CLONE_SIGHAND, 0, 0, 0, 0), EINVAL);
-	CHECK_ERR(syscall(SYS_clone, CLONE_SIGHAND | CLONE_THREAD, 0, 0, 0, 0),
-		  EINVAL);
+	CHECK_ERR(syscall(SYS_clone, CLONE_SIGHAND | CLONE_THREAD, 0, 0, 0, 0), EINVAL);
 }
 
 CASE(clone3_plain, "does clone3 fork with an exit signal and give a pidfd?")
 {
 	int pidfd = -1;
 	struct clone_args args = {
-		.flags = CLONE_PIDFD, .exit_signal = SIGCHLD,
+		.flags = CLONE_PIDFD,
+		.exit_signal = SIGCHLD,
 		.pidfd = (uintptr_t)&pidfd,
 	};
 	struct pollfd poller;
@@ -252,14 +251,14 @@ CASE(clone3_plain, "does clone3 fork with an exit signal and give a pidfd?")
 	CHECK(pid > 0);
 	CHECK(pidfd >= 0);
 	CHECK_EQ(fcntl(pidfd, F_GETFD), FD_CLOEXEC);
-	poller = (struct pollfd){ .fd = pidfd, .events = POLLIN };
+	poller = (struct pollfd){.fd = pidfd, .events = POLLIN};
 	CHECK_EQ(poll(&poller, 1, -1), 1);
 	CHECK_EQ(abi_reap(pid), 3);
 }
 
 CASE(clone3_errors, "does clone3 check size, flags and stack?")
 {
-	struct clone_args args = { .exit_signal = SIGCHLD };
+	struct clone_args args = {.exit_signal = SIGCHLD};
 	char *big = calloc(1, 8192);
 
 	CHECK_ERR(syscall(SYS_clone3, &args, 8), EINVAL);
@@ -390,12 +389,13 @@ CASE(wait_rusage, "does wait4 give the child's processor time?")
 	memset(&usage, 0, sizeof(usage));
 	CHECK_EQ(wait4(pid, &status, 0, &usage), pid);
 	CHECK(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec +
-	      (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 >=
+		      (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 >=
 	      30000);
 	CHECK(usage.ru_maxrss > 0);
 	OK(getrusage(RUSAGE_CHILDREN, &usage));
-	CHECK(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec +
-	      usage.ru_utime.tv_sec + usage.ru_stime.tv_sec > 0);
+	CHECK(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec + usage.ru_utime.tv_sec +
+		      usage.ru_stime.tv_sec >
+	      0);
 }
 
 CASE(wait_group, "can wait choose by process group?")
@@ -543,8 +543,7 @@ CASE(killed_with_threads, "does SIGKILL end a process of many threads?")
 		pthread_t thread;
 
 		for (i = 0; i < 20; i++)
-			PT(pthread_create(&thread, NULL, i & 1 ? spin :
-					  block_forever, &up));
+			PT(pthread_create(&thread, NULL, i & 1 ? spin : block_forever, &up));
 		for (;;)
 			pause();
 	}
@@ -707,7 +706,7 @@ CASE(group_kill, "does a signal to a group reach each member?")
 
 CASE(pidfd, "do pidfd_open, poll, pidfd_send_signal and P_PIDFD work?")
 {
-	struct pollfd poller = { .events = POLLIN };
+	struct pollfd poller = {.events = POLLIN};
 	siginfo_t info;
 	pid_t pid = abi_fork();
 	int fd;
@@ -732,7 +731,7 @@ CASE(pidfd, "do pidfd_open, poll, pidfd_send_signal and P_PIDFD work?")
 
 CASE(abort_default, "does abort end the process with SIGABRT?")
 {
-	struct rlimit none = { 0, 0 };
+	struct rlimit none = {0, 0};
 	pid_t pid = abi_fork();
 
 	if (pid == 0) {

@@ -68,12 +68,10 @@ CASE(exe, "do exe, cwd, root and cmdline tell the program and place?")
 	OK(readlink("/proc/self/root", link, sizeof(link) - 1));
 	CHECK_EQ(link[0], '/');
 	CHECK(slurp("/proc/self/cmdline") > 0);
-	CHECK(strstr(abi_self, strrchr(text, '/') ? strrchr(text, '/') :
-		     text) != NULL);
+	CHECK(strstr(abi_self, strrchr(text, '/') ? strrchr(text, '/') : text) != NULL);
 	slurp("/proc/self/environ");
 	slurp("/proc/self/comm");
-	CHECK(strncmp(strrchr(abi_self, '/') + 1, text, strlen(text) - 1) ==
-	      0);
+	CHECK(strncmp(strrchr(abi_self, '/') + 1, text, strlen(text) - 1) == 0);
 }
 
 CASE(fds, "does /proc/self/fd list the open descriptors and their targets?")
@@ -118,13 +116,11 @@ CASE(maps, "does /proc/self/maps show a mapping with its address and rights?")
 	bool stack = false;
 
 	OK(ftruncate(fd, 3 * 4096));
-	map = MAPPED(mmap(NULL, 2 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
-			  fd, 4096));
+	map = MAPPED(mmap(NULL, 2 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 4096));
 	CHECK(slurp("/proc/self/maps") > 0);
 	for (line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-		CHECK(sscanf(line, "%lx-%lx %4s %lx %x:%x %lu", &start, &end,
-			     rights, &offset, &dev_major, &dev_minor, &inode)
-		      == 7);
+		CHECK(sscanf(line, "%lx-%lx %4s %lx %x:%x %lu", &start, &end, rights, &offset,
+			     &dev_major, &dev_minor, &inode) == 7);
 		CHECK(start < end && start % 4096 == 0);
 		stack |= start <= (uintptr_t)&start && (uintptr_t)&start < end &&
 			 strstr(line, "[stack]");
@@ -154,8 +150,7 @@ CASE(status, "does status hold the ids, threads, sizes and signal sets?")
 	CHECK_EQ(atoi(value("PPid:")), getppid());
 	CHECK_EQ(atoi(value("Tgid:")), getpid());
 	CHECK_EQ(atoi(value("Threads:")), 1);
-	CHECK(sscanf(value("Uid:"), "%d %d %d %d", &uid[0], &uid[1], &uid[2],
-		     &uid[3]) == 4);
+	CHECK(sscanf(value("Uid:"), "%d %d %d %d", &uid[0], &uid[1], &uid[2], &uid[3]) == 4);
 	CHECK_EQ(uid[0], getuid());
 	CHECK_EQ(uid[1], geteuid());
 	CHECK(atoi(value("VmRSS:")) > 0);
@@ -175,8 +170,7 @@ CASE(stat, "does stat hold 52 fields with pid, parent, group and session?")
 	pid = atoi(text);
 	rest = strrchr(text, ')');
 	CHECK(rest != NULL);
-	CHECK(sscanf(rest + 1, " %c %d %d %d", &state, &parent, &group,
-		     &session) == 4);
+	CHECK(sscanf(rest + 1, " %c %d %d %d", &state, &parent, &group, &session) == 4);
 	CHECK_EQ(state, 'R');
 	CHECK_EQ(pid, getpid());
 	CHECK_EQ(parent, getppid());
@@ -394,8 +388,7 @@ CASE(seek_and_small, "does a /proc file read the same in small pieces and after 
 	CHECK(memcmp(once, pieces, got) == 0);
 	CHECK_EQ(pread(fd, pieces, 10, 5), 10);
 	CHECK(memcmp(once + 5, pieces, 10) == 0);
-	CHECK_ERR(open("/proc/meminfo", O_RDWR | O_CREAT | O_EXCL, 0600),
-		  EEXIST);
+	CHECK_ERR(open("/proc/meminfo", O_RDWR | O_CREAT | O_EXCL, 0600), EEXIST);
 	CHECK_ERR(open("/proc/nosuch", O_RDWR | O_CREAT, 0600), ENOENT);
 	CHECK(mkdir("/proc/d", 0755) == -1);
 }
@@ -446,8 +439,7 @@ CASE(devices, "do null, zero, full, random and urandom do their duty?")
 	CHECK_EQ(read(urandom, b, 64), 64);
 	CHECK(memcmp(a, b, 64) != 0);
 	CHECK_EQ(read(device("/dev/random", 1, 8), a, 16), 16);
-	map = MAPPED(mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE,
-			  zero, 0));
+	map = MAPPED(mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE, zero, 0));
 	CHECK_EQ(map[5000], 0);
 	map[5000] = 1;
 	OK(lseek(null, 100, SEEK_SET));

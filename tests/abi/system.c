@@ -72,7 +72,7 @@ CASE(getcpu, "does getcpu name a processor and node, by vDSO and by call?")
 
 CASE(limits, "do get- and setrlimit and prlimit agree, and check?")
 {
-	struct rlimit old, now, lower = { 10, 20 };
+	struct rlimit old, now, lower = {10, 20};
 	int which;
 	pid_t pid;
 
@@ -106,7 +106,7 @@ CASE(limits, "do get- and setrlimit and prlimit agree, and check?")
 CASE(identities, "do the user and group calls agree, and drop for good?")
 {
 	uid_t r, e, s;
-	gid_t list[4] = { 7, 8, 9 };
+	gid_t list[4] = {7, 8, 9};
 	pid_t pid;
 
 	OK(getresuid(&r, &e, &s));
@@ -181,7 +181,7 @@ CASE(arch_prctl, "do FS and GS bases read and set per thread?")
 CASE(random, "does getrandom fill, differ and check its flags?")
 {
 	unsigned char a[256], b[256];
-	int counts[256] = { 0 }, i, distinct = 0;
+	int counts[256] = {0}, i, distinct = 0;
 
 	CHECK_EQ(getrandom(a, sizeof(a), 0), sizeof(a));
 	CHECK_EQ(getrandom(b, sizeof(b), GRND_NONBLOCK), sizeof(b));
@@ -196,7 +196,7 @@ CASE(random, "does getrandom fill, differ and check its flags?")
 
 CASE(scheduler, "do the scheduling calls answer as for a normal process?")
 {
-	struct sched_param param = { 0 };
+	struct sched_param param = {0};
 	struct timespec slice;
 
 	CHECK_EQ(sched_getscheduler(0), SCHED_OTHER);
@@ -221,8 +221,7 @@ CASE(scheduler, "do the scheduling calls answer as for a normal process?")
 
 CASE(unknown, "do unknown call numbers say ENOSYS, with any arguments?")
 {
-	static const long numbers[] = { 1000, 5000, 100000, -1, -1000,
-					0x7fffffff };
+	static const long numbers[] = {1000, 5000, 100000, -1, -1000, 0x7fffffff};
 	size_t i;
 
 	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
@@ -237,30 +236,30 @@ CASE(registers, "does a call keep all registers but rax, rcx and r11?")
 
 	for (i = 0; i < 12; i++)
 		in[i] = 0x0101010101010101ULL * (i + 17);
-	__asm__ volatile(
-		"push %%rbp\n push %%rbx\n"
-		"push %1\n push %2\n"
-		"mov %1, %%rax\n"
-		"mov 0(%%rax), %%rbx\n mov 8(%%rax), %%rdx\n"
-		"mov 16(%%rax), %%rsi\n mov 24(%%rax), %%rdi\n"
-		"mov 32(%%rax), %%rbp\n mov 40(%%rax), %%r8\n"
-		"mov 48(%%rax), %%r9\n mov 56(%%rax), %%r10\n"
-		"mov 64(%%rax), %%r12\n mov 72(%%rax), %%r13\n"
-		"mov 80(%%rax), %%r14\n mov 88(%%rax), %%r15\n"
-		"mov $110, %%eax\n"
-		"syscall\n"
-		"mov (%%rsp), %%rcx\n"
-		"mov %%rbx, 0(%%rcx)\n mov %%rdx, 8(%%rcx)\n"
-		"mov %%rsi, 16(%%rcx)\n mov %%rdi, 24(%%rcx)\n"
-		"mov %%rbp, 32(%%rcx)\n mov %%r8, 40(%%rcx)\n"
-		"mov %%r9, 48(%%rcx)\n mov %%r10, 56(%%rcx)\n"
-		"mov %%r12, 64(%%rcx)\n mov %%r13, 72(%%rcx)\n"
-		"mov %%r14, 80(%%rcx)\n mov %%r15, 88(%%rcx)\n"
-		"add $16, %%rsp\n"
-		"pop %%rbx\n pop %%rbp\n"
-		: "=&a"(result) : "r"(in), "r"(out)
-		: "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12",
-		  "r13", "r14", "r15", "memory", "cc");
+	__asm__ volatile("push %%rbp\n push %%rbx\n"
+			 "push %1\n push %2\n"
+			 "mov %1, %%rax\n"
+			 "mov 0(%%rax), %%rbx\n mov 8(%%rax), %%rdx\n"
+			 "mov 16(%%rax), %%rsi\n mov 24(%%rax), %%rdi\n"
+			 "mov 32(%%rax), %%rbp\n mov 40(%%rax), %%r8\n"
+			 "mov 48(%%rax), %%r9\n mov 56(%%rax), %%r10\n"
+			 "mov 64(%%rax), %%r12\n mov 72(%%rax), %%r13\n"
+			 "mov 80(%%rax), %%r14\n mov 88(%%rax), %%r15\n"
+			 "mov $110, %%eax\n"
+			 "syscall\n"
+			 "mov (%%rsp), %%rcx\n"
+			 "mov %%rbx, 0(%%rcx)\n mov %%rdx, 8(%%rcx)\n"
+			 "mov %%rsi, 16(%%rcx)\n mov %%rdi, 24(%%rcx)\n"
+			 "mov %%rbp, 32(%%rcx)\n mov %%r8, 40(%%rcx)\n"
+			 "mov %%r9, 48(%%rcx)\n mov %%r10, 56(%%rcx)\n"
+			 "mov %%r12, 64(%%rcx)\n mov %%r13, 72(%%rcx)\n"
+			 "mov %%r14, 80(%%rcx)\n mov %%r15, 88(%%rcx)\n"
+			 "add $16, %%rsp\n"
+			 "pop %%rbx\n pop %%rbp\n"
+			 : "=&a"(result)
+			 : "r"(in), "r"(out)
+			 : "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
+			   "r14", "r15", "memory", "cc");
 	CHECK_EQ(result, getppid());
 	for (i = 0; i < 12; i++)
 		CHECK_EQ(out[i], in[i]);
@@ -275,7 +274,8 @@ CASE(flags, "are the direction, trap and other flags harmless to the kernel?")
 	__asm__ volatile("std\n mov $110, %%eax\n syscall\n pushf\n pop %1\n"
 			 "cld\n"
 			 : "=&a"(result), "=&d"(flags)
-			 : : "rcx", "r11", "memory", "cc");
+			 :
+			 : "rcx", "r11", "memory", "cc");
 	CHECK_EQ(result, getppid());
 	CHECK_EQ(flags & 0x400, 0x400);
 }
@@ -323,8 +323,13 @@ CASE(refused, "is an ordinary user refused the calls of the administrator?")
 
 CASE(capabilities, "does capget give a version and sets?")
 {
-	struct { uint32_t version; int pid; } header = { 0x20080522, 0 };
-	struct { uint32_t effective, permitted, inheritable; } data[2];
+	struct {
+		uint32_t version;
+		int pid;
+	} header = {0x20080522, 0};
+	struct {
+		uint32_t effective, permitted, inheritable;
+	} data[2];
 
 	OK(syscall(SYS_capget, &header, data));
 	header.version = 0;

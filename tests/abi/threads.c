@@ -57,8 +57,7 @@ CASE(detached, "do detached threads end by themselves?")
 	PT(pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED));
 	PT(pthread_attr_setstacksize(&attr, 65536));
 	for (i = 0; i < 300; i++) {
-		while ((error = pthread_create(&thread, &attr, end_detached,
-					       NULL)) == EAGAIN)
+		while ((error = pthread_create(&thread, &attr, end_detached, NULL)) == EAGAIN)
 			sched_yield();
 		CHECK_EQ(error, 0);
 	}
@@ -121,8 +120,7 @@ CASE(tls, "does each thread have its own thread-local data?")
 	intptr_t i;
 
 	for (i = 0; i < 8; i++)
-		PT(pthread_create(&thread[i], NULL, use_locals,
-				  (void *)(i + 100)));
+		PT(pthread_create(&thread[i], NULL, use_locals, (void *)(i + 100)));
 	for (i = 0; i < 8; i++)
 		PT(pthread_join(thread[i], NULL));
 	CHECK_EQ(local_data, 7);
@@ -187,7 +185,7 @@ sleep_with_cleanup(void *arg)
 
 CASE(cancel, "does cancellation end a blocked read and run clean-ups?")
 {
-	struct gate gate[2] = { gate_make(), gate_make() };
+	struct gate gate[2] = {gate_make(), gate_make()};
 	pthread_t thread;
 	int cleaned = 0;
 	void *result;
@@ -319,8 +317,7 @@ CASE(rwlock_pairs, "do readers never see half a write?")
 	int i;
 
 	for (i = 0; i < 6; i++)
-		PT(pthread_create(&thread[i], NULL, i < 4 ? read_pairs :
-				  write_pairs, NULL));
+		PT(pthread_create(&thread[i], NULL, i < 4 ? read_pairs : write_pairs, NULL));
 	for (i = 0; i < 6; i++)
 		PT(pthread_join(thread[i], NULL));
 	CHECK_EQ(pair[0], 2000);
@@ -395,15 +392,14 @@ consume(void *arg)
 
 CASE(semaphores, "do producers and consumers lose and double nothing?")
 {
-	struct ring ring = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	struct ring ring = {.lock = PTHREAD_MUTEX_INITIALIZER};
 	pthread_t thread[6];
 	int i;
 
 	OK(sem_init(&ring.full, 0, 0));
 	OK(sem_init(&ring.empty, 0, 8));
 	for (i = 0; i < 6; i++)
-		PT(pthread_create(&thread[i], NULL, i & 1 ? produce : consume,
-				  &ring));
+		PT(pthread_create(&thread[i], NULL, i & 1 ? produce : consume, &ring));
 	for (i = 0; i < 6; i++)
 		PT(pthread_join(thread[i], NULL));
 	CHECK_EQ(atomic_load(&ring.sum), 3 * 500500);
@@ -519,8 +515,8 @@ small_stack(void *arg)
 CASE(own_stack, "does a thread run on a stack the program gives?")
 {
 	size_t size = 65536;
-	char *stack = MAPPED(mmap(NULL, size, PROT_READ | PROT_WRITE,
-				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	char *stack = MAPPED(
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	pthread_attr_t attr;
 	pthread_t thread;
 	char mark = 0;
@@ -537,8 +533,8 @@ static void *
 allocate(void *arg)
 {
 	uint64_t seed = (uintptr_t)arg;
-	unsigned char *block[32] = { 0 };
-	size_t size[32] = { 0 };
+	unsigned char *block[32] = {0};
+	size_t size[32] = {0};
 	int i;
 
 	for (i = 0; i < 2000; i++) {

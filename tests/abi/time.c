@@ -21,9 +21,9 @@ raw_now_ns(clockid_t clock)
 CASE(clocks, "does every clock that Linux has give a sane time?")
 {
 	static const clockid_t clocks[] = {
-		CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID,
-		CLOCK_THREAD_CPUTIME_ID, CLOCK_MONOTONIC_RAW,
-		CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME,
+		CLOCK_REALTIME,		 CLOCK_MONOTONIC,     CLOCK_PROCESS_CPUTIME_ID,
+		CLOCK_THREAD_CPUTIME_ID, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE,
+		CLOCK_MONOTONIC_COARSE,	 CLOCK_BOOTTIME,
 	};
 	struct timespec now, step;
 	size_t i;
@@ -40,15 +40,16 @@ CASE(clocks, "does every clock that Linux has give a sane time?")
 	CHECK_ERR(syscall(SYS_clock_gettime, 99, &now), EINVAL);
 	CHECK_ERR(clock_gettime(99, &now), EINVAL);
 	CHECK_ERR(clock_getres(99, &now), EINVAL);
-	CHECK_ERR(syscall(SYS_clock_gettime, CLOCK_REALTIME, abi_bad()),
-		  EFAULT);
+	CHECK_ERR(syscall(SYS_clock_gettime, CLOCK_REALTIME, abi_bad()), EFAULT);
 	OK(clock_getres(CLOCK_MONOTONIC, NULL));
 }
 
 CASE(vdso_agrees, "do the vDSO and the system call never step back against each other?")
 {
 	static const clockid_t clocks[] = {
-		CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME,
+		CLOCK_REALTIME,
+		CLOCK_MONOTONIC,
+		CLOCK_BOOTTIME,
 		CLOCK_MONOTONIC_RAW,
 	};
 	int64_t last, now;
@@ -58,8 +59,7 @@ CASE(vdso_agrees, "do the vDSO and the system call never step back against each 
 	for (c = 0; c < 4; c++) {
 		last = 0;
 		for (i = 0; i < 2000; i++) {
-			now = i & 1 ? abi_now_ns(clocks[c]) :
-				      raw_now_ns(clocks[c]);
+			now = i & 1 ? abi_now_ns(clocks[c]) : raw_now_ns(clocks[c]);
 			CHECK(now >= last);
 			last = now;
 		}
@@ -98,8 +98,7 @@ read_clock(void *arg)
 		PT(pthread_mutex_lock(&lock));
 		now = abi_now_ns(CLOCK_MONOTONIC);
 		if (now < shared_last)
-			FAIL("clock went back %lld ns",
-			     (long long)(shared_last - now));
+			FAIL("clock went back %lld ns", (long long)(shared_last - now));
 		shared_last = now;
 		PT(pthread_mutex_unlock(&lock));
 	}
@@ -140,13 +139,13 @@ CASE(monotonic_cpus, "does it not go back when the thread moves between processo
 
 CASE(sleep, "does nanosleep sleep at least its time, and check it?")
 {
-	struct timespec brief = { 0, 15 * MS }, bad = { 0, 1000000000 };
-	struct timespec negative = { -1, 0 };
+	struct timespec brief = {0, 15 * MS}, bad = {0, 1000000000};
+	struct timespec negative = {-1, 0};
 	int64_t start = abi_now_ns(CLOCK_MONOTONIC);
 
 	OK(nanosleep(&brief, NULL));
 	CHECK(abi_now_ns(CLOCK_MONOTONIC) - start >= 15 * MS);
-	OK(nanosleep(&(struct timespec){ 0, 0 }, NULL));
+	OK(nanosleep(&(struct timespec){0, 0}, NULL));
 	CHECK_ERR(nanosleep(&bad, NULL), EINVAL);
 	CHECK_ERR(nanosleep(&negative, NULL), EINVAL);
 	CHECK_ERR(nanosleep(abi_bad(), NULL), EFAULT);
@@ -155,7 +154,9 @@ CASE(sleep, "does nanosleep sleep at least its time, and check it?")
 CASE(sleep_until, "does an absolute sleep end at its time, and at once if past?")
 {
 	static const clockid_t clocks[] = {
-		CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_BOOTTIME,
+		CLOCK_MONOTONIC,
+		CLOCK_REALTIME,
+		CLOCK_BOOTTIME,
 	};
 	struct timespec when;
 	int64_t then;
@@ -163,17 +164,13 @@ CASE(sleep_until, "does an absolute sleep end at its time, and at once if past?"
 
 	for (i = 0; i < 3; i++) {
 		then = abi_now_ns(clocks[i]) + 10 * MS;
-		when = (struct timespec){ then / 1000000000,
-					  then % 1000000000 };
-		CHECK_EQ(clock_nanosleep(clocks[i], TIMER_ABSTIME, &when,
-					 NULL), 0);
+		when = (struct timespec){then / 1000000000, then % 1000000000};
+		CHECK_EQ(clock_nanosleep(clocks[i], TIMER_ABSTIME, &when, NULL), 0);
 		CHECK(abi_now_ns(clocks[i]) >= then);
-		CHECK_EQ(clock_nanosleep(clocks[i], TIMER_ABSTIME, &when,
-					 NULL), 0);
+		CHECK_EQ(clock_nanosleep(clocks[i], TIMER_ABSTIME, &when, NULL), 0);
 	}
 	CHECK_EQ(clock_nanosleep(99, 0, &when, NULL), EINVAL);
-	CHECK_EQ(clock_nanosleep(CLOCK_THREAD_CPUTIME_ID, 0, &when, NULL),
-		 EINVAL);
+	CHECK_EQ(clock_nanosleep(CLOCK_THREAD_CPUTIME_ID, 0, &when, NULL), EINVAL);
 }
 
 static volatile sig_atomic_t ticks;
@@ -188,11 +185,9 @@ on_tick(int number, siginfo_t *info, void *context)
 	tick_info = *info;
 }
 
-static void
-catch(int number)
+static void catch (int number)
 {
-	struct sigaction action = { .sa_sigaction = on_tick,
-				    .sa_flags = SA_SIGINFO };
+	struct sigaction action = {.sa_sigaction = on_tick, .sa_flags = SA_SIGINFO};
 
 	ticks = 0;
 	OK(sigaction(number, &action, NULL));
@@ -200,11 +195,10 @@ catch(int number)
 
 CASE(sleep_interrupted, "does a signal end nanosleep with the time that is left?")
 {
-	struct itimerval timer = { .it_value = { 0, 5000 },
-				   .it_interval = { 0, 5000 } };
-	struct timespec longer = { 30, 0 }, left = { 0, 0 };
+	struct itimerval timer = {.it_value = {0, 5000}, .it_interval = {0, 5000}};
+	struct timespec longer = {30, 0}, left = {0, 0};
 
-	catch(SIGALRM);
+	catch (SIGALRM);
 	OK(setitimer(ITIMER_REAL, &timer, NULL));
 	CHECK_ERR(nanosleep(&longer, &left), EINTR);
 	CHECK(left.tv_sec >= 1 && left.tv_sec < 30);
@@ -215,11 +209,10 @@ CASE(sleep_interrupted, "does a signal end nanosleep with the time that is left?
 
 CASE(itimer, "does ITIMER_REAL repeat, read back and stop?")
 {
-	struct itimerval timer = { .it_value = { 0, 2000 },
-				   .it_interval = { 0, 3000 } }, now;
-	struct timeval bad = { 0, 1000000 };
+	struct itimerval timer = {.it_value = {0, 2000}, .it_interval = {0, 3000}}, now;
+	struct timeval bad = {0, 1000000};
 
-	catch(SIGALRM);
+	catch (SIGALRM);
 	OK(setitimer(ITIMER_REAL, &timer, NULL));
 	while (ticks < 3)
 		pause();
@@ -239,13 +232,13 @@ CASE(itimer, "does ITIMER_REAL repeat, read back and stop?")
 
 CASE(itimer_cpu, "do ITIMER_VIRTUAL and ITIMER_PROF run while computing?")
 {
-	struct itimerval timer = { .it_value = { 0, 5000 } };
+	struct itimerval timer = {.it_value = {0, 5000}};
 
-	catch(SIGVTALRM);
+	catch (SIGVTALRM);
 	OK(setitimer(ITIMER_VIRTUAL, &timer, NULL));
 	while (ticks == 0)
 		;
-	catch(SIGPROF);
+	catch (SIGPROF);
 	OK(setitimer(ITIMER_PROF, &timer, NULL));
 	while (ticks == 0)
 		;
@@ -253,14 +246,13 @@ CASE(itimer_cpu, "do ITIMER_VIRTUAL and ITIMER_PROF run while computing?")
 
 CASE(posix_timer, "does timer_create deliver its value, repeat, and delete?")
 {
-	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL,
-				  .sigev_signo = SIGUSR1,
-				  .sigev_value.sival_int = 4711 };
-	struct itimerspec when = { .it_value = { 0, 1 * MS },
-				   .it_interval = { 0, 2 * MS } }, now;
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL,
+				 .sigev_signo = SIGUSR1,
+				 .sigev_value.sival_int = 4711};
+	struct itimerspec when = {.it_value = {0, 1 * MS}, .it_interval = {0, 2 * MS}}, now;
 	timer_t timer;
 
-	catch(SIGUSR1);
+	catch (SIGUSR1);
 	OK(timer_create(CLOCK_MONOTONIC, &event, &timer));
 	OK(timer_settime(timer, 0, &when, NULL));
 	while (ticks < 3)
@@ -279,13 +271,12 @@ CASE(posix_timer, "does timer_create deliver its value, repeat, and delete?")
 
 CASE(timer_absolute, "do absolute and past timers fire?")
 {
-	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL,
-				  .sigev_signo = SIGUSR1 };
-	struct itimerspec when = { .it_value = { 1, 0 } };
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+	struct itimerspec when = {.it_value = {1, 0}};
 	int64_t then;
 	timer_t timer;
 
-	catch(SIGUSR1);
+	catch (SIGUSR1);
 	OK(timer_create(CLOCK_REALTIME, &event, &timer));
 	OK(timer_settime(timer, TIMER_ABSTIME, &when, NULL));
 	while (ticks < 1)
@@ -331,10 +322,12 @@ CASE(processor_time, "does processor time grow by what is computed, per thread t
 	CHECK(abi_now_ns(CLOCK_THREAD_CPUTIME_ID) - thread_time < amount);
 	burn(amount);
 	OK(getrusage(RUSAGE_SELF, &after));
-	CHECK((after.ru_utime.tv_sec - before.ru_utime.tv_sec +
-	       after.ru_stime.tv_sec - before.ru_stime.tv_sec) * 1000000 +
-	      after.ru_utime.tv_usec - before.ru_utime.tv_usec +
-	      after.ru_stime.tv_usec - before.ru_stime.tv_usec >= 40000);
+	CHECK((after.ru_utime.tv_sec - before.ru_utime.tv_sec + after.ru_stime.tv_sec -
+	       before.ru_stime.tv_sec) *
+			      1000000 +
+		      after.ru_utime.tv_usec - before.ru_utime.tv_usec + after.ru_stime.tv_usec -
+		      before.ru_stime.tv_usec >=
+	      40000);
 	OK(getrusage(RUSAGE_THREAD, &after));
 	CHECK_ERR(getrusage(77, &after), EINVAL);
 	CHECK_ERR(getrusage(RUSAGE_SELF, abi_bad()), EFAULT);
@@ -394,7 +387,7 @@ sleep_some(void *arg)
 
 	for (i = 0; i < 20; i++) {
 		int64_t start = abi_now_ns(CLOCK_MONOTONIC);
-		struct timespec brief = { 0, (step % 7 + 1) * 100000 };
+		struct timespec brief = {0, (step % 7 + 1) * 100000};
 
 		OK(nanosleep(&brief, NULL));
 		CHECK(abi_now_ns(CLOCK_MONOTONIC) - start >= brief.tv_nsec);

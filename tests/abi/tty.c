@@ -81,7 +81,7 @@ CASE(raw, "do raw bytes pass both ways unchanged?")
 CASE(canonical, "does a line wait for its end, and edit keys work?")
 {
 	struct pty pty = make_pty();
-	struct pollfd poller = { .fd = pty.slave, .events = POLLIN };
+	struct pollfd poller = {.fd = pty.slave, .events = POLLIN};
 	int queued;
 	char text[64];
 
@@ -226,7 +226,7 @@ take_terminal(struct pty *pty)
 
 CASE(window, "does the window size read back and SIGWINCH come?")
 {
-	struct winsize size = { .ws_row = 24, .ws_col = 80 }, back;
+	struct winsize size = {.ws_row = 24, .ws_col = 80}, back;
 	struct pty pty = make_pty();
 	struct gate up = gate_make();
 	pid_t pid;
@@ -265,7 +265,7 @@ start_foreground(struct pty *pty)
 	pid_t pid = abi_fork();
 
 	if (pid == 0) {
-		struct rlimit none = { 0, 0 };
+		struct rlimit none = {0, 0};
 
 		setrlimit(RLIMIT_CORE, &none);
 		close(pty->master);
@@ -334,8 +334,7 @@ background(struct pty *pty, void (*job)(struct pty *))
 		setpgid(pid, pid);
 		CHECK_EQ(waitpid(pid, &status, WUNTRACED), pid);
 		kill(pid, SIGKILL);
-		_exit(WIFSTOPPED(status) ? WSTOPSIG(status) :
-		      100 + WEXITSTATUS(status));
+		_exit(WIFSTOPPED(status) ? WSTOPSIG(status) : 100 + WEXITSTATUS(status));
 	}
 	return abi_reap(leader);
 }
@@ -364,8 +363,7 @@ static void
 job_take_ignoring(struct pty *pty)
 {
 	signal(SIGTTOU, SIG_IGN);
-	if (tcsetpgrp(pty->slave, getpgrp()) == 0 &&
-	    tcgetpgrp(pty->slave) == getpgrp())
+	if (tcsetpgrp(pty->slave, getpgrp()) == 0 && tcgetpgrp(pty->slave) == getpgrp())
 		_exit(9);
 }
 
@@ -420,7 +418,7 @@ CASE(stop_key, "does Ctrl-Z stop the foreground job?")
 CASE(hangup, "does closing the master hang up the session and the slave?")
 {
 	struct pty pty = make_pty();
-	struct pollfd poller = { .fd = pty.slave, .events = POLLIN };
+	struct pollfd poller = {.fd = pty.slave, .events = POLLIN};
 	pid_t pid = start_foreground(&pty);
 	char c;
 
@@ -435,7 +433,7 @@ CASE(hangup, "does closing the master hang up the session and the slave?")
 CASE(slave_closed, "does the master read the rest, then EIO, when the slave closes?")
 {
 	struct pty pty = make_raw();
-	struct pollfd poller = { .fd = pty.master, .events = POLLIN };
+	struct pollfd poller = {.fd = pty.master, .events = POLLIN};
 	char c;
 
 	put(pty.slave, "z");

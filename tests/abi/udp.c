@@ -16,7 +16,8 @@ static struct sockaddr_in
 loopback(uint16_t port)
 {
 	return (struct sockaddr_in){
-		.sin_family = AF_INET, .sin_port = port,
+		.sin_family = AF_INET,
+		.sin_port = port,
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
 }
@@ -41,15 +42,12 @@ CASE(datagrams, "do datagrams keep borders and tell the sender?")
 	socklen_t size = sizeof(from);
 	char text[16];
 
-	CHECK_EQ(sendto(one, "first", 5, 0, (struct sockaddr *)&b, sizeof(b)),
-		 5);
+	CHECK_EQ(sendto(one, "first", 5, 0, (struct sockaddr *)&b, sizeof(b)), 5);
 	CHECK_EQ(sendto(one, "", 0, 0, (struct sockaddr *)&b, sizeof(b)), 0);
-	CHECK_EQ(sendto(one, "third", 5, 0, (struct sockaddr *)&b, sizeof(b)),
-		 5);
+	CHECK_EQ(sendto(one, "third", 5, 0, (struct sockaddr *)&b, sizeof(b)), 5);
 	OK(ioctl(two, FIONREAD, &queued));
 	CHECK_EQ(queued, 5);
-	CHECK_EQ(recvfrom(two, text, 16, 0, (struct sockaddr *)&from, &size),
-		 5);
+	CHECK_EQ(recvfrom(two, text, 16, 0, (struct sockaddr *)&from, &size), 5);
 	CHECK(memcmp(&from, &a, sizeof(a)) == 0);
 	CHECK_EQ(recv(two, text, 16, 0), 0);
 	CHECK_EQ(recv(two, text, 2, MSG_PEEK | MSG_TRUNC), 5);
@@ -61,14 +59,12 @@ CASE(connected, "does a connected socket take from its peer only, and learn of r
 {
 	struct sockaddr_in a, b, c;
 	int one = bound(&a), two = bound(&b), three = bound(&c);
-	struct sockaddr none = { .sa_family = AF_UNSPEC };
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
 	char text[16];
 
 	OK(connect(one, (struct sockaddr *)&b, sizeof(b)));
-	CHECK_EQ(sendto(three, "other", 5, 0, (struct sockaddr *)&a,
-			sizeof(a)), 5);
-	CHECK_EQ(sendto(two, "peer", 4, 0, (struct sockaddr *)&a, sizeof(a)),
-		 4);
+	CHECK_EQ(sendto(three, "other", 5, 0, (struct sockaddr *)&a, sizeof(a)), 5);
+	CHECK_EQ(sendto(two, "peer", 4, 0, (struct sockaddr *)&a, sizeof(a)), 4);
 	CHECK_EQ(recv(one, text, 16, 0), 4);
 	CHECK_ERR(recv(one, text, 16, MSG_DONTWAIT), EAGAIN);
 	CHECK_EQ(send(one, "x", 1, 0), 1);
@@ -86,20 +82,16 @@ CASE(errors, "are oversize, unaddressed and misplaced calls refused?")
 	int fd = bound(&a), other = OK(socket(AF_INET, SOCK_DGRAM, 0));
 	char *big = calloc(1, 70000);
 
-	CHECK_ERR(sendto(fd, big, 70000, 0, (struct sockaddr *)&a, sizeof(a)),
-		  EMSGSIZE);
-	CHECK_EQ(sendto(fd, big, 65507, 0, (struct sockaddr *)&a, sizeof(a)),
-		 65507);
+	CHECK_ERR(sendto(fd, big, 70000, 0, (struct sockaddr *)&a, sizeof(a)), EMSGSIZE);
+	CHECK_EQ(sendto(fd, big, 65507, 0, (struct sockaddr *)&a, sizeof(a)), 65507);
 	CHECK_EQ(recv(fd, big, 70000, 0), 65507);
 	CHECK_ERR(bind(other, (struct sockaddr *)&a, sizeof(a)), EADDRINUSE);
 	CHECK_ERR(listen(fd, 1), EOPNOTSUPP);
 	CHECK_ERR(accept(fd, NULL, NULL), EOPNOTSUPP);
 	b = loopback(0);
-	CHECK_ERR(sendto(fd, "x", 1, 0, (struct sockaddr *)&b, sizeof(b)),
-		  EINVAL);
+	CHECK_ERR(sendto(fd, "x", 1, 0, (struct sockaddr *)&b, sizeof(b)), EINVAL);
 	CHECK_ERR(sendto(fd, "x", 1, 0, (struct sockaddr *)&b, 3), EINVAL);
-	CHECK_ERR(sendto(fd, abi_bad(), 9, 0, (struct sockaddr *)&a,
-			 sizeof(a)), EFAULT);
+	CHECK_ERR(sendto(fd, abi_bad(), 9, 0, (struct sockaddr *)&a, sizeof(a)), EFAULT);
 	CHECK_ERR(send(fd, "x", 1, 0), EDESTADDRREQ);
 	free(big);
 }
@@ -109,9 +101,9 @@ CASE(vectors, "do sendmmsg and recvmmsg carry several at once?")
 	struct sockaddr_in a;
 	int fd = bound(&a), i;
 	char text[3][8];
-	struct iovec out[3] = { { "a", 1 }, { "bb", 2 }, { "ccc", 3 } };
-	struct iovec in[3] = { { text[0], 8 }, { text[1], 8 }, { text[2], 8 } };
-	struct mmsghdr messages[3] = { 0 };
+	struct iovec out[3] = {{"a", 1}, {"bb", 2}, {"ccc", 3}};
+	struct iovec in[3] = {{text[0], 8}, {text[1], 8}, {text[2], 8}};
+	struct mmsghdr messages[3] = {0};
 
 	for (i = 0; i < 3; i++) {
 		messages[i].msg_hdr.msg_iov = &out[i];
@@ -135,17 +127,18 @@ CASE(packet_info, "does IP_PKTINFO tell the address, and recvmsg the truncation?
 	char control[256], text[2];
 	struct sockaddr_in a;
 	int fd = bound(&a), one = 1;
-	struct iovec vector = { text, sizeof(text) };
+	struct iovec vector = {text, sizeof(text)};
 	struct msghdr message = {
-		.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control,
+		.msg_iov = &vector,
+		.msg_iovlen = 1,
+		.msg_control = control,
 		.msg_controllen = sizeof(control),
 	};
 	struct cmsghdr *header;
 	struct in_pktinfo info;
 
 	OK(setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof(one)));
-	CHECK_EQ(sendto(fd, "long", 4, 0, (struct sockaddr *)&a, sizeof(a)),
-		 4);
+	CHECK_EQ(sendto(fd, "long", 4, 0, (struct sockaddr *)&a, sizeof(a)), 4);
 	CHECK_EQ(recvmsg(fd, &message, 0), 2);
 	CHECK_EQ(message.msg_flags & MSG_TRUNC, MSG_TRUNC);
 	header = CMSG_FIRSTHDR(&message);
@@ -158,8 +151,7 @@ CASE(packet_info, "does IP_PKTINFO tell the address, and recvmsg the truncation?
 
 CASE(six, "do datagrams pass over IPv6, and IPv4 through a mapped address?")
 {
-	struct sockaddr_in6 a = { .sin6_family = AF_INET6,
-				  .sin6_addr = IN6ADDR_ANY_INIT }, from;
+	struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT}, from;
 	socklen_t size = sizeof(a);
 	int fd = OK(socket(AF_INET6, SOCK_DGRAM, 0)), zero = 0;
 	struct sockaddr_in four;
@@ -173,8 +165,9 @@ CASE(six, "do datagrams pass over IPv6, and IPv4 through a mapped address?")
 	CHECK_EQ(recvfrom(fd, text, 8, 0, (struct sockaddr *)&from, &size), 3);
 	CHECK(IN6_ARE_ADDR_EQUAL(&from.sin6_addr, &in6addr_loopback));
 	four = loopback(a.sin6_port);
-	CHECK_EQ(sendto(OK(socket(AF_INET, SOCK_DGRAM, 0)), "four", 4, 0,
-			(struct sockaddr *)&four, sizeof(four)), 4);
+	CHECK_EQ(sendto(OK(socket(AF_INET, SOCK_DGRAM, 0)), "four", 4, 0, (struct sockaddr *)&four,
+			sizeof(four)),
+		 4);
 	CHECK_EQ(recvfrom(fd, text, 8, 0, (struct sockaddr *)&from, &size), 4);
 	CHECK(IN6_IS_ADDR_V4MAPPED(&from.sin6_addr));
 }
@@ -201,8 +194,7 @@ CASE(wake, "does a datagram wake just one of two blocked readers?")
 	for (i = 1; i <= 2; i++) {
 		char c = i;
 
-		CHECK_EQ(sendto(fd, &c, 1, 0, (struct sockaddr *)&a,
-				sizeof(a)), 1);
+		CHECK_EQ(sendto(fd, &c, 1, 0, (struct sockaddr *)&a, sizeof(a)), 1);
 	}
 	for (i = 0; i < 2; i++) {
 		PT(pthread_join(thread[i], &result));
@@ -228,7 +220,7 @@ CASE(reuse, "do SO_REUSEADDR and SO_REUSEPORT allow a shared port?")
 
 CASE(timeout, "does SO_RCVTIMEO end a receive with EAGAIN, not too early?")
 {
-	struct timeval brief = { 0, 20000 };
+	struct timeval brief = {0, 20000};
 	struct sockaddr_in a;
 	int fd = bound(&a);
 	int64_t start = abi_now_ns(CLOCK_MONOTONIC);
@@ -248,25 +240,25 @@ struct request {
 static int
 dump(int fd, int type, int wanted)
 {
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	struct request request = {
-		.header = { .nlmsg_len = sizeof(request), .nlmsg_type = type,
-			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
-			    .nlmsg_seq = 77 },
-		.body = { .rtgen_family = AF_UNSPEC },
+		.header = {.nlmsg_len = sizeof(request),
+			   .nlmsg_type = type,
+			   .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+			   .nlmsg_seq = 77},
+		.body = {.rtgen_family = AF_UNSPEC},
 	};
 	static char buffer[32768];
 	int count = 0;
 
-	CHECK_EQ(sendto(fd, &request, sizeof(request), 0,
-			(struct sockaddr *)&kernel, sizeof(kernel)),
+	CHECK_EQ(sendto(fd, &request, sizeof(request), 0, (struct sockaddr *)&kernel,
+			sizeof(kernel)),
 		 sizeof(request));
 	for (;;) {
 		int left = OK(recv(fd, buffer, sizeof(buffer), 0));
 		struct nlmsghdr *header = (struct nlmsghdr *)buffer;
 
-		for (; NLMSG_OK(header, (unsigned int)left);
-		     header = NLMSG_NEXT(header, left)) {
+		for (; NLMSG_OK(header, (unsigned int)left); header = NLMSG_NEXT(header, left)) {
 			CHECK_EQ(header->nlmsg_seq, 77);
 			if (header->nlmsg_type == NLMSG_DONE)
 				return count;
@@ -278,10 +270,9 @@ dump(int fd, int type, int wanted)
 
 CASE(netlink, "do RTM_GETLINK and RTM_GETADDR dumps list lo and its address?")
 {
-	struct sockaddr_nl name = { .nl_family = AF_NETLINK };
+	struct sockaddr_nl name = {.nl_family = AF_NETLINK};
 	socklen_t size = sizeof(name);
-	int fd = OK(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC,
-			   NETLINK_ROUTE));
+	int fd = OK(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
 
 	OK(bind(fd, (struct sockaddr *)&name, sizeof(name)));
 	OK(getsockname(fd, (struct sockaddr *)&name, &size));
@@ -324,8 +315,8 @@ CASE(getifaddrs, "does getifaddrs find 127.0.0.1 and ::1 on an interface that is
 CASE(interface_calls, "do the interface ioctls that inet uses answer for lo?")
 {
 	int fd = OK(socket(AF_INET, SOCK_DGRAM, 0));
-	struct ifreq request = { .ifr_name = "lo" };
-	struct ifconf conf = { 0 };
+	struct ifreq request = {.ifr_name = "lo"};
+	struct ifconf conf = {0};
 	char buffer[4096];
 
 	OK(ioctl(fd, SIOCGIFFLAGS, &request));

@@ -23,8 +23,7 @@ abstract(struct sockaddr_un *addr)
 	memset(addr, 0, sizeof(*addr));
 	addr->sun_family = AF_UNIX;
 	return offsetof(struct sockaddr_un, sun_path) + 1 +
-	       snprintf(addr->sun_path + 1, 60, "abi-%s-%d", abi_name,
-			getpid());
+	       snprintf(addr->sun_path + 1, 60, "abi-%s-%d", abi_name, getpid());
 }
 
 static int
@@ -73,8 +72,8 @@ CASE(pair_stream, "does a stream pair carry bytes both ways, without borders?")
 
 CASE(pair_packets, "do datagram and seqpacket pairs keep borders and cut the rest?")
 {
-	static const int types[] = { SOCK_DGRAM, SOCK_SEQPACKET };
-	struct msghdr message = { 0 };
+	static const int types[] = {SOCK_DGRAM, SOCK_SEQPACKET};
+	struct msghdr message = {0};
 	struct iovec vector;
 	char text[16];
 	int fd[2], i;
@@ -84,7 +83,7 @@ CASE(pair_packets, "do datagram and seqpacket pairs keep borders and cut the res
 		CHECK_EQ(send(fd[0], "abcdef", 6, 0), 6);
 		CHECK_EQ(send(fd[0], "gh", 2, 0), 2);
 		CHECK_EQ(send(fd[0], "ij", 2, 0), 2);
-		vector = (struct iovec){ text, 4 };
+		vector = (struct iovec){text, 4};
 		message.msg_iov = &vector;
 		message.msg_iovlen = 1;
 		CHECK_EQ(recvmsg(fd[1], &message, 0), 4);
@@ -108,8 +107,7 @@ CASE(create_errors, "are unknown families, types, protocols and flags refused?")
 	CHECK_ERR(socket(AF_UNIX, SOCK_STREAM | 0x100000, 0), EINVAL);
 	CHECK_ERR(socketpair(AF_INET, SOCK_STREAM, 0, fd), EOPNOTSUPP);
 	CHECK_ERR(socketpair(AF_UNIX, SOCK_STREAM, 0, abi_bad()), EFAULT);
-	OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
-		      fd));
+	OK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd));
 	CHECK_EQ(fcntl(fd[0], F_GETFD), FD_CLOEXEC);
 	CHECK_EQ(fcntl(fd[1], F_GETFL) & O_NONBLOCK, O_NONBLOCK);
 }
@@ -127,8 +125,8 @@ CASE(named_stream, "do bind, listen, connect and accept meet at a path?")
 	client = connect_to("s", SOCK_STREAM);
 	CHECK_EQ(write(client, "q", 1), 1);
 	size = sizeof(addr);
-	server = OK(accept4(listener, (struct sockaddr *)&addr, &size,
-			    SOCK_CLOEXEC | SOCK_NONBLOCK));
+	server = OK(
+		accept4(listener, (struct sockaddr *)&addr, &size, SOCK_CLOEXEC | SOCK_NONBLOCK));
 	CHECK_EQ(addr.sun_family, AF_UNIX);
 	CHECK_EQ(size, sizeof(sa_family_t));
 	CHECK_EQ(fcntl(server, F_GETFD), FD_CLOEXEC);
@@ -142,8 +140,8 @@ CASE(named_stream, "do bind, listen, connect and accept meet at a path?")
 	OK(getsockname(server, (struct sockaddr *)&addr, &size));
 	CHECK(strcmp(addr.sun_path, "s") == 0);
 	OK(close(listener));
-	CHECK_ERR(connect(OK(socket(AF_UNIX, SOCK_STREAM, 0)),
-			  (struct sockaddr *)&addr, size), ECONNREFUSED);
+	CHECK_ERR(connect(OK(socket(AF_UNIX, SOCK_STREAM, 0)), (struct sockaddr *)&addr, size),
+		  ECONNREFUSED);
 	OK(unlink("s"));
 }
 
@@ -177,8 +175,8 @@ CASE(errors, "does each wrong use of a unix socket give its errno?")
 	CHECK_ERR(listen(other, 1), EOPNOTSUPP);
 	CHECK_ERR(accept(other, NULL, NULL), EOPNOTSUPP);
 	addr.sun_family = AF_INET;
-	CHECK_ERR(connect(OK(socket(AF_UNIX, SOCK_STREAM, 0)),
-			  (struct sockaddr *)&addr, size), EINVAL);
+	CHECK_ERR(connect(OK(socket(AF_UNIX, SOCK_STREAM, 0)), (struct sockaddr *)&addr, size),
+		  EINVAL);
 	CHECK_ERR(bind(0, (struct sockaddr *)&addr, size), ENOTSOCK);
 	CHECK_ERR(send(999, "x", 1, 0), EBADF);
 	CHECK_ERR(open("t", O_RDWR), ENXIO);
@@ -205,7 +203,7 @@ CASE(abstract_names, "do abstract names work, and vanish with the socket?")
 
 CASE(autobind, "does bind with no name pick an abstract one?")
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	socklen_t size = sizeof(addr);
 	int fd = OK(socket(AF_UNIX, SOCK_DGRAM, 0));
 
@@ -224,14 +222,12 @@ CASE(datagrams, "do named datagrams tell their sender, connected or not?")
 
 	client = listen_at("c", SOCK_DGRAM);
 	size = name_of(&addr, "d");
-	CHECK_EQ(sendto(client, "one", 3, 0, (struct sockaddr *)&addr, size),
-		 3);
+	CHECK_EQ(sendto(client, "one", 3, 0, (struct sockaddr *)&addr, size), 3);
 	OK(connect(client, (struct sockaddr *)&addr, size));
 	CHECK_EQ(send(client, "two", 3, 0), 3);
 	CHECK_EQ(send(client, "", 0, 0), 0);
 	size = sizeof(from);
-	CHECK_EQ(recvfrom(server, text, 8, 0, (struct sockaddr *)&from, &size),
-		 3);
+	CHECK_EQ(recvfrom(server, text, 8, 0, (struct sockaddr *)&from, &size), 3);
 	CHECK(strcmp(from.sun_path, "c") == 0);
 	CHECK_EQ(recv(server, text, 8, 0), 3);
 	CHECK_EQ(recv(server, text, 8, 0), 0);
@@ -239,17 +235,18 @@ CASE(datagrams, "do named datagrams tell their sender, connected or not?")
 	CHECK_EQ(recv(client, text, 8, 0), 2);
 	OK(close(server));
 	CHECK_ERR(send(client, "x", 1, 0), ECONNREFUSED);
-	CHECK_ERR(send(OK(socket(AF_UNIX, SOCK_DGRAM, 0)), "x", 1, 0),
-		  ENOTCONN);
+	CHECK_ERR(send(OK(socket(AF_UNIX, SOCK_DGRAM, 0)), "x", 1, 0), ENOTCONN);
 }
 
 static void
 send_fds(int fd, const int *list, int count)
 {
-	char control[CMSG_SPACE(64 * sizeof(int))] = { 0 };
-	struct iovec vector = { "f", 1 };
+	char control[CMSG_SPACE(64 * sizeof(int))] = {0};
+	struct iovec vector = {"f", 1};
 	struct msghdr message = {
-		.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control,
+		.msg_iov = &vector,
+		.msg_iovlen = 1,
+		.msg_control = control,
 		.msg_controllen = CMSG_SPACE(count * sizeof(int)),
 	};
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
@@ -266,9 +263,11 @@ static int
 receive_fds(int fd, int *list, int room, int flags, int *message_flags)
 {
 	char control[CMSG_SPACE(64 * sizeof(int))], c;
-	struct iovec vector = { &c, 1 };
+	struct iovec vector = {&c, 1};
 	struct msghdr message = {
-		.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control,
+		.msg_iov = &vector,
+		.msg_iovlen = 1,
+		.msg_control = control,
 		.msg_controllen = room ? CMSG_SPACE(room * sizeof(int)) : 0,
 	};
 	struct cmsghdr *header;
@@ -365,10 +364,12 @@ CASE(pass_socket, "may a socket be passed through itself?")
 
 CASE(pass_errors, "are bad descriptors and control lengths refused?")
 {
-	char control[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec vector = { "f", 1 };
+	char control[CMSG_SPACE(sizeof(int))] = {0};
+	struct iovec vector = {"f", 1};
 	struct msghdr message = {
-		.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control,
+		.msg_iov = &vector,
+		.msg_iovlen = 1,
+		.msg_control = control,
 		.msg_controllen = sizeof(control),
 	};
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
@@ -395,9 +396,11 @@ CASE(pass_errors, "are bad descriptors and control lengths refused?")
 CASE(credentials, "does SO_PASSCRED bring SCM_CREDENTIALS, and SO_PEERCRED the peer?")
 {
 	char control[CMSG_SPACE(sizeof(struct ucred))], c;
-	struct iovec vector = { &c, 1 };
+	struct iovec vector = {&c, 1};
 	struct msghdr message = {
-		.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control,
+		.msg_iov = &vector,
+		.msg_iovlen = 1,
+		.msg_control = control,
 		.msg_controllen = sizeof(control),
 	};
 	int pair[2], one = 1;
@@ -446,7 +449,7 @@ CASE(shutdown_sides, "does shutdown close one direction for both ends?")
 CASE(full, "does a full socket give EAGAIN and become writable again?")
 {
 	static char block[4096];
-	struct pollfd poller = { .events = POLLOUT };
+	struct pollfd poller = {.events = POLLOUT};
 	long sent = 0, got = 0, count;
 	int fd[2];
 
@@ -478,7 +481,7 @@ CASE(options, "do the socket options read back what they should?")
 {
 	int fd[2], value = 0;
 	socklen_t size = sizeof(value);
-	struct timeval tv = { 0, 20000 }, back;
+	struct timeval tv = {0, 20000}, back;
 	char c;
 
 	OK(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd));
@@ -498,8 +501,7 @@ CASE(options, "do the socket options read back what they should?")
 	CHECK_EQ(back.tv_usec, 20000);
 	CHECK_ERR(recv(fd[0], &c, 1, 0), EAGAIN);
 	size = sizeof(value);
-	CHECK_ERR(getsockopt(fd[0], SOL_SOCKET, 12345, &value, &size),
-		  ENOPROTOOPT);
+	CHECK_ERR(getsockopt(fd[0], SOL_SOCKET, 12345, &value, &size), ENOPROTOOPT);
 	CHECK_ERR(setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &value, 1), EINVAL);
 	OK(write(fd[1], "xyz", 3));
 	OK(ioctl(fd[0], FIONREAD, &value));
@@ -553,7 +555,8 @@ CASE(backlog, "does a full backlog give EAGAIN to a non-blocking connect?")
 	for (i = 0; i < 3; i++)
 		connect_to("s", SOCK_STREAM);
 	CHECK_ERR(connect(OK(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0)),
-			  (struct sockaddr *)&addr, size), EAGAIN);
+			  (struct sockaddr *)&addr, size),
+		  EAGAIN);
 	OK(close(OK(accept(listener, NULL, NULL))));
 	connect_to("s", SOCK_STREAM);
 }
@@ -586,8 +589,7 @@ CASE(bulk, "do 4 MiB pass through a stream pair with every byte right?")
 		if (got == 0)
 			break;
 		for (i = 0; i < (size_t)got; i++)
-			CHECK_EQ(block[i],
-				 (unsigned char)((done + i) * 13 >> 4));
+			CHECK_EQ(block[i], (unsigned char)((done + i) * 13 >> 4));
 		done += got;
 	}
 	CHECK(done >= total);

@@ -105,7 +105,6 @@ void kfree(void *p);
 #define LWIP_ICMP6	       1
 #define LWIP_IPV6_FRAG	       1
 #define LWIP_IPV6_REASS	       1
-#define IPV6_FRAG_COPYHEADER   1 /* pointers have 64 bits */
 #define LWIP_IPV6_SCOPES       1
 
 /* UDP and TCP. */
@@ -121,6 +120,7 @@ void kfree(void *p);
 #define TCP_RCV_SCALE	     4
 #define TCP_MSS		     32512 /* the most, on loopback; Ethernet's follows from its MTU */
 #define TCP_WND		     (512 * 1024)
+#define TCP_WND_UPDATE_THRESHOLD 16384
 #define TCP_SND_BUF	     (512 * 1024)
 #define TCP_SND_QUEUELEN     16384
 #define TCP_SNDLOWAT	     16384

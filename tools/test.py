@@ -1,0 +1,164 @@
+#!/usr/bin/python3
+"""Every test, part by part, with a line 'N passed, N failed' for each.
+
+usage: test.py [--only PART[,PART]...]    parts: see PARTS below
+"""
+import argparse
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.environ.get("HOLDFAST_BUILD", os.path.join(TOP, "build"))
+LAST = re.compile(r"(\d+) passed, (\d+) failed")
+CMOCKA = re.compile(r"\[  (PASSED|FAILED)  \] (\d+) test")
+ABI_LIMIT_S = 900
+
+
+def show(text):
+    print(text.rstrip(), flush=True)
+
+
+def run(command, limit, **options):
+    """=> returns (status, output); a hang is status 124"""
+    try:
+        done = subprocess.run(command, cwd=TOP, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                              stderr=subprocess.STDOUT, timeout=limit, check=False, **options)
+        return done.returncode, done.stdout.decode("utf-8", "replace").replace("\r", "")
+    except subprocess.TimeoutExpired as error:
+        return 124, (error.stdout or b"").decode("utf-8", "replace") + "\nhung"
+
+
+def make(goal):
+    return run(["make", "--no-print-directory", "-s", "-j%d" % os.cpu_count(), goal], 1800)
+
+
+def host():
+    """Unit tests of what is pure: one program each, ASan and UBSan on."""
+    programs = [p[:-2] for p in sorted(glob.glob(os.path.join(TOP, "tests", "host", "*_test.c")))]
+    passed = failed = 0
+    for name in map(os.path.basename, programs):
+        program = os.path.join(BUILD, "host", name)
+        status, text = make(os.path.relpath(program, TOP))
+        if status == 0:
+            status, text = run([program], 600)
+        counts = dict(CMOCKA.findall(text))
+        good, bad = int(counts.get("PASSED", 0)), int(counts.get("FAILED", 0))
+        if status and not bad:
+            bad = 1
+        if bad:
+            show(text)
+        passed, failed = passed + good, failed + bad
+    return passed, failed
+
+
+def _total(status, text):
+    """What a runner of tests/abi says at its end."""
+    found = LAST.findall(text)
+    passed, failed = map(int, found[-1]) if found else (0, 1)
+    if status and not failed:
+        failed = 1
+    if failed:
+        show(text[-8000:])
+    return passed, failed
+
+
+def abi_linux():
+    """The Linux programs on Linux: what they ask for is what Linux does."""
+    return _total(*run(["sh", "tests/abi/run-linux"], ABI_LIMIT_S))
+
+
+def _abi_guest(cpus):
+    status, text = run(["make", "-s", "-f", "tests/abi/abi.mk", "abi"], 600)
+    if status:
+        return _total(status, text)
+    return _total(*run(
+        [os.path.join(TOP, "holdfast"), "run", "--headless", "--base", "busybox",
+         "--cpus", str(cpus), "--memory", "1G", "--timeout", str(ABI_LIMIT_S),
+         "--add", os.path.join(TOP, "build", "abi") + ":/abi", "--kernel-args", "quiet",
+         "--", "sh", "/abi/run-guest"], ABI_LIMIT_S + 60))
+
+
+def abi_1():
+    """The same programs on Holdfast, one core."""
+    return _abi_guest(1)
+
+
+def abi_4():
+    """The same programs on Holdfast, four cores."""
+    return _abi_guest(4)
+
+
+def _pytest(*files):
+    report = os.path.join(BUILD, "tests", "report-%d.xml" % os.getpid())
+    os.makedirs(os.path.dirname(report), exist_ok=True)
+    command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider",
+               "--tb=short", "--junitxml", report]
+    done = subprocess.run(command + list(files), cwd=TOP, check=False, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+    text = done.stdout.decode("utf-8", "replace")
+    try:
+        suite = xml.etree.ElementTree.parse(report).getroot().find("testsuite").attrib
+        os.unlink(report)
+    except (OSError, AttributeError, xml.etree.ElementTree.ParseError):
+        show(text)
+        return 0, 1
+    failed = int(suite["failures"]) + int(suite["errors"])
+    passed = int(suite["tests"]) - failed - int(suite["skipped"])
+    if failed or done.returncode not in (0, 5):
+        show(text)
+        failed = max(failed, 1)
+    return passed, failed
+
+
+def tools():
+    """The command line and root images, without booting."""
+    return _pytest("tests/system/test_cli.py", "tests/system/test_pack.py")
+
+
+def system():
+    """Boots: a program, Erlang, Elixir, TCP, bad input."""
+    quick = {"test_cli.py", "test_pack.py"}
+    files = sorted(glob.glob(os.path.join(TOP, "tests", "system", "test_*.py")))
+    return _pytest(*[f for f in files if os.path.basename(f) not in quick])
+
+
+def boot_gate():
+    """20 boots to the shell and off again."""
+    status, text = run([sys.executable, "tests/system/boot_gate.py", "--count", "20"], 3600)
+    return _total(status, text)
+
+
+PARTS = {"host": host, "tools": tools, "abi-linux": abi_linux, "abi-1": abi_1, "abi-4": abi_4,
+         "system": system, "boot-gate": boot_gate}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default=",".join(PARTS), metavar="PART,...",
+                        help=", ".join(PARTS))
+    names = parser.parse_args().only.split(",")
+    unknown = [n for n in names if n not in PARTS]
+    if unknown:
+        parser.error("no part %s; there are %s" % (unknown[0], " ".join(PARTS)))
+    if shutil.which("qemu-system-x86_64") is None:
+        parser.error("qemu-system-x86_64 is missing: make deps")
+    total = [0, 0]
+    for name in names:
+        start = time.monotonic()
+        passed, failed = PARTS[name]()
+        show("%-10s %d passed, %d failed (%d s)" % (name + ":", passed, failed,
+                                                   time.monotonic() - start))
+        total[0] += passed
+        total[1] += failed
+    show("%d passed, %d failed" % tuple(total))
+    return 1 if total[1] or not total[0] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -27,7 +27,6 @@
 #define UPGRADE	   2 /* begin with the map's lock for writing */
 #define AROUND	   16
 #define AHEAD	   7
-#define AHEAD	   7
 #define HUGE_ORDER 9
 #define HUGE_PAGES (1u << HUGE_ORDER)
 #define HUGE_SHARE 4	 /* 2 MiB pages while more than 1/4 of memory is free, */

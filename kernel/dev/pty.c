@@ -166,6 +166,7 @@ pty_create(struct pty **out)
 	if (!p)
 		return -ENOMEM;
 	p->slave->is_pty = true;
+	p->slave->tio.c_iflag &= ~IUTF8; /* whoever holds the master says so */
 	spin_lock(&s->lock);
 	index = number_take(s, p);
 	if (index >= 0) {
@@ -413,7 +414,11 @@ output_count(struct pty *p)
 long
 pty_master_ioctl(struct pty *p, unsigned cmd, unsigned long arg)
 {
-	struct tty_open o = {p->slave, atomic_load(&p->slave->generation)};
+	struct tty_open o = {
+		.tty = p->slave,
+		.generation = atomic_load(&p->slave->generation),
+		.master = true,
+	};
 
 	switch (cmd) {
 	case TIOCGPTN:

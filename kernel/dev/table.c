@@ -5,5 +5,6 @@
 extern const struct driver virtio_rng_driver, virtio_net_driver, virtio_console_driver;
 
 const struct driver *const driver_table[] = {
-	&uart_driver, &virtio_console_driver, &virtio_rng_driver, &virtio_net_driver, NULL,
+	&uart_driver,	    &uart_control_driver, &virtio_console_driver,
+	&virtio_rng_driver, &virtio_net_driver,	  NULL,
 };

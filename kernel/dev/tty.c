@@ -200,6 +200,7 @@ tty_open(struct tty *t, struct tty_open *o, bool noctty)
 	t->opens++;
 	o->tty = t;
 	o->generation = t->generation;
+	o->master = false;
 	take = take && t->session == 0;
 	if (take) {
 		t->session = session;

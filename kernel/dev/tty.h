@@ -50,6 +50,7 @@ void tty_for_each(void (*fn)(struct tty *t, void *arg), void *arg);
 struct tty_open {
 	struct tty *tty;
 	u32 generation;
+	bool master; /* asked through a pseudo terminal's master */
 };
 
 /* Opens; becomes the controlling terminal of a session leader that has none unless `noctty`. */
@@ -93,6 +94,7 @@ struct tty_proc_ops {
 	int (*current_session)(void);
 	int (*current_pgrp)(void);
 	bool (*pgrp_in_session)(int pgrp, int session);
+	bool (*pgrp_exists)(int pgrp); /* NULL: not known, tcsetpgrp says EPERM for ESRCH */
 	bool (*pgrp_orphaned)(int pgrp);
 	bool (*signal_ignored_or_blocked)(int sig);
 	bool (*is_session_leader)(void);

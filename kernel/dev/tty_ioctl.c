@@ -196,13 +196,14 @@ controlling_drop(struct tty *t, const struct tty_proc_ops *p)
 	return 0;
 }
 
-/* On a pseudo terminal's master (any = true) the caller's own session does not matter. */
+/* Through a pseudo terminal's master the caller's own session does not matter. */
 static int
-pgrp_get(struct tty *t, const struct tty_proc_ops *p, int __user *arg)
+pgrp_get(struct tty_open *o, const struct tty_proc_ops *p, int __user *arg)
 {
+	struct tty *t = o->tty;
 	int pgrp;
 
-	if (!p || (p->controlling() != t && !t->is_pty))
+	if (!p || (p->controlling() != t && !o->master))
 		return -ENOTTY;
 	spin_lock(&t->lock);
 	pgrp = t->pgrp;
@@ -226,7 +227,7 @@ pgrp_set(struct tty *t, const struct tty_proc_ops *p, const int __user *arg)
 		return -EINVAL;
 	session = p->current_session();
 	if (!p->pgrp_in_session(pgrp, session))
-		return -EPERM;
+		return p->pgrp_exists && !p->pgrp_exists(pgrp) ? -ESRCH : -EPERM;
 	spin_lock(&t->lock);
 	if (t->session == session)
 		t->pgrp = pgrp;
@@ -237,11 +238,12 @@ pgrp_set(struct tty *t, const struct tty_proc_ops *p, const int __user *arg)
 }
 
 static int
-session_get(struct tty *t, const struct tty_proc_ops *p, int __user *arg)
+session_get(struct tty_open *o, const struct tty_proc_ops *p, int __user *arg)
 {
+	struct tty *t = o->tty;
 	int session;
 
-	if (!p || (p->controlling() != t && !t->is_pty))
+	if (!p || (p->controlling() != t && !o->master))
 		return -ENOTTY;
 	spin_lock(&t->lock);
 	session = t->session;
@@ -368,9 +370,10 @@ ioctl_termios(struct tty_open *o, unsigned cmd, void __user *arg)
 }
 
 static long
-ioctl_session(struct tty *t, unsigned cmd, void __user *arg)
+ioctl_session(struct tty_open *o, unsigned cmd, void __user *arg)
 {
 	const struct tty_proc_ops *p = tty_proc();
+	struct tty *t = o->tty;
 
 	switch (cmd) {
 	case TIOCSCTTY:
@@ -378,11 +381,11 @@ ioctl_session(struct tty *t, unsigned cmd, void __user *arg)
 	case TIOCNOTTY:
 		return controlling_drop(t, p);
 	case TIOCGPGRP:
-		return pgrp_get(t, p, arg);
+		return pgrp_get(o, p, arg);
 	case TIOCSPGRP:
 		return pgrp_set(t, p, arg);
 	case TIOCGSID:
-		return session_get(t, p, arg);
+		return session_get(o, p, arg);
 	default:
 		return ENOTTY;
 	}
@@ -430,7 +433,7 @@ tty_ioctl(struct tty_open *o, unsigned cmd, unsigned long arg)
 	case TIOCGDEV:
 		return put_user(t->device_number, (unsigned __user *)p);
 	default:
-		r = ioctl_session(t, cmd, p);
+		r = ioctl_session(o, cmd, p);
 		return r == ENOTTY ? ioctl_termios(o, cmd, p) : r;
 	}
 }

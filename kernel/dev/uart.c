@@ -345,7 +345,7 @@ console_winsize_init(struct tty *t)
 }
 
 static int
-com1_start(void)
+com1_probe(struct pci_device *d)
 {
 	struct uart *u;
 	int err = -ENOMEM;
@@ -378,7 +378,7 @@ free:
 }
 
 static int
-com2_start(void)
+com2_probe(struct pci_device *d)
 {
 	struct uart *u;
 	int err;
@@ -395,18 +395,14 @@ com2_start(void)
 	return err;
 }
 
-static int
-uart_probe(struct pci_device *d)
-{
-	int err = com2_start();
-
-	if (err && err != -ENODEV)
-		klog(KLOG_WARN, "uart", "no control channel: error %d", -err);
-	return com1_start();
-}
-
 const struct driver uart_driver = {
 	.name = "uart",
 	.stage = 1,
-	.probe = uart_probe,
+	.probe = com1_probe,
+};
+
+const struct driver uart_control_driver = {
+	.name = "uart-control",
+	.stage = 1,
+	.probe = com2_probe,
 };

@@ -5,7 +5,7 @@
 #include "dev/driver.h"
 #include "dev/tty.h"
 
-extern const struct driver uart_driver;
+extern const struct driver uart_driver, uart_control_driver;
 /* Gives a console the window size the host said at start (fw_cfg opt/holdfast/winsize). */
 void console_winsize_init(struct tty *t);
 

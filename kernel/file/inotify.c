@@ -195,6 +195,9 @@ inotify_event(struct vnode *dir, struct vnode *v, const char *name, u32 mask, u3
 	spin_lock(&s->lock);
 	if (dir)
 		tell(dir, name, mask, cookie, &dying);
+	/* The count of links falls to zero first: Linux tells that of files. */
+	if (v && (mask & IN_DELETE_SELF) && !S_ISDIR(v->attr.mode))
+		tell(v, NULL, IN_ATTRIB, 0, &dying);
 	if (v)
 		tell(v, NULL, mask, cookie, &dying);
 	spin_unlock(&s->lock);

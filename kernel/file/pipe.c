@@ -131,15 +131,23 @@ take_bytes(struct pipe *p, char *buf, size_t n)
 	return done;
 }
 
-/* Readers come one at a time: whoever leaves something behind passes the wake-up on.
- * => p->lock held. */
+/* => p->lock held. */
+static bool
+has_room(const struct pipe *p)
+{
+	return p->bytes + PIPE_BUF <= p->capacity;
+}
+
+/* Readers come one at a time: whoever leaves something behind passes the wake-up on. `had_room` is
+ * how it was before the read. => p->lock held. */
 static void
-read_done(struct pipe *p)
+read_done(struct pipe *p, bool had_room)
 {
 	if (p->bytes < p->capacity)
-		waitq_wake_events(&p->can_write, 1, POLL_OUT | POLL_WRNORM);
+		waitq_wake_events(&p->can_write, 1,
+				  has_room(p) && !had_room ? POLL_OUT | POLL_WRNORM : POLL_PASS_ON);
 	if (p->bytes > 0)
-		waitq_wake_events(&p->can_read, 1, POLL_IN | POLL_RDNORM);
+		waitq_wake_events(&p->can_read, 1, POLL_PASS_ON);
 }
 
 /* Waits until there are bytes: 1; 0 at the end of the file; or an error. => p->lock held. */
@@ -156,7 +164,7 @@ wait_bytes(struct pipe *p, struct file *f)
 		err = waitq_sleep(&p->can_read, &p->lock, NS_FOREVER,
 				  WAIT_INTERRUPTIBLE | WAIT_EXCLUSIVE);
 		if (err) {
-			read_done(p);
+			read_done(p, true);
 			return err;
 		}
 	}
@@ -176,7 +184,7 @@ give_back(struct pipe *p, const char *buf, size_t n)
 	spin_lock(&p->lock);
 	list_add(&p->frames, &fr->link);
 	p->bytes += n;
-	read_done(p);
+	read_done(p, true);
 	spin_unlock(&p->lock);
 }
 
@@ -184,6 +192,7 @@ static ssize_t
 read_small(struct pipe *p, struct file *f, struct uio *u)
 {
 	char buf[SMALL];
+	bool had_room;
 	size_t n, done;
 	int r;
 
@@ -193,8 +202,9 @@ read_small(struct pipe *p, struct file *f, struct uio *u)
 		spin_unlock(&p->lock);
 		return r;
 	}
+	had_room = has_room(p);
 	n = take_bytes(p, buf, u->resid);
-	read_done(p);
+	read_done(p, had_room);
 	spin_unlock(&p->lock);
 	done = uio_copy_out(u, buf, n);
 	if (done < n)
@@ -244,15 +254,17 @@ pipe_read(struct file *f, struct uio *u, u64 *pos)
 	struct pipe *p = f->private;
 	struct frame *fr;
 	size_t done = 0;
+	bool had_room;
 	int r;
 
 	if (u->resid <= SMALL)
 		return u->resid ? read_small(p, f, u) : 0;
 	spin_lock(&p->lock);
 	r = wait_bytes(p, f);
+	had_room = has_room(p);
 	while (r > 0 && u->resid > 0 && !u->fault && (fr = take_frame(p)))
 		done += copy_frame_out(p, fr, u);
-	read_done(p);
+	read_done(p, had_room);
 	spin_unlock(&p->lock);
 	return r <= 0 ? r : uio_result(u, done);
 }
@@ -275,7 +287,7 @@ wait_room(struct pipe *p, struct file *f, size_t n)
 		err = waitq_sleep(&p->can_write, &p->lock, NS_FOREVER,
 				  WAIT_INTERRUPTIBLE | WAIT_EXCLUSIVE);
 		if (err) {
-			waitq_wake_one(&p->can_write);
+			waitq_wake_events(&p->can_write, 1, POLL_PASS_ON);
 			return err;
 		}
 	}
@@ -287,7 +299,7 @@ write_done(struct pipe *p)
 {
 	waitq_wake_events(&p->can_read, 1, POLL_IN | POLL_RDNORM);
 	if (p->bytes < p->capacity)
-		waitq_wake_events(&p->can_write, 1, 0);
+		waitq_wake_events(&p->can_write, 1, POLL_PASS_ON);
 }
 
 /* Appends to the last frame when all n bytes fit. => p->lock held. */
@@ -452,7 +464,7 @@ pipe_poll(struct file *f, struct poll_table *pt)
 	}
 	if (f->writable) {
 		poll_add(pt, &p->can_write, &p->lock);
-		if (p->bytes + PIPE_BUF <= p->capacity)
+		if (has_room(p))
 			events |= POLL_OUT | POLL_WRNORM;
 		if (p->readers == 0)
 			events |= POLL_ERR;

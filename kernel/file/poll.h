@@ -16,6 +16,8 @@
 #define POLL_RDNORM 0x040u
 #define POLL_WRNORM 0x100u
 #define POLL_RDHUP  0x2000u
+/* A wake-up that is passed on among sleepers: no news, edge-triggered epolls do not hear of it. */
+#define POLL_PASS_ON (1u << 27)
 
 struct poll_table {
 	/* Hangs a waiter on q. => the queue's lock (l) is held. */

@@ -209,7 +209,7 @@ wait_pending(struct unix_sock *s, bool nonblock)
 				  WAIT_INTERRUPTIBLE | WAIT_EXCLUSIVE);
 		if (err) {
 			if (s->npending > 0)
-				waitq_wake_events(&s->readable, 1, POLL_IN);
+				waitq_wake_events(&s->readable, 1, POLL_PASS_ON);
 			return err == -ETIMEDOUT ? -EAGAIN : err;
 		}
 	}
@@ -231,7 +231,7 @@ unix_accept(struct file *f, unsigned flags, struct file **out, void *addr, unsig
 		s->npending--;
 		waitq_wake_one(&s->connecters);
 		if (s->npending > 0)
-			waitq_wake_events(&s->readable, 1, POLL_IN | POLL_RDNORM);
+			waitq_wake_events(&s->readable, 1, POLL_PASS_ON);
 	}
 	spin_unlock(&s->lock);
 	if (err)

@@ -339,7 +339,7 @@ piece_done(struct unix_sock *s, struct unix_msg *m, size_t at, bool peek)
 			m->start = at;
 			list_add(&s->rx, &m->link);
 			s->rx_bytes += m->size - at;
-			waitq_wake_events(&s->readable, 1, POLL_IN | POLL_RDNORM);
+			waitq_wake_events(&s->readable, 1, POLL_PASS_ON);
 			m = NULL;
 		}
 		spin_unlock(&s->lock);

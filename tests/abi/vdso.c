@@ -96,7 +96,8 @@ CASE(symbols, "does the vDSO export the four functions, and do they work?")
 	CHECK_EQ(gettime(CLOCK_PROCESS_CPUTIME_ID, &now), 0);
 	CHECK_EQ(gettime(77, &now), -EINVAL);
 	CHECK_EQ(getday(&tv, NULL), 0);
-	CHECK(seconds(NULL) >= tv.tv_sec);
+	/* The coarse clock may be a tick behind. */
+	CHECK(seconds(NULL) >= tv.tv_sec - 1);
 	CHECK_EQ(cpu_of(&cpu, &node, NULL), 0);
 	CHECK((int)cpu < sysconf(_SC_NPROCESSORS_CONF));
 	CHECK(node < 64);

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 
-from . import BUILD, INIT, TOP, cpio, debs, rootfs, sets
+from . import BUILD, TOP, cpio, debs, rootfs, sets
 from .errors import WrongUse, say
 
 IMAGES = os.path.join(BUILD, "images")
@@ -36,7 +36,7 @@ def _key(recipe, versions):
     for path in sorted(sources):
         with open(path, "rb") as file:
             parts.append(hashlib.sha256(file.read()).hexdigest())
-    given = [recipe.release_dir, recipe.tree, INIT] + [os.path.realpath(s) for s, _ in recipe.adds]
+    given = [recipe.release_dir, recipe.tree] + [os.path.realpath(s) for s, _ in recipe.adds]
     for path in given:
         if path is not None and os.path.exists(path):
             _walk(path, parts)

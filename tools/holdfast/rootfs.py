@@ -7,17 +7,20 @@ certificate bundle, the links that update-alternatives makes.
 import glob
 import os
 import posixpath
+import shlex
 import stat
 import subprocess
 import tempfile
 
-from . import BUILD, INIT, TOP, debs, elf, release as releases, sets, trims
+from . import BUILD, TOP, debs, elf, release as releases, sets, trims
 from .errors import WrongUse, say
 from .tree import Tree
 
-# The programs that start Erlang, and what they are worth without a shell.
+# The Erlang shell with the demo beside it.
 SHELL = ["erl", "-s", "holdfast"]
+# What runs when nobody names a command: for the host, and for init.
 COMMAND_FILE = "etc/holdfast/command"
+START_FILE = "etc/holdfast/start"
 
 
 class Recipe:
@@ -85,10 +88,9 @@ def build(recipe, versions):
     _alternatives(tree)
     for source, dest in recipe.adds:
         _add(tree, source, dest)
-    if os.path.exists(INIT):
-        tree.add_host(INIT, "/usr/sbin/init")
     if recipe.command():
         tree.write(COMMAND_FILE, "\0".join(recipe.command()) + "\0")
+        tree.write(START_FILE, "#!/bin/sh\nexec %s\n" % shlex.join(recipe.command()), 0o755)
     _linker_cache(tree)
     return tree
 
@@ -144,14 +146,12 @@ def _certificates(tree):
 def _minimise(tree):
     """Keep what starting the shell opens, and libraries that are needed."""
     left_out = trims.matcher(trims.MINIMAL)
-    keep = {"usr/share/terminfo", "lib/terminfo"}
     terms = ("/l/linux", "/v/vt100", "/x/xterm", "/x/xterm-256color", "/s/screen")
 
     def wanted(path):
         if "/terminfo/" in path:
             return path.endswith(terms)
         return not left_out(path)
-    del keep
     tree.prune(wanted)
     needed = elf.needed_by_programs(tree)
     tree.prune(lambda path: ".so" not in posixpath.basename(path) or path in needed

@@ -76,8 +76,11 @@ $(B)/host/%.o: %.c $(wildcard kernel/lib/*.h)
 	@mkdir -p $(@D)
 	@$(CC) $(H_CFLAGS) -c -o $@ $<
 
-$(B)/host/%: tests/host/%.c $(H_OBJ)
-	@echo "  test    $<"; $(CC) $(H_CFLAGS) -o $@ $< $(H_OBJ) -lcmocka
+$(B)/host/libpure.a: $(H_OBJ)
+	@rm -f $@; ar rcs $@ $^
+
+$(B)/host/%: tests/host/%.c $(B)/host/libpure.a
+	@echo "  test    $<"; $(CC) $(H_CFLAGS) -o $@ $^ -lcmocka
 
 .PHONY: host-tests
 host-tests: $(H_TESTS)

@@ -83,8 +83,9 @@ show_stat(struct text *x, struct process *p, struct task *t, struct vm_map *m)
 		 p->ntasks, p->start_time / TICK);
 	text_add(x, " %lu %lu %lu", m ? m->size_pages * PAGE_SIZE : 0,
 		 m ? m->rss_anon + m->rss_file : 0, p->rlimit[RLIMIT_RSS].cur);
-	text_add(x, " %lu %lu %lu 0 0 0 %lu 0 0 0 %d %u 0 %u 0 0 0", 1UL, 1UL,
-		 m ? m->stack_top : 0, p->pending.set, p->exit_signal,
+	text_add(x, " %lu %lu %lu 0 0 %lu %lu 0 0 0 0 0 %d %u 0 %u 0 0 0", 1UL, 1UL,
+		 m ? m->stack_top : 0, p->pending.set & (u64)INT32_MAX,
+		 t ? t->blocked & (u64)INT32_MAX : 0, p->exit_signal,
 		 t ? t->thread.core->arch.index : 0, t ? (unsigned)t->policy : 0);
 	text_add(x, " 0 0 %lu %lu %lu %lu %lu %u\n", m ? m->brk_start : 0, m ? m->arg_start : 0,
 		 m ? m->arg_end : 0, m ? m->env_start : 0, m ? m->env_end : 0, p->exit_code);
@@ -128,6 +129,24 @@ show_signals(struct text *x, struct process *p, struct task *t)
 		 p->pending.set, t ? t->blocked : 0, ignored, caught);
 }
 
+/* A mask as "0-3,6". */
+static void
+add_list(struct text *x, u64 mask)
+{
+	const char *sep = "";
+
+	for (unsigned i = 0; i < 64; i++) {
+		unsigned first = i;
+
+		if (!(mask >> i & 1))
+			continue;
+		while (i < 63 && (mask >> (i + 1) & 1))
+			i++;
+		text_add(x, first == i ? "%s%u" : "%s%u-%u", sep, first, i);
+		sep = ",";
+	}
+}
+
 static void
 show_status(struct text *x, struct process *p, struct task *t, struct vm_map *m)
 {
@@ -161,9 +180,11 @@ show_status(struct text *x, struct process *p, struct task *t, struct vm_map *m)
 	text_add(x, "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\n"
 		    "CapAmb:\t%016lx\nNoNewPrivs:\t%d\nSeccomp:\t0\n",
 		 0UL, caps, caps, (1UL << 41) - 1, 0UL, p->no_new_privs);
-	text_add(x, "Cpus_allowed:\t%lx\nMems_allowed:\t%lx\nvoluntary_ctxt_switches:\t%lu\n"
-		    "nonvoluntary_ctxt_switches:\t%lu\n",
-		 allowed, (1UL << machine()->nclusters) - 1,
+	text_add(x, "Cpus_allowed:\t%lx\nCpus_allowed_list:\t", allowed);
+	add_list(x, allowed);
+	text_add(x, "\nMems_allowed:\t%lx\nMems_allowed_list:\t", (1UL << machine()->nclusters) - 1);
+	add_list(x, (1UL << machine()->nclusters) - 1);
+	text_add(x, "\nvoluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n",
 		 t ? t->thread.switches_voluntary : p->dead_voluntary,
 		 t ? t->thread.switches_forced : p->dead_forced);
 }

@@ -226,6 +226,8 @@ sigframe_setup(struct trapframe *f, int sig, const struct siginfo_k *info,
 		t->altstack_size = 0;
 		t->altstack_flags = SS_DISABLE;
 	}
+	fpu_drop_current(); /* the handler starts with default modes */
+	fpu_area_init(t->thread.fpu);
 	f->rdi = (u64)sig;
 	f->rsi = sp + offsetof(struct rt_sigframe, info);
 	f->rdx = sp + offsetof(struct rt_sigframe, uc);

@@ -40,6 +40,8 @@ struct socket_file_ops {
 	int family;
 };
 const struct socket_ops *file_socket_ops(struct file *f);
+/* A transfer met EPIPE: SIGPIPE for a stream. */
+void socket_broken(struct file *f);
 
 struct socket_family {
 	int family;

@@ -90,7 +90,7 @@ sys_clone3(const struct clone_args *args, size_t size)
 
 	if (err)
 		return err;
-	if ((a.flags & 0xff) || a.set_tid || a.set_tid_size || (a.flags & CLONE_INTO_CGROUP))
+	if ((a.flags & (0xff | CLONE_DETACHED)) || a.set_tid || a.set_tid_size || (a.flags & CLONE_INTO_CGROUP))
 		return -EINVAL;
 	if ((a.flags & (CLONE_THREAD | CLONE_PARENT)) && a.exit_signal)
 		return -EINVAL;

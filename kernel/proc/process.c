@@ -479,7 +479,24 @@ ops_in_group(u32 gid)
 	return c->fsgid == gid;
 }
 
+static void
+ops_raise(int sig)
+{
+	struct siginfo_k info;
+
+	signal_info_user(&info, sig, 0);
+	signal_send_task(current_task(), sig, &info);
+}
+
+static u64
+ops_file_size_limit(void)
+{
+	return process_rlimit(RLIMIT_FSIZE);
+}
+
 static const struct vfs_proc_ops vfs_ops = {
+	.raise = ops_raise,
+	.file_size_limit = ops_file_size_limit,
 	.in_group = ops_in_group,
 	.real_ids = ops_real_ids,
 	.current_fs = ops_current_fs,

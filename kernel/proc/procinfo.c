@@ -61,9 +61,22 @@ show_comm(struct text *x, struct process *p, struct task *t)
 }
 
 static void
+signal_sets(struct process *p, u64 *ignored, u64 *caught)
+{
+	*ignored = *caught = 0;
+	for (int sig = 1; sig <= SIG_COUNT && p->handlers; sig++) {
+		struct sigaction_k a = signal_action(p, sig);
+
+		*ignored |= a.handler == 1 ? SIGBIT(sig) : 0;
+		*caught |= a.handler > 1 ? SIGBIT(sig) : 0;
+	}
+}
+
+static void
 show_stat(struct text *x, struct process *p, struct task *t, struct vm_map *m)
 {
 	ns_t user = 0, system = 0;
+	u64 ignored, caught;
 	int ppid, tid = t ? t->thread.tid : p->pid;
 
 	spin_lock(&processes()->lock);
@@ -83,9 +96,11 @@ show_stat(struct text *x, struct process *p, struct task *t, struct vm_map *m)
 		 p->ntasks, p->start_time / TICK);
 	text_add(x, " %lu %lu %lu", m ? m->size_pages * PAGE_SIZE : 0,
 		 m ? m->rss_anon + m->rss_file : 0, p->rlimit[RLIMIT_RSS].cur);
-	text_add(x, " %lu %lu %lu 0 0 0 %lu 0 0 0 %d %u 0 %u 0 0 0", 1UL, 1UL,
-		 m ? m->stack_top : 0, p->pending.set, p->exit_signal,
-		 t ? t->thread.core->arch.index : 0, t ? (unsigned)t->policy : 0);
+	signal_sets(p, &ignored, &caught);
+	text_add(x, " 1 1 %lu 0 0 %lu %lu %lu %lu 0 0 0", m ? m->stack_top : 0, p->pending.set,
+		 t ? t->blocked : 0, ignored, caught);
+	text_add(x, " %d %u 0 %u 0 0 0", p->exit_signal, t ? t->thread.core->arch.index : 0,
+		 t ? (unsigned)t->policy : 0);
 	text_add(x, " 0 0 %lu %lu %lu %lu %lu %u\n", m ? m->brk_start : 0, m ? m->arg_start : 0,
 		 m ? m->arg_end : 0, m ? m->env_start : 0, m ? m->env_end : 0, p->exit_code);
 }
@@ -114,18 +129,31 @@ show_memory_status(struct text *x, struct vm_map *m)
 static void
 show_signals(struct text *x, struct process *p, struct task *t)
 {
-	u64 ignored = 0, caught = 0;
+	u64 ignored, caught;
 
-	for (int sig = 1; sig <= SIG_COUNT && p->handlers; sig++) {
-		struct sigaction_k a = signal_action(p, sig);
-
-		ignored |= a.handler == 1 ? SIGBIT(sig) : 0;
-		caught |= a.handler > 1 ? SIGBIT(sig) : 0;
-	}
+	signal_sets(p, &ignored, &caught);
 	text_add(x, "SigQ:\t%u/%lu\nSigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\n"
 		    "SigIgn:\t%016lx\nSigCgt:\t%016lx\n",
 		 p->pending.count, p->rlimit[RLIMIT_SIGPENDING].cur, t ? t->pending.set : 0,
 		 p->pending.set, t ? t->blocked : 0, ignored, caught);
+}
+
+/* A set of cores or nodes: in hexadecimal, and as ranges ("0-3,5"). */
+static void
+show_mask(struct text *x, const char *name, u64 mask)
+{
+	const char *comma = "";
+
+	text_add(x, "%s:\t%lx\n%s_list:\t", name, mask, name);
+	for (unsigned i = 0, last; i < 64; i = last + 1) {
+		for (last = i; last < 63 && (mask >> i & 1) && (mask >> (last + 1) & 1);)
+			last++;
+		if (!(mask >> i & 1))
+			continue;
+		text_add(x, last > i ? "%s%u-%u" : "%s%u", comma, i, last);
+		comma = ",";
+	}
+	text_add(x, "\n");
 }
 
 static void
@@ -161,9 +189,9 @@ show_status(struct text *x, struct process *p, struct task *t, struct vm_map *m)
 	text_add(x, "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\n"
 		    "CapAmb:\t%016lx\nNoNewPrivs:\t%d\nSeccomp:\t0\n",
 		 0UL, caps, caps, (1UL << 41) - 1, 0UL, p->no_new_privs);
-	text_add(x, "Cpus_allowed:\t%lx\nMems_allowed:\t%lx\nvoluntary_ctxt_switches:\t%lu\n"
-		    "nonvoluntary_ctxt_switches:\t%lu\n",
-		 allowed, (1UL << machine()->nclusters) - 1,
+	show_mask(x, "Cpus_allowed", allowed);
+	show_mask(x, "Mems_allowed", (1UL << machine()->nclusters) - 1);
+	text_add(x, "voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n",
 		 t ? t->thread.switches_voluntary : p->dead_voluntary,
 		 t ? t->thread.switches_forced : p->dead_forced);
 }
@@ -259,6 +287,8 @@ show_process(struct text *x, struct process *p, struct task *t, const char *what
 		show_limits(x, p);
 	else if (strcmp(what, "io") == 0)
 		show_io(x, p);
+	else if (strcmp(what, "cgroup") == 0)
+		text_add(x, "0::/\n");
 	else if (strcmp(what, "oom_score_adj") == 0)
 		text_add(x, "%d\n", p->oom_score_adj);
 	else if (strcmp(what, "oom_score") == 0)

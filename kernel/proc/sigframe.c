@@ -218,11 +218,16 @@ sigframe_setup(struct trapframe *f, int sig, const struct siginfo_k *info,
 	siginfo_to_user(frame.info, info);
 	if (copy_to_user((void __user *)sp, &frame, sizeof(frame)))
 		return -EFAULT;
+	/* The handler starts with the modes of a new program. */
+	fpu_drop_current();
+	fpu_area_init(t->thread.fpu);
 	if (t->altstack_flags & SS_AUTODISARM) {
 		t->altstack_base = 0;
 		t->altstack_size = 0;
 		t->altstack_flags = SS_DISABLE;
 	}
+	fpu_drop_current(); /* the handler starts with default modes */
+	fpu_area_init(t->thread.fpu);
 	f->rdi = (u64)sig;
 	f->rsi = sp + offsetof(struct rt_sigframe, info);
 	f->rdx = sp + offsetof(struct rt_sigframe, uc);

@@ -207,8 +207,7 @@ release_process(struct process *p, struct task *t)
 	if (map)
 		vm_map_put(map);
 	process_vfork_done(p);
-	if (exe)
-		dentry_put(exe);
+	process_exe_put(exe);
 	spin_lock(&p->lock);
 	p->fs = NULL;
 	spin_unlock(&p->lock);

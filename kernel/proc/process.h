@@ -205,6 +205,10 @@ void process_reap(struct process *p);
 void process_vfork_done(struct process *p);
 /* Gives the task another address space (exec; NULL: none any more). => t is current or new */
 void task_set_map(struct task *t, struct vm_map *m);
+/* The program of a process, NULL: none. While it is held nobody may write to its file; the first
+ * to hold it has denied writing already. */
+void process_exe_get(struct dentry *exe);
+void process_exe_put(struct dentry *exe);
 
 /* execve for the calling task: path in kernel memory, vectors in user memory or kernel. */
 int __must_check exec_file(const char *path, char *const *argv, char *const *envp,

@@ -111,16 +111,35 @@ account(struct core *c, struct thread *t, ns_t now)
 	}
 }
 
+/* Locks the queue of the core that t is on, and returns the core. */
+static struct core *
+lock_core_of(struct thread *t)
+{
+	for (;;) {
+		struct core *c = atomic_load(&t->core);
+
+		spin_lock(&c->rq.lock);
+		if (c == atomic_load(&t->core))
+			return c;
+		spin_unlock(&c->rq.lock);
+	}
+}
+
 ns_t
 sched_thread_time(struct thread *t, ns_t *user, ns_t *system)
 {
 	ns_t running = 0;
-	struct core *c = atomic_load(&t->core);
 
-	if (c && atomic_load(&c->arch.current) == t)
-		running = max(clock_now() - atomic_load(&t->run_since), (ns_t)0);
-	*user = t->user_ns + (t->sampled_kernel ? 0 : running);
-	*system = t->system_ns + (t->sampled_kernel ? running : 0);
+	*user = *system = 0;
+	if (atomic_load(&t->core)) { /* started */
+		struct core *c = lock_core_of(t);
+
+		if (c->arch.current == t)
+			running = max(clock_now() - t->run_since, (ns_t)0);
+		*user = t->user_ns + (t->sampled_kernel ? 0 : running);
+		*system = t->system_ns + (t->sampled_kernel ? running : 0);
+		spin_unlock(&c->rq.lock);
+	}
 	return *user + *system;
 }
 
@@ -425,15 +444,8 @@ thread_start(struct thread *t)
 bool
 thread_wake(struct thread *t)
 {
-	struct core *from, *to;
+	struct core *from = lock_core_of(t), *to;
 
-	for (;;) {
-		from = atomic_load(&t->core);
-		spin_lock(&from->rq.lock);
-		if (from == atomic_load(&t->core))
-			break;
-		spin_unlock(&from->rq.lock);
-	}
 	if (t->state != THREAD_SLEEPING) {
 		spin_unlock(&from->rq.lock);
 		return false;
@@ -468,13 +480,11 @@ thread_set_affinity(struct thread *t, u64 mask)
 {
 	struct core *c;
 
-	for (;;) {
-		c = atomic_load(&t->core);
-		spin_lock(&c->rq.lock);
-		if (c == atomic_load(&t->core))
-			break;
-		spin_unlock(&c->rq.lock);
+	if (!atomic_load(&t->core)) { /* not started: thread_start() chooses */
+		t->affinity = mask;
+		return;
 	}
+	c = lock_core_of(t);
 	t->affinity = mask;
 	if (mask & 1UL << c->arch.index) {
 		spin_unlock(&c->rq.lock);

@@ -42,6 +42,7 @@ struct arch_core {
 	u32 irq_off_depth;	  /* [c] spinlocks held, see core/spinlock.h */
 	bool irq_was_on;	  /* [c] to restore when the depth returns to zero */
 	bool in_irq;		  /* [c] an interrupt handler is running */
+	bool irq_from_user;	  /* [c] it interrupted user mode */
 	u32 mailbox;		  /* [a] IPI reasons, see arch/ipi.h */
 	u32 apic_id;		  /* [I] gid */
 	u32 index;		  /* [I] dense number of the core over the machine */

@@ -20,7 +20,7 @@ struct runqueue {
 	u32 nr_running;	      /* [lock] runnable threads, the running one included, idle not */
 	ns_t min_vruntime;    /* [lock] */
 	ns_t slice_end;	      /* [c] when the running thread has had its turn */
-	bool idle;	      /* [a] the core runs its idle thread */
+	bool polling; /* [a] idle and watching nr_running: needs no IPI */
 };
 
 struct timerq {
@@ -42,7 +42,7 @@ struct core {
 	void *irq_handlers;	  /* [I] table of arch/apic.c, VECTOR_DEVICE_FIRST.. */
 	void *irq_args;
 	u64 stat_switches, stat_irqs, stat_ipis, stat_syscalls, stat_faults; /* [c] */
-	ns_t idle_ns, idle_since;					     /* [c] */
+	ns_t idle_ns;							     /* [c] */
 	ns_t user_ns, system_ns;					     /* [c] */
 	struct random_core *random;					     /* [c] core/random.c */
 	struct klog_ring *klog;						     /* core/klog.c */

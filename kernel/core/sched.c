@@ -21,8 +21,10 @@
 #include "lib/atomic.h"
 
 #define SLICE_NS	(4 * NS_PER_MS)
+#define SAMPLE_NS	(10 * NS_PER_MS) /* between samples of a thread that is alone */
 #define WAKE_CREDIT_NS	(3 * NS_PER_MS)
 #define PREEMPT_GAIN_NS (1 * NS_PER_MS)
+#define IDLE_POLL_NS	(20 * NS_PER_US)
 
 /* Weight of nice -20..19; each step is a quarter. 1024 is nice 0. */
 static const u32 nice_weight[40] = {
@@ -106,7 +108,6 @@ account(struct core *c, struct thread *t, ns_t now)
 		t->user_ns += delta;
 		c->user_ns += delta;
 	}
-	t->sampled_kernel = false;
 }
 
 ns_t
@@ -122,25 +123,27 @@ sched_thread_time(struct thread *t, ns_t *user, ns_t *system)
 	return *user + *system;
 }
 
-void
-sched_sample(bool in_user_mode)
-{
-	if (!in_user_mode)
-		current_thread()->sampled_kernel = true;
-}
+static struct core *choose_core(struct thread *t);
+static void place(struct core *c, struct thread *t, bool relative);
 
-/* Ends a switch on the new thread's stack: frees the lock and buries the dead. */
+/* Ends a switch on the new thread's stack: frees the lock, sends on the one that may not stay here,
+ * buries the dead. */
 static void
 finish_switch(void)
 {
 	struct core *c = this_core();
 	struct thread *prev = c->handover;
 	bool dead = prev->state == THREAD_DEAD;
+	bool moves = prev->state == THREAD_READY && !prev->on_rq && prev != c->idle;
 
 	c->handover = NULL;
+	if (moves)
+		prev->vruntime -= c->rq.min_vruntime;
 	if (c->rq.slice_end < c->timers.armed)
 		timer_rearm();
 	spin_unlock(&c->rq.lock);
+	if (moves)
+		place(choose_core(prev), prev, true);
 	if (dead)
 		prev->ops->reap(prev);
 }
@@ -161,11 +164,14 @@ switch_to(struct core *c, struct thread *prev, struct thread *next)
 {
 	bool irq_was_on = c->arch.irq_was_on;
 
-	if (prev->fpu && c->arch.fpu_owner == prev)
+	/* It may have come back from another core and not been in user mode since: then what is in
+	 * these registers is old. */
+	if (prev->fpu && c->arch.fpu_owner == prev && prev->fpu_core == c)
 		fpu_save(prev->fpu);
 	if (prev->ops && prev->ops->switch_out)
 		prev->ops->switch_out(prev);
-	c->arch.current = next;
+	/* Before next looks at its flags: thread_interrupt() sets them and then looks at this. */
+	(void)atomic_xchg(&c->arch.current, next);
 	c->arch.kernel_rsp = (u64)next->stack + KSTACK_SIZE;
 	c->arch.tss.rsp[0] = c->arch.kernel_rsp;
 	c->arch.canary = next->canary;
@@ -196,8 +202,9 @@ steal(struct core *thief)
 			victim = c;
 		}
 	}
-	if (!victim || !spin_trylock(&victim->rq.lock))
+	if (!victim)
 		return NULL;
+	spin_lock(&victim->rq.lock);
 	for (struct rb_node *n = rb_first(&victim->rq.tree); n; n = rb_next(n)) {
 		struct thread *t = rb_entry(n, struct thread, rq_node);
 
@@ -235,13 +242,13 @@ set_running(struct core *c, struct thread *t, ns_t now)
 		return;
 	}
 	atomic_store_relaxed(&c->rq.nr_running, c->rq.nr_running + 1);
-	c->rq.slice_end = c->rq.nr_running > 1 ? now + SLICE_NS : NS_FOREVER;
+	c->rq.slice_end = now + (c->rq.nr_running > 1 ? SLICE_NS : SAMPLE_NS);
 }
 
 /*
  * Switches to the next thread. The caller has set the state of the current one and holds the lock
- * of this core's queue; if the current one stays READY it goes back on the queue (or to another
- * core, when its affinity changed).
+ * of this core's queue; if the current one stays READY it goes back on the queue, or to another
+ * core once it is off this one, when its affinity changed.
  */
 void
 sched_switch(void)
@@ -255,18 +262,18 @@ sched_switch(void)
 	account(c, prev, now);
 	if (prev != c->idle) {
 		atomic_store_relaxed(&c->rq.nr_running, c->rq.nr_running - 1);
-		if (prev->state == THREAD_READY) {
+		if (prev->state == THREAD_READY && (prev->affinity & 1UL << c->arch.index))
 			enqueue(&c->rq, prev);
-			prev->switches_forced++;
-		} else {
-			prev->switches_voluntary++;
-		}
 	}
 	atomic_fetch_and(&prev->flags, ~TF_RESCHED);
 	next = pick(c);
 	set_running(c, next, now);
 	loadavg_sample(now);
 	if (next != prev) {
+		if (prev->state == THREAD_READY)
+			prev->switches_forced++;
+		else
+			prev->switches_voluntary++;
 		switch_to(c, prev, next);
 		return;
 	}
@@ -292,14 +299,8 @@ sched_yield(void)
 void
 sched_point(void)
 {
-	struct thread *t = current_thread();
-
-	if (!(atomic_load_relaxed(&t->flags) & TF_RESCHED))
+	if (!(atomic_load_relaxed(&current_thread()->flags) & TF_RESCHED))
 		return;
-	if (!(t->affinity & 1UL << this_core()->arch.index)) {
-		sched_migrate();
-		return;
-	}
 	spin_lock(&this_core()->rq.lock);
 	sched_switch();
 }
@@ -357,15 +358,20 @@ kick(struct core *c, struct thread *t, bool was_idle, u32 others)
 	if (preempt) {
 		atomic_fetch_or(&running->flags, TF_RESCHED);
 	} else if (others <= 1) {
-		/* The running one was alone and had no end of slice: give it one. */
-		c->rq.slice_end = clock_now() + SLICE_NS;
+		/* The running one was alone: its slice ends earlier now. */
+		c->rq.slice_end = min(c->rq.slice_end, clock_now() + SLICE_NS);
 	} else {
 		return;
 	}
-	if (c != this_core())
-		ipi_send(&c->arch, IPI_RESCHED);
-	else if (!preempt)
-		timer_rearm();
+	if (c == this_core()) {
+		if (!preempt)
+			timer_rearm();
+	} else {
+		/* Against idle_poll: it clears the flag and looks at the queue, we do the reverse. */
+		atomic_fence();
+		if (!was_idle || !atomic_load(&c->rq.polling))
+			ipi_send(&c->arch, IPI_RESCHED);
+	}
 }
 
 /* Puts a READY thread that is on no queue onto core c's. */
@@ -475,41 +481,31 @@ thread_set_affinity(struct thread *t, u64 mask)
 		thread_interrupt(t, TF_RESCHED);
 }
 
-static void
-migrate_later(struct timer *timer)
-{
-	thread_wake(container_of(timer, struct thread, wait_timer));
-}
-
 void
 sched_migrate(void)
 {
-	struct thread *t = current_thread();
-
-	/* Sleeps until a timer that is due at once wakes it: waking places it by its affinity. */
-	timer_init(&t->wait_timer, migrate_later);
-	while (!(t->affinity & 1UL << this_core()->arch.index)) {
-		timer_start(&t->wait_timer, clock_now());
-		spin_lock(&this_core()->rq.lock);
-		if (!timer_pending(&t->wait_timer)) {
-			spin_unlock(&this_core()->rq.lock);
-			continue;
-		}
-		t->state = THREAD_SLEEPING;
-		sched_switch();
-	}
-	timer_cancel(&t->wait_timer);
+	spin_lock(&this_core()->rq.lock);
+	sched_switch();
 }
 
+/* Charges what has run since the last look to the mode that the interrupt found. */
 void
 sched_tick(ns_t now)
 {
 	struct core *c = this_core();
+	struct thread *t = current_thread();
 
+	spin_lock(&c->rq.lock);
+	t->sampled_kernel = !c->arch.irq_from_user;
+	account(c, t, now);
 	if (now >= c->rq.slice_end) {
-		c->rq.slice_end = NS_FOREVER;
-		atomic_fetch_or(&current_thread()->flags, TF_RESCHED);
+		bool alone = c->rq.nr_running <= 1;
+
+		c->rq.slice_end = alone ? now + SAMPLE_NS : NS_FOREVER;
+		if (!alone)
+			atomic_fetch_or(&t->flags, TF_RESCHED);
 	}
+	spin_unlock(&c->rq.lock);
 }
 
 void
@@ -541,29 +537,42 @@ sched_runnable(void)
 static bool
 idle_once(struct core *c)
 {
-	struct thread *t;
+	struct thread *stolen = rb_first(&c->rq.tree) ? NULL : steal(c);
 
 	spin_lock(&c->rq.lock);
-	if (leftmost(&c->rq)) {
-		sched_switch();
-		return true;
+	if (stolen) {
+		stolen->vruntime += c->rq.min_vruntime;
+		enqueue(&c->rq, stolen);
 	}
-	spin_unlock(&c->rq.lock);
-	t = steal(c);
-	if (!t)
+	if (!leftmost(&c->rq)) {
+		spin_unlock(&c->rq.lock);
 		return false;
-	spin_lock(&c->rq.lock);
-	t->vruntime += c->rq.min_vruntime;
-	enqueue(&c->rq, t);
+	}
+	atomic_fetch_and(&c->machine->idle_mask, ~(1UL << c->arch.index));
 	sched_switch();
 	return true;
+}
+
+/* Looks at the queue for a moment before the core halts: a thread that is woken within it costs
+ * neither an interrupt nor, on a virtual machine, two exits. => interrupts off, also on return. */
+static void
+idle_poll(struct core *c)
+{
+	ns_t end = clock_now() + IDLE_POLL_NS;
+
+	atomic_store(&c->rq.polling, true);
+	irq_enable();
+	while (atomic_load_relaxed(&c->rq.nr_running) == 0 && clock_now() < end)
+		cpu_pause();
+	irq_disable();
+	atomic_store(&c->rq.polling, false);
+	atomic_fence();
 }
 
 void
 sched_idle(void)
 {
 	struct core *c = this_core();
-	struct machine *m = machine();
 	u64 bit = 1UL << c->arch.index;
 
 	assert(current_thread() == c->idle);
@@ -571,13 +580,12 @@ sched_idle(void)
 		irq_disable();
 		if (idle_once(c))
 			continue;
-		atomic_fetch_or(&m->idle_mask, bit);
-		/* A waker that saw us busy put its thread on our queue before this: look again. */
-		if (rb_first(&c->rq.tree)) {
-			atomic_fetch_and(&m->idle_mask, ~bit);
+		atomic_fetch_or(&c->machine->idle_mask, bit);
+		idle_poll(c);
+		/* A waker that saw us busy or polling sent nothing: look here and elsewhere again. */
+		if (idle_once(c))
 			continue;
-		}
 		cpu_wait_for_interrupt();
-		atomic_fetch_and(&m->idle_mask, ~bit);
+		atomic_fetch_and(&c->machine->idle_mask, ~bit);
 	}
 }

@@ -95,6 +95,23 @@ current_capable(void)
 	return !ops || !current_thread() || !current_thread()->process || ops->capable();
 }
 
+void
+current_raise(int sig)
+{
+	const struct vfs_proc_ops *ops = vfs_get()->proc_ops;
+
+	if (ops && current_thread()->process)
+		ops->raise(sig);
+}
+
+u64
+current_file_limit(void)
+{
+	const struct vfs_proc_ops *ops = vfs_get()->proc_ops;
+
+	return ops && current_thread()->process ? ops->file_size_limit() : ~0UL;
+}
+
 static bool
 in_group(u32 gid, const struct ids *who)
 {

@@ -129,6 +129,9 @@ struct vfs_proc_ops {
 	/* Optional (NULL): supplementary groups; the real ids, for access(2). */
 	bool (*in_group)(u32 gid);
 	void (*real_ids)(u32 *uid, u32 *gid);
+	/* A signal to the calling thread: SIGPIPE, SIGXFSZ. */
+	void (*raise)(int sig);
+	u64 (*file_size_limit)(void); /* RLIMIT_FSIZE */
 };
 void vfs_set_proc_ops(const struct vfs_proc_ops *ops);
 

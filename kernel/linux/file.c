@@ -6,6 +6,7 @@
  */
 #include <asm/errno.h>
 #include <asm/fcntl.h>
+#include <asm/signal.h>
 #include <linux/falloc.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
@@ -434,6 +435,10 @@ allocate_locked(struct vnode *v, int mode, u64 offset, u64 n)
 	if (offset + n > o->size && !(mode & FALLOC_FL_KEEP_SIZE)) {
 		if (v->seals & F_SEAL_GROW)
 			return -EPERM;
+		if (offset + n > current_file_limit()) {
+			current_raise(SIGXFSZ);
+			return -EFBIG;
+		}
 		err = vm_object_truncate(o, offset + n);
 	}
 	return err ? err : vm_object_allocate(o, offset, n);

@@ -53,10 +53,14 @@ map_flags(unsigned long flags)
 		unsigned long linux_flag;
 		u32 flag;
 	} table[] = {
-		{MAP_FIXED, VM_FIXED},	       {MAP_FIXED_NOREPLACE, VM_FIXED_NOREPLACE},
-		{MAP_NORESERVE, VM_NORESERVE}, {MAP_LOCKED, VM_LOCKED | VM_POPULATE},
-		{MAP_POPULATE, VM_POPULATE},   {MAP_32BIT, VM_32BIT},
+		{MAP_FIXED, VM_FIXED},
+		{MAP_FIXED_NOREPLACE, VM_FIXED_NOREPLACE},
+		{MAP_NORESERVE, VM_NORESERVE},
+		{MAP_LOCKED, VM_LOCKED | VM_POPULATE},
+		{MAP_POPULATE, VM_POPULATE},
+		{MAP_32BIT, VM_32BIT},
 		{MAP_GROWSDOWN, VM_STACK},
+		{MAP_STACK, VM_NOHUGE}, /* a stack is touched at its end only */
 	};
 	u32 result = 0;
 
@@ -168,7 +172,7 @@ sys_mprotect(unsigned long addr, unsigned long len, unsigned long prot)
 {
 	struct stack_search s = {.addr = addr};
 
-	if ((prot & ~(PROT_ALL | PROT_GROWSDOWN)) || !IS_ALIGNED(addr, PAGE_SIZE))
+	if ((prot & ~(PROT_ALL | PROT_SEM | PROT_GROWSDOWN)) || !IS_ALIGNED(addr, PAGE_SIZE))
 		return -EINVAL;
 	if (!round_pages(&len))
 		return -ENOMEM;

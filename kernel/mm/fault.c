@@ -26,9 +26,11 @@
 #define RETRY	   1 /* begin the step again */
 #define UPGRADE	   2 /* begin with the map's lock for writing */
 #define AROUND	   16
+#define AHEAD	   7
 #define HUGE_ORDER 9
 #define HUGE_PAGES (1u << HUGE_ORDER)
-#define HUGE_SHARE 4 /* 2 MiB pages while more than 1/4 of memory is free */
+#define HUGE_SHARE 4	 /* 2 MiB pages while more than 1/4 of memory is free, */
+#define HUGE_LEAST 32768 /* and at least 128 MiB */
 
 struct fault {
 	struct vm_map *map;
@@ -213,6 +215,42 @@ use_spare(struct fault *f, u64 index)
 	return pmap_enter(f->map->pmap, f->va, frame_paddr(frame), entry_prot(f, true));
 }
 
+/*
+ * A program that fills memory in order gets the next pages along, while memory is plentiful: a
+ * fault costs more than a page. => the anon's lock is held; page `index` was just entered
+ */
+static void
+fill_ahead(struct fault *f, u64 index)
+{
+	struct vm_mapping *v = f->v;
+	struct vm_object *anon = v->anon;
+	vaddr_t end = min(v->end, ALIGN_UP(f->va + PAGE_SIZE, HUGE_SIZE));
+	u64 room = (end - f->va) / PAGE_SIZE - 1;
+	paddr_t pa[AHEAD];
+	unsigned n;
+
+	if (index == 0 || radix_get(&anon->pages, index - 1) == NULL ||
+	    frame_free_pages() < HUGE_LEAST)
+		return;
+	for (n = 0; n < AHEAD && n < room; n++) {
+		struct frame *frame;
+
+		if (radix_get(&anon->pages, index + 1 + n) != NULL)
+			break;
+		frame = frame_alloc(0, FRAME_ZERO | FRAME_LOCAL);
+		if (frame == NULL)
+			break;
+		if (object_insert(anon, index + 1 + n, frame)) {
+			frame_put(frame);
+			break;
+		}
+		pa[n] = frame_paddr(frame);
+	}
+	atomic_add_relaxed(&f->map->rss_anon, n);
+	if (n > 0)
+		pmap_enter_around(f->map->pmap, f->va + PAGE_SIZE, pa, n, entry_prot(f, true));
+}
+
 /* First write to a page of a private file: a copy of it. => the anon's lock is held */
 static int
 copy_private_file(struct fault *f, u64 index)
@@ -276,7 +314,7 @@ may_be_huge(const struct fault *f)
 	return !f->no_huge && is_write(f) && v->object == NULL && base >= v->start &&
 	       base + HUGE_SIZE <= v->end && !(v->flags & (VM_NOHUGE | VM_STACK)) &&
 	       anon_index(v, base) % HUGE_PAGES == 0 &&
-	       frame_free_pages() > frame_total_pages() / HUGE_SHARE + HUGE_PAGES;
+	       frame_free_pages() > max(frame_total_pages() / HUGE_SHARE, (u64)HUGE_LEAST);
 }
 
 /* => the anon's lock is held */
@@ -321,6 +359,7 @@ static int
 fault_absent(struct fault *f, u64 index)
 {
 	u64 first = ALIGN_DOWN(index, (u64)HUGE_PAGES);
+	int err;
 
 	if (f->v->object != NULL)
 		return is_write(f) ? copy_private_file(f, index) : read_private_file(f);
@@ -331,7 +370,10 @@ fault_absent(struct fault *f, u64 index)
 	}
 	if (f->huge != NULL && none_present(f->v->anon, first))
 		return use_huge(f, first);
-	return use_spare(f, index);
+	err = use_spare(f, index);
+	if (err == 0)
+		fill_ahead(f, index);
+	return err;
 }
 
 /* Gets what fault_absent() will need. => no spinlock held */

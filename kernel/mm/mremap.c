@@ -119,8 +119,7 @@ duplicate(struct move *r, vaddr_t new_addr, vaddr_t *out)
 	w = mapping_clone(r->map, r->v, r->old, r->old + r->new_size);
 	if (w == NULL)
 		return -ENOMEM;
-	w->start = r->new;
-	w->end = r->new + r->new_size;
+	mapping_place(w, r->new, r->new + r->new_size, w->offset, w->anon_offset);
 	mapping_insert(w);
 	*out = r->new;
 	return 0;

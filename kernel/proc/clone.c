@@ -19,9 +19,9 @@
 #include "proc/trap.h"
 
 #define CLONE_KNOWN                                                                                \
-	(0xffUL | CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_PIDFD | CLONE_VFORK |   \
-	 CLONE_PARENT | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |         \
-	 CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED | CLONE_CHILD_SETTID | CLONE_IO |   \
+	(0xffUL | CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_PIDFD | CLONE_VFORK |  \
+	 CLONE_PARENT | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |        \
+	 CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED | CLONE_CHILD_SETTID | CLONE_IO |  \
 	 CLONE_PTRACE | CLONE_CLEAR_SIGHAND)
 
 struct clone_work {
@@ -334,7 +334,7 @@ free_pid:
 long
 process_clone(const struct clone_request *r)
 {
-	struct clone_work w = { .r = r };
+	struct clone_work w = {.r = r};
 	int tid, err = clone_check(r);
 
 	if (err)

@@ -276,7 +276,8 @@ commit(struct exec_work *w, struct fdtable *own_files, struct sighandlers *own_h
 	reset_task(t, w);
 }
 
-/* Makes what would be shared the process's own, ends its other threads, and takes the new program. */
+/* Makes what would be shared the process's own, ends its other threads, and takes the new program.
+ */
 static int
 replace(struct exec_work *w)
 {

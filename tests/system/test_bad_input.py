@@ -62,8 +62,7 @@ def test_image_larger_than_memory(image, tmp_path):
 @pytest.fixture(scope="module")
 def stressed(programs):
     """One machine goes through everything; its output by step."""
-    steps = ["elf 60", "fork 3000", "hog", "threads 5000", "files 20000", "calls 20",
-             "hog", "fork 3000"]
+    steps = ["elf 60"] + ["fork 1500", "hog", "threads 5000", "files 20000", "calls 10"] * 2
     script = "\n".join(
         "echo @%d; /test/stress memory; /test/stress %s; sleep 1; /test/stress memory"
         % (n, step) for n, step in enumerate(steps))
@@ -86,19 +85,20 @@ def test_lives_to_the_end(stressed):
 
 @pytest.mark.parametrize("step, pattern", [
     ("elf 60", r"60 damaged programs: \d+ refused, \d+ ended, \d+ ran"),
-    ("fork 3000", r"(\d+) children, \1 reaped"),
+    ("fork 1500", r"(\d+) children, \1 reaped"),
     ("hog", r"hog ended by signal 9"),
     ("threads 5000", r"[1-9]\d* threads, "),
     ("files 20000", r"20000 files, no limit"),
-    ("calls 20", r"[1-9]\d* children made random calls"),
+    ("calls 10", r"[1-9]\d* children made random calls"),
 ])
 def test_step(stressed, step, pattern):
     for text in stressed[1][step]:
         assert re.search(pattern, text), text
 
 
-@pytest.mark.parametrize("step", ["fork 3000", "hog", "threads 5000", "files 20000", "calls 20"])
+@pytest.mark.parametrize("step", ["fork 1500", "hog", "threads 5000", "files 20000", "calls 10"])
 def test_memory_returns(stressed, step):
-    for text in stressed[1][step]:
-        before, after = map(int, re.findall(r"^free (\d+)$", text, re.M))
-        assert before - after < LOST_KIB, text
+    """Is all of it back? The second time: the first one fills caches."""
+    text = stressed[1][step][1]
+    before, after = map(int, re.findall(r"^free (\d+)$", text, re.M))
+    assert before - after < LOST_KIB, stressed[1][step]

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -48,6 +49,8 @@ too_many_children(int wanted)
 	while (count < wanted) {
 		pid_t pid = fork();
 		if (pid == 0) {
+			/* If we are ended for want of memory, they go too. */
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			for (;;)
 				pause();
 		}

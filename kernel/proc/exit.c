@@ -289,7 +289,8 @@ task_exit(int code)
 		release_process(p, t);
 	spin_lock(&processes()->lock);
 	leave_tables(t, p);
-	if (last)
+	/* Of tasks that end together, the last to begin need not be the last to leave. */
+	if (p->ntasks == 0)
 		put_self = become_zombie(p, &dead);
 	spin_unlock(&processes()->lock);
 	list_for_each_entry_safe (gone, next, &dead, all)

@@ -76,9 +76,18 @@ H_TESTS := $(patsubst tests/host/%.c,$(B)/host/%,$(wildcard tests/host/*_test.c)
 H_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -DHOLDFAST_HOST \
 	-fsanitize=address,undefined -fno-sanitize-recover=all -Ikernel
 
-$(B)/host/%: tests/host/%.c $(wildcard kernel/lib/*.c kernel/lib/*.h)
+H_PURE := $(wildcard kernel/lib/*.c) kernel/mm/buddy.c
+H_OBJ := $(H_PURE:%.c=$(B)/host/%.o)
+
+$(B)/host/%.o: %.c $(wildcard kernel/lib/*.h)
 	@mkdir -p $(@D)
-	$(CC) $(H_CFLAGS) -o $@ $< $(wildcard kernel/lib/*.c) -lcmocka
+	@$(CC) $(H_CFLAGS) -c -o $@ $<
+
+$(B)/host/libpure.a: $(H_OBJ)
+	@rm -f $@; ar rcs $@ $^
+
+$(B)/host/%: tests/host/%.c $(B)/host/libpure.a
+	@echo "  test    $<"; $(CC) $(H_CFLAGS) -o $@ $^ -lcmocka
 
 .PHONY: host-tests
 host-tests: $(H_TESTS)

@@ -45,3 +45,17 @@ socket_create(int family, int type, int protocol, unsigned flags, struct file **
 		return -EAFNOSUPPORT;
 	return fam->create(type, protocol, flags, out);
 }
+
+void
+socket_set_interface_ioctl(long (*fn)(unsigned cmd, unsigned long arg))
+{
+	atomic_store(&ipc_root()->interface_ioctl, fn);
+}
+
+long
+socket_interface_ioctl(unsigned cmd, unsigned long arg)
+{
+	long (*fn)(unsigned cmd, unsigned long arg) = atomic_load(&ipc_root()->interface_ioctl);
+
+	return fn ? fn(cmd, arg) : -ENOTTY;
+}

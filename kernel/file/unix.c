@@ -458,6 +458,8 @@ unix_ioctl(struct file *f, unsigned cmd, unsigned long arg)
 	struct unix_sock *s = f->private;
 	int n;
 
+	if (cmd != FIONREAD && cmd != TIOCOUTQ)
+		return socket_interface_ioctl(cmd, arg);
 	spin_lock(&s->lock);
 	if (cmd == TIOCOUTQ)
 		n = s->tx_charge;
@@ -468,8 +470,6 @@ unix_ioctl(struct file *f, unsigned cmd, unsigned long arg)
 	if (cmd == FIONREAD && s->state == UNIX_LISTENING)
 		n = -EINVAL;
 	spin_unlock(&s->lock);
-	if (cmd != FIONREAD && cmd != TIOCOUTQ)
-		return -ENOTTY;
 	return n < 0 ? n : put_user(n, (int __user *)arg);
 }
 

@@ -54,7 +54,7 @@ def no_panic(result):
 
 def test_image_cut_in_its_padding(base, boot):
     """Does what is whole run when the archive has no end?"""
-    cut = base[:base.index(b"TRAILER!!!") - HEADER]
+    cut = base[:base.rindex(b"TRAILER!!!") - HEADER]
     result = boot(cut, "exit 7")
     assert result.status == 7, result
 

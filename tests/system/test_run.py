@@ -113,7 +113,8 @@ def test_terminal():
         machine.expect("resized")
         machine.line("stty size")
         machine.expect(r"\n44 120\r*\n")
-        machine.line("cat")
+        machine.line("echo rea''dy; cat")
+        machine.expect("ready")     # The shell gave the terminal's echo back.
         machine.line("hello there")
         machine.expect("hello there.*hello there")
         machine.send("\x04")

@@ -170,11 +170,14 @@ find_interpreter(struct exec_work *w)
 		return 0;
 	if (size > 4096)
 		return -ENOEXEC;
-	path = kmalloc(size + 1);
+	path = kmalloc(size);
 	if (!path)
 		return -ENOMEM;
 	err = exec_read(w->file, w->image.interp_offset, path, size);
-	path[size] = 0;
+	if (!err && path[size - 1] != '\0') {
+		kfree(path);
+		return -ENOEXEC;
+	}
 	if (!err)
 		err = vfs_open(AT_FDCWD, path, O_RDONLY, 0, &w->interp);
 	kfree(path);

@@ -10,8 +10,16 @@ $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(F_LIB) $(wildcard kernel/lib/*.h
 	@mkdir -p $(@D)
 	@echo "  fuzzer  $@"; $(F_CC) $(F_CFLAGS) -o $@ $< $(F_LIB)
 
-.PHONY: fuzz fuzz-targets
+.PHONY: fuzz fuzz-targets fuzz-calls
 fuzz-targets: $(F_TARGETS)
 
 fuzz: fuzz-targets
 	@$(PYTHON) tests/fuzz/run.py --time $(or $(T),60)
+
+# Random arguments to every call in a guest: T seconds on F_CPUS cores, from seed SEED.
+F_CPUS ?= 4
+SEED   ?= $(shell date +%s)
+fuzz-calls: all
+	@$(MAKE) --no-print-directory -s -f tests/abi/abi.mk abi
+	@echo "seed $(SEED)"; ./holdfast run --headless --base busybox --cpus $(F_CPUS) --memory 512M \
+		--add build/abi/fuzz:/abi/fuzz -- /abi/fuzz -g -t $(or $(T),600) -s $(SEED)

@@ -175,18 +175,27 @@ trap_syscall(struct trapframe *f)
 	       f->ss == SEL_UDATA && !(f->rflags & (RFLAGS_TF | RFLAGS_RF));
 }
 
+static const struct fixup *
+find_fixup(u64 rip)
+{
+	for (const struct fixup *x = ex_table_start; x < ex_table_end; x++)
+		if (rip >= x->start && rip < x->end)
+			return x;
+	return NULL;
+}
+
 static bool
 apply_fixup(struct trapframe *f)
 {
-	for (const struct fixup *x = ex_table_start; x < ex_table_end; x++) {
-		if (f->rip >= x->start && f->rip < x->end) {
-			f->rip = x->target;
-			return true;
-		}
-	}
-	return false;
+	const struct fixup *x = find_fixup(f->rip);
+
+	if (x)
+		f->rip = x->target;
+	return x;
 }
 
+/* Only the copy functions may touch user memory; for them the access is retried when the fault was
+ * handled. Any other kernel access to a user address is a bug, whatever is mapped there. */
 static void
 page_fault(struct trapframe *f)
 {
@@ -195,7 +204,7 @@ page_fault(struct trapframe *f)
 
 	if (f->rflags & RFLAGS_IF)
 		irq_enable();
-	if (trapframe_is_user(f) || va < USER_TOP)
+	if (trapframe_is_user(f) || (va < USER_TOP && find_fixup(f->rip)))
 		err = arch_core()->trap_ops->page_fault(f, va);
 	if (err == 0)
 		return;
@@ -224,6 +233,7 @@ interrupt(struct trapframe *f)
 	struct arch_core *c = arch_core();
 
 	c->in_irq = true;
+	c->irq_from_user = trapframe_is_user(f);
 	if (f->vector == VECTOR_TIMER)
 		c->trap_ops->timer();
 	else if (f->vector == VECTOR_IPI)

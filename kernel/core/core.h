@@ -42,7 +42,7 @@ struct core {
 	void *irq_handlers;	  /* [I] table of arch/apic.c, VECTOR_DEVICE_FIRST.. */
 	void *irq_args;
 	u64 stat_switches, stat_irqs, stat_ipis, stat_syscalls, stat_faults; /* [c] */
-	ns_t idle_ns; /* [c] */
+	ns_t idle_ns;							     /* [c] */
 	ns_t user_ns, system_ns;					     /* [c] */
 	struct random_core *random;					     /* [c] core/random.c */
 	struct klog_ring *klog;						     /* core/klog.c */

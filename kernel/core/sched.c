@@ -21,6 +21,8 @@
 #include "lib/atomic.h"
 
 #define SLICE_NS	(4 * NS_PER_MS)
+#define SPREAD_NS	(500 * NS_PER_US) /* how long a woken thread waits for its waker */
+#define SAMPLE_NS	(10 * NS_PER_MS) /* between samples of a thread that is alone */
 #define WAKE_CREDIT_NS	(3 * NS_PER_MS)
 #define PREEMPT_GAIN_NS (1 * NS_PER_MS)
 #define IDLE_POLL_NS	(20 * NS_PER_US)
@@ -107,41 +109,61 @@ account(struct core *c, struct thread *t, ns_t now)
 		t->user_ns += delta;
 		c->user_ns += delta;
 	}
-	t->sampled_kernel = false;
+}
+
+/* Locks the queue of the core that t is on, and returns the core. */
+static struct core *
+lock_core_of(struct thread *t)
+{
+	for (;;) {
+		struct core *c = atomic_load(&t->core);
+
+		spin_lock(&c->rq.lock);
+		if (c == atomic_load(&t->core))
+			return c;
+		spin_unlock(&c->rq.lock);
+	}
 }
 
 ns_t
 sched_thread_time(struct thread *t, ns_t *user, ns_t *system)
 {
 	ns_t running = 0;
-	struct core *c = atomic_load(&t->core);
 
-	if (c && atomic_load(&c->arch.current) == t)
-		running = max(clock_now() - atomic_load(&t->run_since), (ns_t)0);
-	*user = t->user_ns + (t->sampled_kernel ? 0 : running);
-	*system = t->system_ns + (t->sampled_kernel ? running : 0);
+	*user = *system = 0;
+	if (atomic_load(&t->core)) { /* started */
+		struct core *c = lock_core_of(t);
+
+		if (c->arch.current == t)
+			running = max(clock_now() - t->run_since, (ns_t)0);
+		*user = t->user_ns + (t->sampled_kernel ? 0 : running);
+		*system = t->system_ns + (t->sampled_kernel ? running : 0);
+		spin_unlock(&c->rq.lock);
+	}
 	return *user + *system;
 }
 
-void
-sched_sample(bool in_user_mode)
-{
-	if (!in_user_mode)
-		current_thread()->sampled_kernel = true;
-}
+static struct core *choose_core(struct thread *t);
+static void place(struct core *c, struct thread *t, bool relative);
 
-/* Ends a switch on the new thread's stack: frees the lock and buries the dead. */
+/* Ends a switch on the new thread's stack: frees the lock, sends on the one that may not stay here,
+ * buries the dead. */
 static void
 finish_switch(void)
 {
 	struct core *c = this_core();
 	struct thread *prev = c->handover;
 	bool dead = prev->state == THREAD_DEAD;
+	bool moves = prev->state == THREAD_READY && !prev->on_rq && prev != c->idle;
 
 	c->handover = NULL;
+	if (moves)
+		prev->vruntime -= c->rq.min_vruntime;
 	if (c->rq.slice_end < c->timers.armed)
 		timer_rearm();
 	spin_unlock(&c->rq.lock);
+	if (moves)
+		place(choose_core(prev), prev, true);
 	if (dead)
 		prev->ops->reap(prev);
 }
@@ -162,11 +184,14 @@ switch_to(struct core *c, struct thread *prev, struct thread *next)
 {
 	bool irq_was_on = c->arch.irq_was_on;
 
-	if (prev->fpu && c->arch.fpu_owner == prev)
+	/* It may have come back from another core and not been in user mode since: then what is in
+	 * these registers is old. */
+	if (prev->fpu && c->arch.fpu_owner == prev && prev->fpu_core == c)
 		fpu_save(prev->fpu);
 	if (prev->ops && prev->ops->switch_out)
 		prev->ops->switch_out(prev);
-	c->arch.current = next;
+	/* Before next looks at its flags: thread_interrupt() sets them and then looks at this. */
+	(void)atomic_xchg(&c->arch.current, next);
 	c->arch.kernel_rsp = (u64)next->stack + KSTACK_SIZE;
 	c->arch.tss.rsp[0] = c->arch.kernel_rsp;
 	c->arch.canary = next->canary;
@@ -197,8 +222,9 @@ steal(struct core *thief)
 			victim = c;
 		}
 	}
-	if (!victim || !spin_trylock(&victim->rq.lock))
+	if (!victim)
 		return NULL;
+	spin_lock(&victim->rq.lock);
 	for (struct rb_node *n = rb_first(&victim->rq.tree); n; n = rb_next(n)) {
 		struct thread *t = rb_entry(n, struct thread, rq_node);
 
@@ -236,13 +262,13 @@ set_running(struct core *c, struct thread *t, ns_t now)
 		return;
 	}
 	atomic_store_relaxed(&c->rq.nr_running, c->rq.nr_running + 1);
-	c->rq.slice_end = c->rq.nr_running > 1 ? now + SLICE_NS : NS_FOREVER;
+	c->rq.slice_end = now + (c->rq.nr_running > 1 ? SLICE_NS : SAMPLE_NS);
 }
 
 /*
  * Switches to the next thread. The caller has set the state of the current one and holds the lock
- * of this core's queue; if the current one stays READY it goes back on the queue (or to another
- * core, when its affinity changed).
+ * of this core's queue; if the current one stays READY it goes back on the queue, or to another
+ * core once it is off this one, when its affinity changed.
  */
 void
 sched_switch(void)
@@ -256,18 +282,18 @@ sched_switch(void)
 	account(c, prev, now);
 	if (prev != c->idle) {
 		atomic_store_relaxed(&c->rq.nr_running, c->rq.nr_running - 1);
-		if (prev->state == THREAD_READY) {
+		if (prev->state == THREAD_READY && (prev->affinity & 1UL << c->arch.index))
 			enqueue(&c->rq, prev);
-			prev->switches_forced++;
-		} else {
-			prev->switches_voluntary++;
-		}
 	}
 	atomic_fetch_and(&prev->flags, ~TF_RESCHED);
 	next = pick(c);
 	set_running(c, next, now);
 	loadavg_sample(now);
 	if (next != prev) {
+		if (prev->state == THREAD_READY)
+			prev->switches_forced++;
+		else
+			prev->switches_voluntary++;
 		switch_to(c, prev, next);
 		return;
 	}
@@ -293,14 +319,8 @@ sched_yield(void)
 void
 sched_point(void)
 {
-	struct thread *t = current_thread();
-
-	if (!(atomic_load_relaxed(&t->flags) & TF_RESCHED))
+	if (!(atomic_load_relaxed(&current_thread()->flags) & TF_RESCHED))
 		return;
-	if (!(t->affinity & 1UL << this_core()->arch.index)) {
-		sched_migrate();
-		return;
-	}
 	spin_lock(&this_core()->rq.lock);
 	sched_switch();
 }
@@ -318,8 +338,18 @@ cluster_mask(const struct core *c)
 	return machine()->cluster_cores[c->arch.cxy];
 }
 
-/* The core a waking thread goes to: where it was if that is idle (its caches are there), else an
- * idle core of the same cluster, else any idle one, else back where it was. */
+/* Whether the waker is the only one on the core that t ran on last. Then t stays: as a rule the
+ * waker is about to wait for it, and to wake another core costs more than that wait. If the waker
+ * goes on instead, sched_tick offers t to an idle core after SPREAD_NS. */
+static bool
+waker_makes_room(const struct core *last)
+{
+	return last == this_core() && !last->arch.in_irq &&
+	       atomic_load_relaxed(&last->rq.nr_running) == 1;
+}
+
+/* The core a waking thread goes to: where it was if that is idle (its caches are there) or will be
+ * soon, else an idle core of the same cluster, else any idle one, else back where it was. */
 static struct core *
 choose_core(struct thread *t)
 {
@@ -328,6 +358,8 @@ choose_core(struct thread *t)
 	u64 allowed = t->affinity, idle = atomic_load(&m->idle_mask) & allowed;
 	u64 last_bit = 1UL << last->arch.index;
 
+	if ((allowed & last_bit) && waker_makes_room(last))
+		return last;
 	if (claim_idle(m, idle & last_bit))
 		return last;
 	while (idle) {
@@ -358,8 +390,8 @@ kick(struct core *c, struct thread *t, bool was_idle, u32 others)
 	if (preempt) {
 		atomic_fetch_or(&running->flags, TF_RESCHED);
 	} else if (others <= 1) {
-		/* The running one was alone and had no end of slice: give it one. */
-		c->rq.slice_end = clock_now() + SLICE_NS;
+		/* The running one was alone: it has company, here or on an idle core (sched_tick). */
+		c->rq.slice_end = min(c->rq.slice_end, clock_now() + SPREAD_NS);
 	} else {
 		return;
 	}
@@ -412,15 +444,8 @@ thread_start(struct thread *t)
 bool
 thread_wake(struct thread *t)
 {
-	struct core *from, *to;
+	struct core *from = lock_core_of(t), *to;
 
-	for (;;) {
-		from = atomic_load(&t->core);
-		spin_lock(&from->rq.lock);
-		if (from == atomic_load(&t->core))
-			break;
-		spin_unlock(&from->rq.lock);
-	}
 	if (t->state != THREAD_SLEEPING) {
 		spin_unlock(&from->rq.lock);
 		return false;
@@ -455,13 +480,11 @@ thread_set_affinity(struct thread *t, u64 mask)
 {
 	struct core *c;
 
-	for (;;) {
-		c = atomic_load(&t->core);
-		spin_lock(&c->rq.lock);
-		if (c == atomic_load(&t->core))
-			break;
-		spin_unlock(&c->rq.lock);
+	if (!atomic_load(&t->core)) { /* not started: thread_start() chooses */
+		t->affinity = mask;
+		return;
 	}
+	c = lock_core_of(t);
 	t->affinity = mask;
 	if (mask & 1UL << c->arch.index) {
 		spin_unlock(&c->rq.lock);
@@ -481,41 +504,44 @@ thread_set_affinity(struct thread *t, u64 mask)
 		thread_interrupt(t, TF_RESCHED);
 }
 
-static void
-migrate_later(struct timer *timer)
-{
-	thread_wake(container_of(timer, struct thread, wait_timer));
-}
-
 void
 sched_migrate(void)
 {
-	struct thread *t = current_thread();
+	spin_lock(&this_core()->rq.lock);
+	sched_switch();
+}
 
-	/* Sleeps until a timer that is due at once wakes it: waking places it by its affinity. */
-	timer_init(&t->wait_timer, migrate_later);
-	while (!(t->affinity & 1UL << this_core()->arch.index)) {
-		timer_start(&t->wait_timer, clock_now());
-		spin_lock(&this_core()->rq.lock);
-		if (!timer_pending(&t->wait_timer)) {
-			spin_unlock(&this_core()->rq.lock);
-			continue;
-		}
-		t->state = THREAD_SLEEPING;
-		sched_switch();
-	}
-	timer_cancel(&t->wait_timer);
+/* Charges what has run since the last look to the mode that the interrupt found. */
+/* Calls an idle core, which will steal a thread that waits here. Returns whether there was one. */
+static bool
+offer_to_idle(struct core *c)
+{
+	u64 idle = atomic_load(&c->machine->idle_mask);
+	struct thread *waiting = leftmost(&c->rq);
+
+	idle &= waiting ? waiting->affinity : 0;
+	if (idle)
+		ipi_send(&c->machine->core[__builtin_ctzl(idle)]->arch, IPI_RESCHED);
+	return idle != 0;
 }
 
 void
 sched_tick(ns_t now)
 {
 	struct core *c = this_core();
+	struct thread *t = current_thread();
 
+	spin_lock(&c->rq.lock);
+	t->sampled_kernel = !c->arch.irq_from_user;
+	account(c, t, now);
 	if (now >= c->rq.slice_end) {
-		c->rq.slice_end = NS_FOREVER;
-		atomic_fetch_or(&current_thread()->flags, TF_RESCHED);
+		bool alone = c->rq.nr_running <= 1;
+
+		c->rq.slice_end = alone ? now + SAMPLE_NS : now + SLICE_NS;
+		if (!alone && !offer_to_idle(c))
+			atomic_fetch_or(&t->flags, TF_RESCHED);
 	}
+	spin_unlock(&c->rq.lock);
 }
 
 void
@@ -547,20 +573,18 @@ sched_runnable(void)
 static bool
 idle_once(struct core *c)
 {
-	struct thread *t;
+	struct thread *stolen = rb_first(&c->rq.tree) ? NULL : steal(c);
 
 	spin_lock(&c->rq.lock);
-	if (leftmost(&c->rq)) {
-		sched_switch();
-		return true;
+	if (stolen) {
+		stolen->vruntime += c->rq.min_vruntime;
+		enqueue(&c->rq, stolen);
 	}
-	spin_unlock(&c->rq.lock);
-	t = steal(c);
-	if (!t)
+	if (!leftmost(&c->rq)) {
+		spin_unlock(&c->rq.lock);
 		return false;
-	spin_lock(&c->rq.lock);
-	t->vruntime += c->rq.min_vruntime;
-	enqueue(&c->rq, t);
+	}
+	atomic_fetch_and(&c->machine->idle_mask, ~(1UL << c->arch.index));
 	sched_switch();
 	return true;
 }
@@ -585,7 +609,6 @@ void
 sched_idle(void)
 {
 	struct core *c = this_core();
-	struct machine *m = machine();
 	u64 bit = 1UL << c->arch.index;
 
 	assert(current_thread() == c->idle);
@@ -593,14 +616,12 @@ sched_idle(void)
 		irq_disable();
 		if (idle_once(c))
 			continue;
-		atomic_fetch_or(&m->idle_mask, bit);
+		atomic_fetch_or(&c->machine->idle_mask, bit);
 		idle_poll(c);
-		/* A waker that saw us busy or polling sent nothing: look again. */
-		if (rb_first(&c->rq.tree)) {
-			atomic_fetch_and(&m->idle_mask, ~bit);
+		/* A waker that saw us busy or polling sent nothing: look here and elsewhere again. */
+		if (idle_once(c))
 			continue;
-		}
 		cpu_wait_for_interrupt();
-		atomic_fetch_and(&m->idle_mask, ~bit);
+		atomic_fetch_and(&c->machine->idle_mask, ~bit);
 	}
 }

@@ -58,8 +58,8 @@ struct thread {
 	struct rb_node rq_node;	 /* [rq] */
 	ns_t vruntime;		 /* [rq] */
 	ns_t run_since;		 /* [c] */
-	ns_t user_ns, system_ns; /* [c] CPU time; accounted at entry, exit and switch */
-	bool sampled_kernel;	 /* [c] an interrupt found it in the kernel during this turn */
+	ns_t user_ns, system_ns; /* [c] CPU time; charged at timer interrupts and switches */
+	bool sampled_kernel;	 /* [c] the last timer interrupt found it in the kernel */
 	u64 switches_voluntary, switches_forced;
 	struct pmap *pmap;	 /* address space; NULL: kernel thread, keeps whatever is loaded */
 	u64 fs_base, gs_base;	 /* user segment bases */

@@ -135,6 +135,9 @@ struct ids {
 };
 struct ids current_ids(void);
 bool current_capable(void);
+/* A signal to the calling thread, if it is one of a process. */
+void current_raise(int sig);
+u64 current_file_limit(void); /* bytes a file may be grown to */
 int permission_check(const struct vnode *v, unsigned want, const struct ids *who);
 bool vnode_owned(const struct vnode *v); /* by the caller, or it is root */
 int vnode_getattr(struct vnode *v, struct attr *a);

@@ -364,6 +364,12 @@ fd_install_at(struct file *f, int fd, bool cloexec)
 	return err ? err : fd;
 }
 
+u64
+fd_limit(void)
+{
+	return fdtable_limit(current_table());
+}
+
 int
 fd_close(int fd)
 {

@@ -24,6 +24,7 @@ struct file *fd_get_io(int fd);
 int fd_install(struct file *f, int from, bool cloexec);
 /* Puts f at exactly fd, closing what was there. */
 int fd_install_at(struct file *f, int fd, bool cloexec);
+u64 fd_limit(void); /* no new descriptor is as high */
 int fd_close(int fd);
 int fd_close_range(unsigned first, unsigned last, bool only_set_cloexec);
 int fd_get_cloexec(int fd);

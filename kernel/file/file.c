@@ -13,6 +13,7 @@
 #include <linux/stat.h>
 #include "file/dentry.h"
 #include "file/kinds.h"
+#include "file/socket.h"
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -80,6 +81,8 @@ file_put(struct file *f)
 	}
 	if (f->ops->release)
 		f->ops->release(f);
+	if (f->mode & FILE_WRITER)
+		vnode_write_end(f->vnode);
 	if (f->vnode)
 		vnode_put(f->vnode);
 	dentry_put(f->dentry);
@@ -166,6 +169,8 @@ file_write(struct file *f, struct uio *u, s64 *offset)
 	if (nothing_to_do(f, u))
 		return 0;
 	n = transfer(f, u, offset, f->ops->write);
+	if (n == -EPIPE && file_socket_ops(f))
+		socket_broken(f);
 	if (n > 0 && f->dentry)
 		vnode_notify(f->dentry, IN_MODIFY);
 	return n;

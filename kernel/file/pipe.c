@@ -19,10 +19,11 @@
 #include <asm/errno.h>
 #include <asm/fcntl.h>
 #include <asm/ioctls.h>
+#include <asm/signal.h>
 #include <linux/fcntl.h>
 #include <linux/limits.h>
 
-#include "file/vnode.h"
+#include "file/dentry.h"
 #include "lib/assert.h"
 #include "lib/format.h"
 #include "lib/string.h"
@@ -271,7 +272,8 @@ pipe_read(struct file *f, struct uio *u, u64 *pos)
 
 /* --- writing --- */
 
-/* Waits until n bytes fit: 0, -EPIPE, -EAGAIN, -ERESTARTSYS. => p->lock held. */
+/* Waits until n bytes fit: 0, -EPIPE (the caller raises SIGPIPE), -EAGAIN, -ERESTARTSYS.
+ * => p->lock held. */
 static int
 wait_room(struct pipe *p, struct file *f, size_t n)
 {
@@ -354,6 +356,8 @@ write_small(struct pipe *p, struct file *f, const char *buf, size_t n)
 	if (!err)
 		write_done(p);
 	spin_unlock(&p->lock);
+	if (err == -EPIPE)
+		current_raise(SIGPIPE);
 	return err ? err : (ssize_t)n;
 }
 
@@ -374,6 +378,8 @@ write_frame(struct pipe *p, struct file *f, struct frame *fr, size_t n)
 		fr = NULL;
 	}
 	spin_unlock(&p->lock);
+	if (err == -EPIPE)
+		current_raise(SIGPIPE);
 	if (fr)
 		frame_put(fr);
 	return err;
@@ -432,10 +438,12 @@ pipe_write(struct file *f, struct uio *u, u64 *pos)
 	size_t n = u->resid;
 	ssize_t r;
 
-	if (atomic_load(&p->readers) == 0)
-		return -EPIPE;
 	if (n == 0)
 		return 0;
+	if (atomic_load(&p->readers) == 0) {
+		current_raise(SIGPIPE);
+		return -EPIPE;
+	}
 	if (n > SMALL)
 		return write_large(p, f, u);
 	if (uio_copy_in(u, buf, n) < n)

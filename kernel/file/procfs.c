@@ -65,13 +65,8 @@ static const struct entry process_entries[] = {
 	{"cgroup", S_IFREG | 0444, NODE_TEXT},
 	{"oom_score", S_IFREG | 0444, NODE_TEXT},
 	{"oom_score_adj", S_IFREG | 0644, NODE_TEXT},
-	{"oom_adj", S_IFREG | 0644, NODE_TEXT},
 	{"wchan", S_IFREG | 0444, NODE_TEXT},
-	{"schedstat", S_IFREG | 0444, NODE_TEXT},
-	{"loginuid", S_IFREG | 0644, NODE_TEXT},
 	{"personality", S_IFREG | 0400, NODE_TEXT},
-	{"coredump_filter", S_IFREG | 0644, NODE_TEXT},
-	{"syscall", S_IFREG | 0400, NODE_TEXT},
 };
 
 static const struct procfs_process_ops *
@@ -184,7 +179,7 @@ root_lookup(struct vnode *dir, struct dentry *d)
 	struct proc_node n = {.kind = NODE_PID, .pid = number(d->name, d->len)};
 
 	if (n.pid <= 0 || !ops || !ops->exists(n.pid))
-		return 0;
+		return -ENOENT;
 	return node_fill(d, &n, S_IFDIR | 0555, 0);
 }
 
@@ -239,12 +234,12 @@ pid_lookup(struct vnode *dir, struct dentry *d)
 		if (strlen(e->name) != d->len || memcmp(e->name, d->name, d->len) != 0)
 			continue;
 		if (n.tid && e->kind == NODE_TASKS)
-			return 0;
+			return -ENOENT;
 		n.kind = e->kind;
 		n.what = e->name;
 		return node_fill(d, &n, e->mode, i);
 	}
-	return 0;
+	return -ENOENT;
 }
 
 static const struct vnode_ops pid_dir_ops = {
@@ -288,13 +283,24 @@ tasks_lookup(struct vnode *dir, struct dentry *d)
 	int tid = number(d->name, d->len);
 
 	if (tid <= 0 || process_ops()->next_tid(n.pid, tid - 1) != tid)
-		return 0;
+		return -ENOENT;
 	n.kind = NODE_PID;
 	n.tid = tid;
 	return node_fill(d, &n, S_IFDIR | 0555, 0);
 }
 
+static int
+tasks_getattr(struct vnode *v, struct attr *a)
+{
+	const struct proc_node *n = v->private;
+
+	*a = v->attr;
+	a->nlink += process_ops()->threads(n->pid);
+	return 0;
+}
+
 static const struct vnode_ops tasks_ops = {
+	.getattr = tasks_getattr,
 	.lookup = tasks_lookup,
 	.destroy = node_destroy,
 };
@@ -346,7 +352,7 @@ fds_lookup(struct vnode *dir, struct dentry *d)
 	n.fd = number(d->name, d->len);
 	f = n.fd >= 0 ? node_file(&n) : NULL;
 	if (!f)
-		return 0;
+		return -ENOENT;
 	n.kind = n.kind == NODE_FDS ? NODE_FD : NODE_FDINFO;
 	if (n.kind == NODE_FD)
 		mode = S_IFLNK | (f->readable ? 0500 : 0) | (f->writable ? 0300 : 0);

@@ -177,8 +177,8 @@ idle_of(struct core *c)
 {
 	ns_t t = atomic_load_relaxed(&c->idle_ns);
 
-	if (atomic_load_relaxed(&c->arch.current) == c->idle)
-		t += max(clock_now() - atomic_load_relaxed(&c->idle->run_since), (ns_t)0);
+	if (atomic_load(&c->arch.current) == c->idle)
+		t += max(clock_now() - atomic_load(&c->idle->run_since), (ns_t)0);
 	return t;
 }
 

@@ -12,6 +12,7 @@
  */
 #include <asm/errno.h>
 #include <asm/fcntl.h>
+#include <asm/signal.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <linux/stat.h>
@@ -131,6 +132,10 @@ ram_setattr(struct vnode *v, const struct attr *a, unsigned which)
 	if (err)
 		return err;
 	size = v->object->size;
+	if (a->size > size && a->size > current_file_limit()) {
+		current_raise(SIGXFSZ);
+		return -EFBIG;
+	}
 	if (((v->seals & MEMFD_F_SEAL_GROW) && a->size > size) ||
 	    ((v->seals & MEMFD_F_SEAL_SHRINK) && a->size < size))
 		return -EPERM;
@@ -354,6 +359,25 @@ check_seals(struct vnode *v, u64 pos, size_t n)
 	return 0;
 }
 
+/* Writes what RLIMIT_FSIZE leaves of u. => v->lock held for writing */
+static ssize_t
+write_limited(struct vnode *v, struct uio *u, u64 pos)
+{
+	u64 limit = current_file_limit();
+	size_t over;
+	ssize_t n;
+
+	if (pos >= limit) {
+		current_raise(SIGXFSZ);
+		return -EFBIG;
+	}
+	over = u->resid > limit - pos ? u->resid - (limit - pos) : 0;
+	u->resid -= over;
+	n = vm_object_write(v->object, u, pos);
+	u->resid += over;
+	return n;
+}
+
 static ssize_t
 ram_write(struct file *f, struct uio *u, u64 *pos)
 {
@@ -365,7 +389,7 @@ ram_write(struct file *f, struct uio *u, u64 *pos)
 		*pos = v->object->size;
 	n = v->seals ? check_seals(v, *pos, u->resid) : 0;
 	if (n == 0)
-		n = vm_object_write(v->object, u, *pos);
+		n = write_limited(v, u, *pos);
 	if (n > 0) {
 		*pos += (u64)n;
 		v->attr.mtime = v->attr.ctime = real_now();

@@ -40,12 +40,18 @@ struct socket_file_ops {
 	int family;
 };
 const struct socket_ops *file_socket_ops(struct file *f);
+/* A transfer met EPIPE: SIGPIPE for a stream. */
+void socket_broken(struct file *f);
 
 struct socket_family {
 	int family;
 	int (*create)(int type, int protocol, unsigned flags, struct file **out);
 };
 void socket_family_register(const struct socket_family *fam);
+/* Interface requests (SIOCGIF...) are answered on sockets of every family: net/ says how; -ENOTTY
+ * until then and for what it does not know. */
+void socket_set_interface_ioctl(long (*fn)(unsigned cmd, unsigned long arg));
+long socket_interface_ioctl(unsigned cmd, unsigned long arg);
 int socket_create(int family, int type, int protocol, unsigned flags, struct file **out);
 
 #endif

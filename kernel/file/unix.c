@@ -65,14 +65,21 @@ unix_sock_alloc(int type)
 	waitq_init(&s->readable);
 	waitq_init(&s->writable);
 	waitq_init(&s->connecters);
+	spin_lock(&unix_root()->lock);
+	list_add_tail(&unix_root()->all, &s->all_link);
+	spin_unlock(&unix_root()->lock);
 	return s;
 }
 
 void
 unix_put(struct unix_sock *s)
 {
-	if (s && refcount_put(&s->refs))
-		kfree(s);
+	if (!s || !refcount_put(&s->refs))
+		return;
+	spin_lock(&unix_root()->lock);
+	list_del(&s->all_link);
+	spin_unlock(&unix_root()->lock);
+	kfree(s);
 }
 
 int
@@ -451,6 +458,8 @@ unix_ioctl(struct file *f, unsigned cmd, unsigned long arg)
 	struct unix_sock *s = f->private;
 	int n;
 
+	if (cmd != FIONREAD && cmd != TIOCOUTQ)
+		return socket_interface_ioctl(cmd, arg);
 	spin_lock(&s->lock);
 	if (cmd == TIOCOUTQ)
 		n = s->tx_charge;
@@ -461,8 +470,6 @@ unix_ioctl(struct file *f, unsigned cmd, unsigned long arg)
 	if (cmd == FIONREAD && s->state == UNIX_LISTENING)
 		n = -EINVAL;
 	spin_unlock(&s->lock);
-	if (cmd != FIONREAD && cmd != TIOCOUTQ)
-		return -ENOTTY;
 	return n < 0 ? n : put_user(n, (int __user *)arg);
 }
 
@@ -514,9 +521,10 @@ unix_init(void)
 	spin_init(&u->lock, "unix sockets", RANK_FILE);
 	for (int i = 0; i < UNIX_BUCKETS; i++)
 		list_init(&u->names[i]);
+	list_init(&u->all);
 	list_init(&u->inflight);
 	list_init(&u->dead);
 	machine()->unix_sockets = u;
 	socket_family_register(&unix_family);
-	return 0;
+	return unix_proc_init();
 }

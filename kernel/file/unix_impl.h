@@ -65,6 +65,7 @@ struct unix_sock {
 	struct list name_link;	   /* [unix->lock] abstract names */
 	u32 inflight;		   /* [unix->lock] messages that hold its file */
 	struct list inflight_link; /* [unix->lock] */
+	struct list all_link;	   /* [unix->lock] */
 	u32 gc_count;		   /* [unix->lock] during a collection */
 	bool gc_candidate;	   /* [unix->lock] */
 };
@@ -84,6 +85,7 @@ struct unix_msg {
 struct unix_sockets {
 	struct spinlock lock;		 /* rank RANK_FILE */
 	struct list names[UNIX_BUCKETS]; /* [lock] */
+	struct list all;		 /* [lock] every socket */
 	u32 next_auto;			 /* [lock] */
 	struct list inflight;		 /* [lock] */
 	struct list dead;		 /* [lock] messages to free */
@@ -125,6 +127,9 @@ void unix_name_out(const struct unix_sock *s, void *addr, unsigned *len);
 int unix_connect(struct file *f, const void *addr, unsigned len);
 int unix_listen(struct file *f, int backlog);
 int unix_accept(struct file *f, unsigned flags, struct file **out, void *addr, unsigned *len);
+
+/* unix_proc.c */
+int unix_proc_init(void);
 
 /* unix_msg.c */
 ssize_t unix_send(struct file *f, struct socket_msg *m);

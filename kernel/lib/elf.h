@@ -17,9 +17,9 @@ struct elf_segment { /* PT_LOAD, page-granular checks done */
 };
 
 struct elf_image {
-	bool relocatable;  /* ET_DYN */
+	bool relocatable; /* ET_DYN */
 	u64 entry;
-	u64 phdr_offset;   /* in the file */
+	u64 phdr_offset; /* in the file */
 	u32 phdr_count;
 	u64 phdr_vaddr;	   /* where they are in memory; 0: not mapped */
 	u64 low, high;	   /* of all segments: page-aligned span of addresses */

@@ -58,9 +58,9 @@ sys_setresuid(u32 ruid, u32 euid, u32 suid)
 	struct credentials *c = mine();
 	bool root = process_privileged();
 
-	if (!root && (!among(ruid, c->uid, c->euid, c->suid) ||
-		      !among(euid, c->uid, c->euid, c->suid) ||
-		      !among(suid, c->uid, c->euid, c->suid)))
+	if (!root &&
+	    (!among(ruid, c->uid, c->euid, c->suid) || !among(euid, c->uid, c->euid, c->suid) ||
+	     !among(suid, c->uid, c->euid, c->suid)))
 		return -EPERM;
 	spin_lock(&current_process()->lock);
 	c->uid = ruid == KEEP ? c->uid : ruid;
@@ -77,9 +77,9 @@ sys_setresgid(u32 rgid, u32 egid, u32 sgid)
 	struct credentials *c = mine();
 	bool root = process_privileged();
 
-	if (!root && (!among(rgid, c->gid, c->egid, c->sgid) ||
-		      !among(egid, c->gid, c->egid, c->sgid) ||
-		      !among(sgid, c->gid, c->egid, c->sgid)))
+	if (!root &&
+	    (!among(rgid, c->gid, c->egid, c->sgid) || !among(egid, c->gid, c->egid, c->sgid) ||
+	     !among(sgid, c->gid, c->egid, c->sgid)))
 		return -EPERM;
 	spin_lock(&current_process()->lock);
 	c->gid = rgid == KEEP ? c->gid : rgid;
@@ -139,7 +139,7 @@ put_three(u32 *a, u32 *b, u32 *c, const u32 v[3])
 long
 sys_getresuid(u32 *ruid, u32 *euid, u32 *suid)
 {
-	const u32 v[3] = { mine()->uid, mine()->euid, mine()->suid };
+	const u32 v[3] = {mine()->uid, mine()->euid, mine()->suid};
 
 	return put_three(ruid, euid, suid, v);
 }
@@ -147,7 +147,7 @@ sys_getresuid(u32 *ruid, u32 *euid, u32 *suid)
 long
 sys_getresgid(u32 *rgid, u32 *egid, u32 *sgid)
 {
-	const u32 v[3] = { mine()->gid, mine()->egid, mine()->sgid };
+	const u32 v[3] = {mine()->gid, mine()->egid, mine()->sgid};
 
 	return put_three(rgid, egid, sgid, v);
 }
@@ -266,7 +266,7 @@ sys_capget(void *header, void *data)
 long
 sys_capset(void *header, const void *data)
 {
-	struct __user_cap_data_struct d[2] = { 0 };
+	struct __user_cap_data_struct d[2] = {0};
 	struct __user_cap_header_struct h;
 	unsigned words;
 	u64 have = mine()->euid == 0 ? CAP_ALL : 0, want;

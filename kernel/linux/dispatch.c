@@ -42,7 +42,7 @@ dispatch(struct trapframe *f)
 		f->rax = (u64)e->fn((long)f->rdi, (long)f->rsi, (long)f->rdx, (long)f->r10,
 				    (long)f->r8, (long)f->r9);
 	else if (e && e->refused)
-		f->rax = (u64)-(long)e->refused;
+		f->rax = (u64) - (long)e->refused;
 	else
 		f->rax = (u64)unknown_call(number);
 }

@@ -14,6 +14,7 @@
 #include "file/dentry.h"
 #include "file/fdtable.h"
 #include "file/kinds.h"
+#include "lib/string.h"
 #include "mm/object.h"
 #include "mm/slab.h"
 #include "mm/user.h"
@@ -152,6 +153,11 @@ fcntl_file(struct file *f, unsigned cmd, unsigned long arg)
 		return 0;
 	case F_GETSIG:
 		return f->owner_sig;
+	case F_SETPIPE_SZ:
+	case F_GETPIPE_SZ:
+		if (strcmp(f->ops->kind, "pipe") != 0 && strcmp(f->ops->kind, "fifo") != 0)
+			return -EBADF;
+		return f->ops->fcntl(f, cmd, arg);
 	default:
 		return f->ops->fcntl ? f->ops->fcntl(f, cmd, arg) : -EINVAL;
 	}
@@ -174,7 +180,7 @@ sys_fcntl(int fd, unsigned cmd, unsigned long arg)
 		return -EBADF;
 	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC) {
 		file_put(f);
-		if (arg > INT32_MAX)
+		if (arg >= fd_limit())
 			return -EINVAL;
 		return duplicate(fd, (int)arg, cmd == F_DUPFD_CLOEXEC);
 	}

@@ -6,6 +6,7 @@
  */
 #include <asm/errno.h>
 #include <asm/fcntl.h>
+#include <asm/signal.h>
 #include <linux/falloc.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
@@ -361,7 +362,11 @@ sys_truncate(const char __user *name, long size)
 		return err;
 	err = vnode_is_dir(d->vnode) ? -EISDIR : vnode_permission(d->vnode, 2);
 	if (err == 0)
+		err = vnode_write_begin(d->vnode);
+	if (err == 0) {
 		err = vfs_truncate(d->vnode, (u64)size);
+		vnode_write_end(d->vnode);
+	}
 	if (err == 0)
 		vnode_notify(d, 2 /* IN_MODIFY */);
 	dentry_put(d);
@@ -434,6 +439,10 @@ allocate_locked(struct vnode *v, int mode, u64 offset, u64 n)
 	if (offset + n > o->size && !(mode & FALLOC_FL_KEEP_SIZE)) {
 		if (v->seals & F_SEAL_GROW)
 			return -EPERM;
+		if (offset + n > current_file_limit()) {
+			current_raise(SIGXFSZ);
+			return -EFBIG;
+		}
 		err = vm_object_truncate(o, offset + n);
 	}
 	return err ? err : vm_object_allocate(o, offset, n);

@@ -33,9 +33,9 @@ call_wait(u32 __user *uaddr, int op, u32 value, const void __user *timeout, u32 
 		err = fetch_timespec(&when, timeout);
 		if (err)
 			return err;
-		deadline = clock_deadline(op & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME
-								    : CLOCK_MONOTONIC,
-					  when, command == FUTEX_WAIT_BITSET);
+		deadline =
+			clock_deadline(op & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC,
+				       when, command == FUTEX_WAIT_BITSET);
 	}
 	result = futex_wait(uaddr, shared, value, deadline, bitset);
 	if (result != -ERESTARTSYS || !timeout)
@@ -43,7 +43,7 @@ call_wait(u32 __user *uaddr, int op, u32 value, const void __user *timeout, u32 
 	*r = (struct restart_block){
 		.fn = wait_again,
 		.deadline = deadline,
-		.arg = { (u64)uaddr, value, bitset, shared },
+		.arg = {(u64)uaddr, value, bitset, shared},
 	};
 	return -ERESTART_BLOCK;
 }

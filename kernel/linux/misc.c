@@ -29,10 +29,10 @@
 #include "mm/user.h"
 #include "proc/process.h"
 
-#define RELEASE	    "6.1.0-holdfast"
-#define VERSION	    "#1 SMP PREEMPT Holdfast"
+#define RELEASE	     "6.1.0-holdfast"
+#define VERSION	     "#1 SMP PREEMPT Holdfast"
 #define NAME_MAX_UTS 64
-#define LOG_MAX	    (256 * 1024)
+#define LOG_MAX	     (256 * 1024)
 
 /* --- names --- */
 
@@ -57,7 +57,7 @@ sys_uname(struct new_utsname *buf)
 static long
 set_name(char *name, const char __user *user, int len)
 {
-	char copy[NAME_MAX_UTS + 1] = { 0 };
+	char copy[NAME_MAX_UTS + 1] = {0};
 
 	if (!process_privileged())
 		return -EPERM;
@@ -159,7 +159,7 @@ sys_prlimit64(int pid, unsigned which, const struct rlimit64 *new, struct rlimit
 	struct process *p;
 	int err;
 
-	if (new && copy_from_user(&want, new, sizeof(want)))
+	if (new &&copy_from_user(&want, new, sizeof(want)))
 		return -EFAULT;
 	p = process_find(pid ? pid : current_process()->pid);
 	if (!p)
@@ -192,7 +192,7 @@ sys_setrlimit(unsigned which, const void *limit)
 static long
 set_task_name(const char __user *user)
 {
-	char name[16] = { 0 };
+	char name[16] = {0};
 	long n = copy_string_from_user(name, user, sizeof(name));
 
 	if (n < 0 && n != -ENAMETOOLONG)

@@ -46,7 +46,7 @@ sys_clone(unsigned long flags, unsigned long stack, int *parent_tid, int *child_
 long
 sys_fork(void)
 {
-	struct clone_request r = { .exit_signal = SIGCHLD };
+	struct clone_request r = {.exit_signal = SIGCHLD};
 
 	return process_clone(&r);
 }
@@ -54,7 +54,7 @@ sys_fork(void)
 long
 sys_vfork(void)
 {
-	struct clone_request r = { .flags = CLONE_VFORK | CLONE_VM, .exit_signal = SIGCHLD };
+	struct clone_request r = {.flags = CLONE_VFORK | CLONE_VM, .exit_signal = SIGCHLD};
 
 	return process_clone(&r);
 }
@@ -90,7 +90,8 @@ sys_clone3(const struct clone_args *args, size_t size)
 
 	if (err)
 		return err;
-	if ((a.flags & (0xff | CLONE_DETACHED)) || a.set_tid || a.set_tid_size || (a.flags & CLONE_INTO_CGROUP))
+	if ((a.flags & (0xff | CLONE_DETACHED)) || a.set_tid || a.set_tid_size ||
+	    (a.flags & CLONE_INTO_CGROUP))
 		return -EINVAL;
 	if ((a.flags & (CLONE_THREAD | CLONE_PARENT)) && a.exit_signal)
 		return -EINVAL;
@@ -244,7 +245,7 @@ sys_wait4(int pid, int *status, int options, struct rusage *ru)
 static int
 put_waitid_info(const struct wait_result *w, bool any, void __user *user)
 {
-	struct siginfo_k info = { 0 };
+	struct siginfo_k info = {0};
 	u8 bytes[128];
 
 	if (!user)
@@ -473,7 +474,7 @@ usage_of_self(struct rusage *ru)
 	spin_lock(&p->lock);
 	ru->ru_nvcsw = (long)p->dead_voluntary;
 	ru->ru_nivcsw = (long)p->dead_forced;
-	list_for_each_entry(t, &p->tasks, link) {
+	list_for_each_entry (t, &p->tasks, link) {
 		ru->ru_nvcsw += (long)t->thread.switches_voluntary;
 		ru->ru_nivcsw += (long)t->thread.switches_forced;
 	}

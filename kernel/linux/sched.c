@@ -47,10 +47,10 @@ sys_sched_yield(void)
 
 struct nice_walk {
 	int which, who;
-	int best;     /* the highest priority found, as 20 - nice */
+	int best; /* the highest priority found, as 20 - nice */
 	bool set;
 	int nice;
-	int error;    /* of the last refusal; -ESRCH when nobody matched */
+	int error; /* of the last refusal; -ESRCH when nobody matched */
 };
 
 static bool
@@ -95,11 +95,11 @@ nice_walk(struct nice_walk *w)
 		return;
 	}
 	spin_lock(&processes()->lock);
-	list_for_each_entry(p, &processes()->all, all) {
+	list_for_each_entry (p, &processes()->all, all) {
 		if (!nice_matches(w, p))
 			continue;
 		spin_lock(&p->lock);
-		list_for_each_entry(t, &p->tasks, link)
+		list_for_each_entry (t, &p->tasks, link)
 			nice_visit(w, t);
 		spin_unlock(&p->lock);
 	}
@@ -109,7 +109,7 @@ nice_walk(struct nice_walk *w)
 long
 sys_getpriority(int which, int who)
 {
-	struct nice_walk w = { .which = which, .who = who, .error = -ESRCH };
+	struct nice_walk w = {.which = which, .who = who, .error = -ESRCH};
 
 	if (which < PRIO_PROCESS || which > PRIO_USER)
 		return -EINVAL;
@@ -120,7 +120,7 @@ sys_getpriority(int which, int who)
 long
 sys_setpriority(int which, int who, int nice)
 {
-	struct nice_walk w = { .which = which, .who = who, .set = true, .error = -ESRCH };
+	struct nice_walk w = {.which = which, .who = who, .set = true, .error = -ESRCH};
 
 	if (which < PRIO_PROCESS || which > PRIO_USER)
 		return -EINVAL;

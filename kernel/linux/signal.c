@@ -13,7 +13,7 @@
 
 #define SIGSET_SIZE 8
 #define SA_KNOWN                                                                                   \
-	(SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER |          \
+	(SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER |         \
 	 SA_RESETHAND | SA_RESTORER | SA_EXPOSE_TAGBITS)
 
 struct user_sigaction { /* struct sigaction of the kernel's interface, x86-64 */
@@ -34,14 +34,15 @@ sys_rt_sigaction(int sig, const void *act, void *old, size_t size)
 	if (act) {
 		if (copy_from_user(&u, act, sizeof(u)))
 			return -EFAULT;
-		/* Linux drops unknown flags and shows so in the old action: that is how they are probed. */
-		new = (struct sigaction_k){ u.handler, u.flags & (u32)SA_KNOWN & ~SA_EXPOSE_TAGBITS,
-					    u.restorer, u.mask };
+		/* Linux drops unknown flags and shows so in the old action: that is how they are
+		 * probed. */
+		new = (struct sigaction_k){u.handler, u.flags & (u32)SA_KNOWN & ~SA_EXPOSE_TAGBITS,
+					   u.restorer, u.mask};
 	}
 	err = signal_set_action(sig, act ? &new : NULL, &was);
 	if (err || !old)
 		return err;
-	u = (struct user_sigaction){ was.handler, was.flags, was.restorer, was.mask };
+	u = (struct user_sigaction){was.handler, was.flags, was.restorer, was.mask};
 	return copy_to_user(old, &u, sizeof(u));
 }
 
@@ -159,7 +160,7 @@ kill_many(int pgrp, bool all, int sig)
 	struct process *p;
 
 	spin_lock(&ps->lock);
-	list_for_each_entry(p, &ps->all, all) {
+	list_for_each_entry (p, &ps->all, all) {
 		if (all ? p == ps->init || p == current_process() : p->pgrp != pgrp)
 			continue;
 		err = kill_one(p, sig);
@@ -292,7 +293,7 @@ on_altstack(const struct task *t)
 static int
 set_altstack(struct task *t, const stack_t *new)
 {
-	u32 mode = (u32)new->ss_flags & ~SS_AUTODISARM;
+	u32 mode = (u32) new->ss_flags & ~SS_AUTODISARM;
 
 	if (on_altstack(t))
 		return -EPERM;
@@ -306,9 +307,9 @@ set_altstack(struct task *t, const stack_t *new)
 	}
 	if (new->ss_size < MINSIGSTKSZ || new->ss_size < sigframe_min_stack())
 		return -ENOMEM;
-	t->altstack_base = (u64)new->ss_sp;
+	t->altstack_base = (u64) new->ss_sp;
 	t->altstack_size = new->ss_size;
-	t->altstack_flags = (u32)new->ss_flags & SS_AUTODISARM;
+	t->altstack_flags = (u32) new->ss_flags &SS_AUTODISARM;
 	return 0;
 }
 
@@ -317,12 +318,12 @@ sys_sigaltstack(const void *user_new, void *user_old)
 {
 	struct task *t = current_task();
 	stack_t new, old = {
-		.ss_sp = (void *)t->altstack_base,
-		.ss_size = t->altstack_size,
-		.ss_flags = (int)(t->altstack_size == 0 ? SS_DISABLE
-				  : on_altstack(t)	? SS_ONSTACK
-							: t->altstack_flags),
-	};
+			     .ss_sp = (void *)t->altstack_base,
+			     .ss_size = t->altstack_size,
+			     .ss_flags = (int)(t->altstack_size == 0 ? SS_DISABLE
+					       : on_altstack(t)	     ? SS_ONSTACK
+								     : t->altstack_flags),
+		     };
 	int err;
 
 	if (user_new) {

@@ -35,20 +35,6 @@ struct transfer {
 	struct socket_msg msg;
 };
 
-static void
-broken_pipe(struct file *f, const struct socket_ops *ops)
-{
-	struct siginfo_k info;
-	unsigned len = sizeof(int);
-	int type = 0;
-
-	if (ops->getsockopt && !ops->getsockopt(f, SOL_SOCKET, SO_TYPE, &type, &len) &&
-	    type == SOCK_STREAM) {
-		signal_info_user(&info, SIGPIPE, 0);
-		signal_send_task(current_task(), SIGPIPE, &info);
-	}
-}
-
 static ssize_t
 send_message(struct file *f, const struct socket_ops *ops, struct socket_msg *m)
 {
@@ -56,7 +42,7 @@ send_message(struct file *f, const struct socket_ops *ops, struct socket_msg *m)
 	ssize_t r = ops->send ? ops->send(f, m) : -EOPNOTSUPP;
 
 	if (r == -EPIPE && !(flags & MSG_NOSIGNAL))
-		broken_pipe(f, ops);
+		socket_broken(f);
 	return r;
 }
 

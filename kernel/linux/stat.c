@@ -299,7 +299,7 @@ target_at(int dirfd, const char __user *name, int flags, struct dentry **out)
 		how |= LOOKUP_EMPTY;
 	if (name)
 		return path_lookup_user(dirfd, name, how, out);
-	f = fd_get(dirfd);
+	f = fd_get_io(dirfd);
 	if (!f)
 		return -EBADF;
 	if (!f->dentry && anon_dentry(f, out) == 0) {

@@ -48,7 +48,7 @@ fetch_timespec(ns_t *out, const void __user *user)
 int
 put_timespec(void __user *user, ns_t t)
 {
-	struct __kernel_timespec ts = { t / NS_PER_SEC, t % NS_PER_SEC };
+	struct __kernel_timespec ts = {t / NS_PER_SEC, t % NS_PER_SEC};
 
 	return copy_to_user(user, &ts, sizeof(ts));
 }
@@ -66,7 +66,7 @@ fetch_timeval(ns_t *out, const void __user *user)
 int
 put_timeval(void __user *user, ns_t t)
 {
-	struct __kernel_old_timeval tv = { t / NS_PER_SEC, t % NS_PER_SEC / NS_PER_US };
+	struct __kernel_old_timeval tv = {t / NS_PER_SEC, t % NS_PER_SEC / NS_PER_US};
 
 	return copy_to_user(user, &tv, sizeof(tv));
 }
@@ -263,7 +263,7 @@ sys_clock_nanosleep(int clock, int flags, const void *req, void *rem)
 	*r = (struct restart_block){
 		.fn = sleep_relative,
 		.deadline = clock_deadline(clock, when, false),
-		.arg = { (u64)rem },
+		.arg = {(u64)rem},
 	};
 	return sleep_relative(r);
 }
@@ -302,7 +302,7 @@ sys_getitimer(int which, void *value)
 long
 sys_setitimer(int which, const void *value, void *old)
 {
-	struct itimer_value new = { 0 }, was;
+	struct itimer_value new = {0}, was;
 	const char __user *at = value;
 	int err;
 
@@ -320,7 +320,7 @@ sys_setitimer(int which, const void *value, void *old)
 long
 sys_alarm(unsigned seconds)
 {
-	struct itimer_value new = { .value = seconds * NS_PER_SEC }, old;
+	struct itimer_value new = {.value = seconds * NS_PER_SEC}, old;
 	long left;
 
 	if (itimer_exchange(ITIMER_REAL, &new, &old))
@@ -334,7 +334,7 @@ sys_alarm(unsigned seconds)
 long
 sys_timer_create(int clock, struct sigevent *user_event, int *user_id)
 {
-	struct sigevent_k ev = { .notify = SIGEV_SIGNAL, .signo = 14 /* SIGALRM */, .value = ~0UL };
+	struct sigevent_k ev = {.notify = SIGEV_SIGNAL, .signo = 14 /* SIGALRM */, .value = ~0UL};
 	sigevent_t e;
 	int id;
 

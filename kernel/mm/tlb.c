@@ -85,18 +85,21 @@ leave(struct core *c)
 	forget_core(p, 1UL << c->arch.index);
 }
 
-/* Whether this core is listed as running p and p is still in use. The root may be missing: then
- * the first fault makes it. */
-static bool
+/* Lists this core as running p and returns the root to load. 0: p is retired, or has no root here
+ * yet; then the first fault makes it. */
+static paddr_t
 join_cores(struct pmap *p, u64 bit)
 {
+	paddr_t root;
+
 	atomic_fetch_or(&p->cores, bit);
 	atomic_fetch_or(&p->active, bit);
-	/* From here pmap_retire() waits for this core, or has been seen. */
-	if (!atomic_load(&p->retired) && atomic_load(&p->root[this_core()->arch.cxy]) != 0)
-		return true;
+	/* From here pmap_retire() waits for this core before it frees this root, or has been seen. */
+	root = atomic_load(&p->root[this_core()->arch.cxy]);
+	if (!atomic_load(&p->retired) && root != 0)
+		return root;
 	forget_core(p, bit);
-	return false;
+	return 0;
 }
 
 static void
@@ -104,13 +107,14 @@ load(struct core *c, struct pmap *p)
 {
 	struct pmap *old = c->loaded_pmap;
 	u64 bit = 1UL << c->arch.index;
+	paddr_t root = join_cores(p, bit);
 
-	if (!join_cores(p, bit)) {
+	if (root == 0) {
 		leave(c);
 		return;
 	}
 	p->seen_gen[c->arch.index] = atomic_load(&p->tlb_gen);
-	WRITE_CR(3, atomic_load(&p->root[c->arch.cxy]));
+	WRITE_CR(3, root);
 	c->loaded_pmap = p;
 	if (old != NULL)
 		forget_core(old, bit);

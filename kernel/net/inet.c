@@ -68,6 +68,7 @@ inet_alloc(int family, int type, int protocol)
 	s->keepidle = 7200;
 	s->keepintvl = 75;
 	s->keepcnt = 9;
+	s->syncnt = TCP_SYNMAXRTX;
 	if (family == AF_INET6) {
 		ip_addr_set_zero_ip6(&s->local);
 		ip_addr_set_zero_ip6(&s->peer);
@@ -172,6 +173,7 @@ inet_register(void)
 	static const struct socket_family inet4 = {AF_INET, inet4_create};
 	static const struct socket_family inet6 = {AF_INET6, inet6_create};
 
+	socket_set_interface_ioctl(interface_ioctl);
 	socket_family_register(&inet4);
 	socket_family_register(&inet6);
 }

@@ -205,7 +205,7 @@ bytes_to_read(struct inet *s)
 
 	spin_lock(&s->lock);
 	if (s->type == SOCK_STREAM)
-		n = s->state == INET_LISTENING ? -EINVAL : (int)s->rx_bytes;
+		n = s->state == INET_LISTENING ? -EINVAL : (int)urgent_readable(s);
 	else if (!list_empty(&s->dgrams))
 		n = list_first(&s->dgrams, struct dgram, link)->p->tot_len;
 	spin_unlock(&s->lock);
@@ -225,21 +225,9 @@ bytes_to_send(struct inet *s)
 }
 
 long
-inet_ioctl(struct file *f, unsigned cmd, unsigned long arg)
+interface_ioctl(unsigned cmd, unsigned long arg)
 {
-	struct inet *s = inet_of(f);
-	int n;
-
 	switch (cmd) {
-	case FIONREAD: /* SIOCINQ */
-		n = bytes_to_read(s);
-		return n < 0 ? n : put_user(n, (int __user *)arg);
-	case TIOCOUTQ: /* SIOCOUTQ */
-		n = bytes_to_send(s);
-		return put_user(n, (int __user *)arg);
-	case SIOCATMARK:
-		n = 0;
-		return put_user(n, (int __user *)arg);
 	case SIOCGIFCONF:
 		return interface_list(arg);
 	case SIOCGIFNAME:
@@ -270,4 +258,26 @@ inet_ioctl(struct file *f, unsigned cmd, unsigned long arg)
 		return -EPERM;
 	}
 	return -ENOTTY;
+}
+
+long
+inet_ioctl(struct file *f, unsigned cmd, unsigned long arg)
+{
+	struct inet *s = inet_of(f);
+	int n;
+
+	switch (cmd) {
+	case FIONREAD: /* SIOCINQ */
+		n = bytes_to_read(s);
+		return n < 0 ? n : put_user(n, (int __user *)arg);
+	case TIOCOUTQ: /* SIOCOUTQ */
+		n = bytes_to_send(s);
+		return put_user(n, (int __user *)arg);
+	case SIOCATMARK:
+		spin_lock(&s->lock);
+		n = urgent_at_mark(s);
+		spin_unlock(&s->lock);
+		return put_user(n, (int __user *)arg);
+	}
+	return interface_ioctl(cmd, arg);
 }

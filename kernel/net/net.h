@@ -121,6 +121,13 @@ enum inet_state {
 	INET_OVER, /* was connected, or connecting failed */
 };
 
+enum inet_urgent { /* the urgent byte, of which there is one at a time (man 7 tcp) */
+		   URGENT_NONE,
+		   URGENT_COMING, /* announced */
+		   URGENT_HERE,	  /* may be read with MSG_OOB */
+		   URGENT_READ,	  /* still marks its place in the stream */
+};
+
 struct dgram {
 	struct list link;
 	struct pbuf *p;
@@ -156,16 +163,20 @@ struct inet {
 	u64 rx_bytes;			/* [l] stream and datagrams */
 	u32 unacked;			/* [l] read, but the window not yet reopened */
 	u32 window_step;		/* [l] reopen it after so many bytes */
-	struct list dgrams;		/* [l] struct dgram */
-	struct list pending;		/* [l] children to accept, by their queue_link */
-	struct list queue_link;		/* [listener's l] */
-	struct inet *listener;		/* [n] of a child that waits for accept */
-	unsigned pending_nr, backlog;	/* [l] */
-	ip_addr_t local, peer;		/* [l] what getname says */
-	u16 local_port, peer_port;	/* [l] */
-	bool bound;			/* [n] */
-	u64 ino;			/* [I] of the file; 0: not accepted */
-	u32 uid;			/* [I] */
+	u32 rx_seq;		/* [l] TCP's number of the first byte that is not in the queue */
+	u32 urgent_seq;		/* [l] of the urgent byte */
+	u8 urgent_byte;		/* [l] */
+	u8 urgent;		/* [l] enum inet_urgent */
+	struct list dgrams;	/* [l] struct dgram */
+	struct list pending;	/* [l] children to accept, by their queue_link */
+	struct list queue_link; /* [listener's l] */
+	struct inet *listener;	/* [n] of a child that waits for accept */
+	unsigned pending_nr, backlog; /* [l] */
+	ip_addr_t local, peer;	      /* [l] what getname says */
+	u16 local_port, peer_port;    /* [l] */
+	bool bound;		      /* [n] */
+	u64 ino;		      /* [I] of the file; 0: not accepted */
+	u32 uid;		      /* [I] */
 	/* options [n] */
 	bool v6only, reuseaddr, reuseport, keepalive, broadcast, nodelay, cork, oobinline,
 		dontroute;
@@ -177,6 +188,7 @@ struct inet {
 	s16 hops;
 	u32 sndbuf, rcvbuf, user_timeout_ms, withheld;
 	u32 keepidle, keepintvl, keepcnt;
+	u8 syncnt;	 /* tries to connect */
 	u32 icmp_filter; /* raw: types not wanted */
 	u32 icmp6_filter[8];
 	ns_t rcvtimeo, sndtimeo; /* NS_FOREVER: none */
@@ -229,6 +241,7 @@ int inet_getsockopt(struct file *f, int level, int name, void *val, unsigned *le
 void inet_apply_options(struct inet *s);
 int multicast_option(struct inet *s, int level, int name, const void *val, unsigned len);
 void multicast_leave_all(struct inet *s);
+long interface_ioctl(unsigned cmd, unsigned long arg);
 long inet_ioctl(struct file *f, unsigned cmd, unsigned long arg);
 
 /* tcp.c, tcp_io.c */
@@ -241,6 +254,21 @@ ssize_t tcp_socket_recv(struct file *f, struct socket_msg *m);
 void tcp_reap_time_wait(void);
 int tcp_info_get(struct inet *s, void *val, unsigned *len);
 err_t tcp_on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err);
+
+/* urgent.c */
+/* A segment with URG was seen: its urgent byte is `seq`. => net->lock */
+void urgent_announce(struct inet *s, u32 seq);
+/* After p was queued. => s->lock held */
+void urgent_look(struct inet *s, const struct pbuf *p);
+/* How many of n bytes a reader who has taken `taken` in this call may read on; *skip: it is at the
+ * urgent byte, which is not part of the stream. => s->rx_lock held */
+size_t urgent_limit(struct inet *s, size_t n, size_t taken, bool *skip);
+/* Bytes in the queue that a reader would get. => s->lock held */
+u64 urgent_readable(const struct inet *s);
+bool urgent_at_mark(const struct inet *s);
+ssize_t urgent_recv(struct inet *s, struct socket_msg *m);
+/* Marks the last queued byte as urgent. => net->lock */
+void urgent_mark(struct inet *s);
 
 /* dgram.c */
 int dgram_socket_create(struct inet *s);

@@ -691,6 +691,12 @@ nl_getsockopt(struct file *f, int level, int name, void *val, unsigned *len)
 	return 0;
 }
 
+static long
+nl_ioctl(struct file *f, unsigned cmd, unsigned long arg)
+{
+	return interface_ioctl(cmd, arg);
+}
+
 static ssize_t
 nl_read(struct file *f, struct uio *u, u64 *pos)
 {
@@ -725,6 +731,7 @@ static const struct socket_file_ops netlink_ops = {
 			.read = nl_read,
 			.write = nl_write,
 			.poll = nl_poll,
+			.ioctl = nl_ioctl,
 			.release = nl_release,
 			.name = inet_file_name,
 		},

@@ -255,6 +255,13 @@ set_tcp(struct inet *s, int name, int v)
 			return -EINVAL;
 		s->user_timeout_ms = (u32)v;
 		return 0;
+	case TCP_SYNCNT:
+		if (v < 1 || v > 127)
+			return -EINVAL;
+		s->syncnt = (u8)v;
+		return 0;
+	case TCP_DEFER_ACCEPT: /* off is all there is */
+		return v <= 0 ? 0 : -EOPNOTSUPP;
 	}
 	return -ENOPROTOOPT;
 }
@@ -522,6 +529,12 @@ get_tcp(struct inet *s, int name, int *v)
 		return 0;
 	case TCP_USER_TIMEOUT:
 		*v = (int)s->user_timeout_ms;
+		return 0;
+	case TCP_SYNCNT:
+		*v = s->syncnt;
+		return 0;
+	case TCP_DEFER_ACCEPT:
+		*v = 0;
 		return 0;
 	}
 	return -ENOPROTOOPT;

@@ -96,6 +96,8 @@ net_lwip_tcp_input(struct tcp_pcb *pcb, struct tcp_hdr *hdr)
 {
 	struct inet *s = pcb->callback_arg;
 
+	if (s && pcb->state != LISTEN && unlikely(TCPH_FLAGS(hdr) & TCP_URG))
+		urgent_announce(s, hdr->seqno + lwip_ntohs(hdr->urgp) - 1);
 	if (pcb->state != LISTEN || !s || !(TCPH_FLAGS(hdr) & TCP_SYN))
 		return ERR_OK;
 	return atomic_load_relaxed(&s->pending_nr) > s->backlog ? ERR_MEM : ERR_OK;

@@ -4,7 +4,7 @@
  *
  * lwIP's callbacks run under net->lock and change what readers see under the socket's lock. The
  * pcb's end comes by on_error (it is freed already) or, after an orderly end, by on_destroy alone.
- * Not here: more than one listener on a port (SO_REUSEPORT), urgent data, TCP Fast Open.
+ * Not here: more than one listener on a port (SO_REUSEPORT), TCP Fast Open.
  */
 #include "arch/clock.h"
 #include "lib/string.h"
@@ -75,17 +75,21 @@ on_sent(void *arg, struct tcp_pcb *pcb, u16_t n)
 	return ERR_OK;
 }
 
-/* Every second while a user timeout is set (man 7 tcp, TCP_USER_TIMEOUT). */
+/* Every second: the time-outs that a program may set (man 7 tcp, TCP_USER_TIMEOUT, TCP_SYNCNT). */
 static err_t
 on_poll(void *arg, struct tcp_pcb *pcb)
 {
 	struct inet *s = arg;
 
+	if (s && pcb->state == SYN_SENT && pcb->nrtx > s->syncnt) {
+		tcp_abort(pcb); /* on_error: ERR_ABRT, ETIMEDOUT */
+		return ERR_ABRT;
+	}
 	if (!s || !s->user_timeout_ms || (!pcb->unacked && !pcb->unsent))
 		return ERR_OK;
 	if (clock_now() - s->progress < s->user_timeout_ms * NS_PER_MS)
 		return ERR_OK;
-	tcp_abort(pcb); /* on_error: ERR_ABRT, ETIMEDOUT */
+	tcp_abort(pcb);
 	return ERR_ABRT;
 }
 
@@ -126,6 +130,7 @@ connected(struct inet *s, struct tcp_pcb *pcb)
 	s->peer_port = pcb->remote_port;
 	spin_unlock(&s->lock);
 	s->progress = clock_now();
+	s->rx_seq = pcb->rcv_nxt;
 	if (s->rcvbuf < TCP_WND) { /* a smaller buffer: that much of the window stays shut */
 		s->withheld = min((u32)(TCP_WND - s->rcvbuf), (u32)pcb->rcv_wnd / 2);
 		pcb->rcv_wnd -= s->withheld;
@@ -563,8 +568,10 @@ stream_poll(struct file *f, struct poll_table *pt)
 		ev |= POLL_HUP;
 	if (s->rx_eof || s->rx_shut)
 		ev |= POLL_IN | POLL_RDNORM | POLL_RDHUP;
-	if (s->rx_bytes >= (u64)s->rcvlowat)
+	if (urgent_readable(s) >= (u64)s->rcvlowat)
 		ev |= POLL_IN | POLL_RDNORM;
+	if (s->urgent == URGENT_COMING || s->urgent == URGENT_HERE)
+		ev |= POLL_PRI;
 	if (s->state == INET_CONNECTED && !s->tx_shut && s->tx_room < s->sndbuf / 3)
 		s->tx_full = true;
 	else if (s->state == INET_CONNECTED || s->state == INET_OVER)

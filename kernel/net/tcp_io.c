@@ -50,6 +50,9 @@ tcp_on_recv(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 	}
 	atomic_fetch_add(&n->rx_held, (u64)p->tot_len);
 	s->rx_bytes += p->tot_len;
+	s->rx_seq += p->tot_len;
+	if (unlikely(s->urgent == URGENT_COMING))
+		urgent_look(s, p);
 	if (s->rx_tail)
 		s->rx_tail->next = p;
 	else
@@ -87,21 +90,23 @@ wait_data(struct file *f, struct inet *s, u64 want, unsigned flags, ns_t deadlin
 {
 	bool nonblock = (f->flags & O_NONBLOCK) || (flags & MSG_DONTWAIT);
 	int err;
+	u64 have;
 
 	for (;;) {
-		if (s->rx_bytes >= want || (s->rx_bytes > 0 && (s->rx_eof || s->error)))
+		have = urgent_readable(s);
+		if (have >= want || (have > 0 && (s->rx_eof || s->error)))
 			return 1;
 		if (s->error)
 			return inet_take_error(s);
 		if (s->rx_eof || s->rx_shut)
-			return s->rx_bytes > 0;
+			return have > 0;
 		if (s->state == INET_FRESH || s->state == INET_LISTENING)
 			return -ENOTCONN;
 		if (nonblock)
-			return s->rx_bytes > 0 ? 1 : -EAGAIN;
+			return have > 0 ? 1 : -EAGAIN;
 		err = waitq_sleep(&s->rq, &s->lock, deadline, WAIT_INTERRUPTIBLE | WAIT_EXCLUSIVE);
 		if (err)
-			return s->rx_bytes > 0 ? 1 : inet_wait_result(err, s->rcvtimeo);
+			return have > 0 ? 1 : inet_wait_result(err, s->rcvtimeo);
 	}
 }
 
@@ -146,9 +151,10 @@ head_done(struct inet *s)
 }
 
 static size_t
-consume(struct inet *s, struct uio *u, bool discard)
+consume(struct inet *s, struct uio *u, bool discard, size_t *skipped_out)
 {
-	size_t done = 0;
+	size_t done = 0, skipped = 0;
+	bool skip = false;
 
 	while (u->resid > 0) {
 		struct pbuf *p;
@@ -160,19 +166,29 @@ consume(struct inet *s, struct uio *u, bool discard)
 		if (!p)
 			break;
 		n = min((size_t)p->len - s->rx_skip, u->resid);
-		if (discard) {
+		if (unlikely(s->urgent != URGENT_NONE)) {
+			n = urgent_limit(s, n, done + skipped, &skip);
+			if (n == 0)
+				break;
+		}
+		if (skip) {
+			n = got = 1;
+			skipped++;
+		} else if (discard) {
 			u->resid -= n;
 			got = n;
 		} else {
 			got = uio_copy_out(u, (u8 *)p->payload + s->rx_skip, n);
 		}
-		done += got;
+		done += skip ? 0 : got;
+		skip = false;
 		s->rx_skip += (u32)got;
 		if (s->rx_skip == p->len)
 			head_done(s);
 		if (got < n)
 			break;
 	}
+	*skipped_out = skipped;
 	return done;
 }
 
@@ -198,7 +214,7 @@ account_read(struct inet *s, size_t n)
 static ssize_t
 recv_some(struct file *f, struct inet *s, struct socket_msg *m, u64 want, ns_t deadline)
 {
-	size_t n;
+	size_t n, skipped = 0;
 	int r;
 
 	spin_lock(&s->lock);
@@ -210,9 +226,9 @@ recv_some(struct file *f, struct inet *s, struct socket_msg *m, u64 want, ns_t d
 	if (m->flags & MSG_PEEK) {
 		n = peek(s, m->data);
 	} else {
-		n = consume(s, m->data, m->flags & MSG_TRUNC);
-		if (n > 0)
-			account_read(s, n);
+		n = consume(s, m->data, m->flags & MSG_TRUNC, &skipped);
+		if (n + skipped > 0)
+			account_read(s, n + skipped);
 	}
 	mutex_unlock(&s->rx_lock);
 	if (n == 0 && !m->data->fault)
@@ -231,7 +247,7 @@ tcp_socket_recv(struct file *f, struct socket_msg *m)
 	m->name_len = 0;
 	m->control_len = 0;
 	if (flags & MSG_OOB)
-		return -EINVAL;
+		return urgent_recv(s, m);
 	if (flags & MSG_ERRQUEUE)
 		return -EAGAIN;
 	if (m->data->resid == 0)
@@ -387,8 +403,9 @@ copy_failed(struct inet *s)
 }
 
 static ssize_t
-send_locked(struct inet *s, struct uio *u, bool more)
+send_locked(struct inet *s, struct uio *u, unsigned flags)
 {
+	bool more = flags & MSG_MORE;
 	ssize_t n;
 
 	if (!s->tcp || s->state != INET_CONNECTED)
@@ -396,6 +413,8 @@ send_locked(struct inet *s, struct uio *u, bool more)
 	n = write_some(s, u, more);
 	if (copy_failed(s))
 		return -EFAULT;
+	if (n > 0 && u->resid == 0 && (flags & MSG_OOB))
+		urgent_mark(s);
 	if (s->tcp && !more && !s->cork)
 		tcp_output(s->tcp);
 	else if (s->tcp && TCP_SND_BUF - s->tcp->snd_buf >= s->tcp->mss)
@@ -411,14 +430,12 @@ tcp_socket_send(struct file *f, struct socket_msg *m)
 	struct uio *u = m->data;
 	ssize_t total = 0, n = 0;
 
-	if (m->flags & MSG_OOB)
-		return -EOPNOTSUPP;
 	do {
 		n = wait_room(f, s, m->flags, deadline);
 		if (n < 0)
 			break;
 		net_lock();
-		n = send_locked(s, u, m->flags & MSG_MORE);
+		n = send_locked(s, u, m->flags);
 		net_unlock();
 		if (n == -ENOBUFS) { /* short of memory or of room in the queue: later */
 			if ((f->flags & O_NONBLOCK) || (m->flags & MSG_DONTWAIT)) {

@@ -19,9 +19,9 @@
 #include "proc/trap.h"
 
 #define CLONE_KNOWN                                                                                \
-	(0xffUL | CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_PIDFD | CLONE_VFORK |   \
-	 CLONE_PARENT | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |         \
-	 CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED | CLONE_CHILD_SETTID | CLONE_IO |   \
+	(0xffUL | CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_PIDFD | CLONE_VFORK |  \
+	 CLONE_PARENT | CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |        \
+	 CLONE_CHILD_CLEARTID | CLONE_DETACHED | CLONE_UNTRACED | CLONE_CHILD_SETTID | CLONE_IO |  \
 	 CLONE_PTRACE | CLONE_CLEAR_SIGHAND)
 
 struct clone_work {
@@ -95,8 +95,7 @@ copy_process_values(struct process *p, struct process *from)
 	p->personality = from->personality;
 	p->oom_score_adj = from->oom_score_adj;
 	p->exe = from->exe;
-	if (p->exe)
-		dentry_get(p->exe);
+	process_exe_get(p->exe);
 	spin_unlock(&from->lock);
 }
 
@@ -152,8 +151,7 @@ discard_process(struct process *p)
 		fdtable_put(p->files);
 	if (p->fs)
 		fs_context_put(p->fs);
-	if (p->exe)
-		dentry_put(p->exe);
+	process_exe_put(p->exe);
 	p->map = NULL;
 	p->files = NULL;
 	p->fs = NULL;
@@ -334,7 +332,7 @@ free_pid:
 long
 process_clone(const struct clone_request *r)
 {
-	struct clone_work w = { .r = r };
+	struct clone_work w = {.r = r};
 	int tid, err = clone_check(r);
 
 	if (err)

@@ -17,15 +17,16 @@ struct exec_strings {
 };
 
 struct exec_work {
-	struct file *file;	   /* the program, referenced */
-	const char *name;	   /* AT_EXECFN; kernel memory */
+	struct file *file; /* the program, referenced */
+	const char *name;  /* AT_EXECFN; kernel memory */
+	bool held;	   /* nobody may write to the program's file */
 	struct exec_strings argv, envp;
 	u8 head[EXEC_HEAD];
 	size_t head_len;
 	struct elf_image image, interp_image;
-	struct file *interp;	   /* referenced; NULL: none */
-	struct vm_map *map;	   /* the new address space */
-	u64 base, interp_base;	   /* what was added to addresses */
+	struct file *interp;   /* referenced; NULL: none */
+	struct vm_map *map;    /* the new address space */
+	u64 base, interp_base; /* what was added to addresses */
 	u64 entry, stack;
 	u64 auxv[PROC_AUXV];
 	u32 auxv_words;

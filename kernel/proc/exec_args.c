@@ -114,7 +114,7 @@ exec_copy_vector(struct exec_strings *s, char *const *vector, bool user)
 int
 exec_prepend(struct exec_strings *s, const char *interp, const char *arg, const char *path)
 {
-	struct exec_strings new = { 0 };
+	struct exec_strings new = {0};
 	size_t first = s->count ? strlen(s->bytes) + 1 : 0;
 	int err = exec_add_string(&new, interp);
 
@@ -141,7 +141,7 @@ void
 exec_free_strings(struct exec_strings *s)
 {
 	kfree(s->bytes);
-	*s = (struct exec_strings){ 0 };
+	*s = (struct exec_strings){0};
 }
 
 /* --- the stack --- */

@@ -59,7 +59,7 @@ parent_ignores(struct process *p)
 void
 process_notify_parent(struct process *p, int code, int status)
 {
-	struct siginfo_k info = { 0 };
+	struct siginfo_k info = {0};
 	struct process *parent = p->parent;
 	struct sigaction_k a;
 	ns_t user, system;
@@ -140,7 +140,7 @@ give_children_away(struct process *p, struct list *dead)
 {
 	struct process *reaper = find_reaper(p), *c, *next;
 
-	list_for_each_entry_safe(c, next, &p->children, sibling) {
+	list_for_each_entry_safe (c, next, &p->children, sibling) {
 		list_del(&c->sibling);
 		list_add_tail(&reaper->children, &c->sibling);
 		c->parent = reaper;
@@ -161,8 +161,9 @@ give_children_away(struct process *p, struct list *dead)
 			list_add_tail(dead, &c->all);
 		} else {
 			process_notify_parent(c, c->exit_code & 0x7f ? CLD_KILLED : CLD_EXITED,
-					      c->exit_code & 0x7f ? (int)(c->exit_code & 0x7f)
-								  : (int)(c->exit_code >> 8 & 0xff));
+					      c->exit_code & 0x7f
+						      ? (int)(c->exit_code & 0x7f)
+						      : (int)(c->exit_code >> 8 & 0xff));
 		}
 	}
 }
@@ -176,7 +177,7 @@ end_session(struct process *p)
 
 	if (p->session != p->pid || !p->tty || !pid)
 		return;
-	list_for_each_entry(m, &pid->session, session_link)
+	list_for_each_entry (m, &pid->session, session_link)
 		m->tty = NULL;
 }
 
@@ -195,7 +196,8 @@ release_process(struct process *p, struct task *t)
 		p->faults_minor = map->faults_minor;
 		p->faults_major = map->faults_major;
 	}
-	fdtable_put(files); /* release operations may ask for the current table: it is there still */
+	fdtable_put(
+		files); /* release operations may ask for the current table: it is there still */
 	spin_lock(&p->lock);
 	p->files = NULL;
 	p->map = NULL;
@@ -205,8 +207,7 @@ release_process(struct process *p, struct task *t)
 	if (map)
 		vm_map_put(map);
 	process_vfork_done(p);
-	if (exe)
-		dentry_put(exe);
+	process_exe_put(exe);
 	spin_lock(&p->lock);
 	p->fs = NULL;
 	spin_unlock(&p->lock);
@@ -271,6 +272,12 @@ task_exit(int code)
 	bool last, put_self = false;
 
 	assert(arch_core()->irq_off_depth == 0);
+	/* What is done from here on may have to wait; it has been asked to die already. */
+	atomic_fetch_and(&t->thread.flags, ~(TF_SIGNAL | TF_KILLED));
+	if (p->map)
+		task_release_user(t);
+	/* The last one to come here takes the memory away, which the others have done with; the
+	 * last one to leave the tables tells the parent. They need not be the same. */
 	spin_lock(&p->lock);
 	last = --p->nlive == 0;
 	if (!p->exiting && (last || t->thread.tid == p->pid))
@@ -280,18 +287,14 @@ task_exit(int code)
 	spin_unlock(&p->lock);
 	if (last && p == processes()->init)
 		panic("init ended with status 0x%x", p->exit_code);
-	/* What is done from here on may have to wait; it has been asked to die already. */
-	atomic_fetch_and(&t->thread.flags, ~(TF_SIGNAL | TF_KILLED));
-	if (p->map)
-		task_release_user(t);
 	if (last)
 		release_process(p, t);
 	spin_lock(&processes()->lock);
 	leave_tables(t, p);
-	if (last)
+	if (p->ntasks == 0)
 		put_self = become_zombie(p, &dead);
 	spin_unlock(&processes()->lock);
-	list_for_each_entry_safe(gone, next, &dead, all)
+	list_for_each_entry_safe (gone, next, &dead, all)
 		process_put(gone);
 	if (put_self)
 		process_put(p);
@@ -342,7 +345,7 @@ process_become_single(void)
 		return -EAGAIN;
 	}
 	p->execing = t;
-	list_for_each_entry(other, &p->tasks, link)
+	list_for_each_entry (other, &p->tasks, link)
 		if (other != t)
 			thread_interrupt(&other->thread, TF_SIGNAL | TF_KILLED);
 	waitq_wake_all(&p->stop_wait);

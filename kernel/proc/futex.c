@@ -48,8 +48,8 @@ struct futex_waiter {
 	struct futex_key key;  /* [bucket] */
 	u32 bitset;	       /* [I] */
 	struct spinlock lock;
-	struct waitq sleep;    /* [lock] */
-	bool woken;	       /* [lock] */
+	struct waitq sleep;	/* [lock] */
+	bool woken;		/* [lock] */
 	struct vm_object *held; /* [bucket] the reference its key stands on */
 };
 
@@ -143,7 +143,7 @@ wake_in_bucket(struct bucket *b, const struct futex_key *key, int count, u32 bit
 	struct futex_waiter *w, *next;
 	int woken = 0;
 
-	list_for_each_entry_safe(w, next, &b->waiters, link) {
+	list_for_each_entry_safe (w, next, &b->waiters, link) {
 		if (woken >= count)
 			break;
 		if (!same_key(&w->key, key) || !(w->bitset & bitset))
@@ -223,7 +223,7 @@ enqueue_if(struct futex_waiter *w, u32 __user *uaddr, u32 value)
 long
 futex_wait(u32 __user *uaddr, bool shared, u32 value, ns_t deadline, u32 bitset)
 {
-	struct futex_waiter w = { .bitset = bitset };
+	struct futex_waiter w = {.bitset = bitset};
 	u32 word;
 	int err;
 
@@ -303,7 +303,7 @@ move_waiters(struct bucket *a, const struct futex_key *from, struct bucket *b,
 	struct list moved = LIST_INIT(moved);
 	int done = 0;
 
-	list_for_each_entry_safe(w, next, &a->waiters, link) {
+	list_for_each_entry_safe (w, next, &a->waiters, link) {
 		if (done >= n)
 			break;
 		if (!same_key(&w->key, from))
@@ -472,7 +472,7 @@ wake_op_locked(u32 __user *addr_b, u32 op, struct bucket *a, struct bucket *b,
 long
 futex_wake_op(u32 __user *addr_a, u32 __user *addr_b, bool shared, int wake_a, int wake_b, u32 op)
 {
-	const int wake[2] = { wake_a, wake_b };
+	const int wake[2] = {wake_a, wake_b};
 	struct vm_object *held[2];
 	struct futex_key keys[2];
 	struct bucket *a, *b;
@@ -508,7 +508,8 @@ futex_wake_op(u32 __user *addr_a, u32 __user *addr_b, bool shared, int wake_a, i
 
 /* --- robust lists --- */
 
-/* The owner died: marks the word and wakes a waiter. Returns whether the list may be followed on. */
+/* The owner died: marks the word and wakes a waiter. Returns whether the list may be followed on.
+ */
 static bool
 robust_died(u32 __user *uaddr, u32 tid, bool pending)
 {
@@ -554,7 +555,8 @@ futex_exit_robust(struct task *t)
 		/* Read on before the mutex is let go: its memory may be freed at once. */
 		if (get_user(next, (u64 __user *)at))
 			next = (u64)head;
-		if (at != pending && !robust_died((u32 __user *)(at + (u64)h.futex_offset), tid, false))
+		if (at != pending &&
+		    !robust_died((u32 __user *)(at + (u64)h.futex_offset), tid, false))
 			return;
 		entry = next;
 		sched_point();

@@ -1,4 +1,5 @@
-/* Futexes: see futex.c. All: as man 2 futex; deadlines are absolute monotonic, NS_FOREVER for none. */
+/* Futexes: see futex.c. All: as man 2 futex; deadlines are absolute monotonic, NS_FOREVER for none.
+ */
 #ifndef PROC_FUTEX_H
 #define PROC_FUTEX_H
 

@@ -42,7 +42,7 @@ process_group_orphaned(int pgrp, const struct process *without)
 
 	if (!group)
 		return true;
-	list_for_each_entry(p, &group->group, group_link) {
+	list_for_each_entry (p, &group->group, group_link) {
 		if (p == without || p->zombie || !p->parent || p->parent == processes()->init)
 			continue;
 		if (p->parent->pgrp != pgrp && p->parent->session == p->session)
@@ -59,7 +59,7 @@ group_has_stopped(int pgrp)
 
 	if (!group)
 		return false;
-	list_for_each_entry(p, &group->group, group_link)
+	list_for_each_entry (p, &group->group, group_link)
 		if (p->stopped && !p->zombie)
 			return true;
 	return false;
@@ -231,18 +231,21 @@ tty_op_current_pgrp(void)
 	return current_process()->pgrp;
 }
 
-static bool
+static int
 tty_op_pgrp_in_session(int pgrp, int session)
 {
 	struct pid *group;
-	bool in = false;
+	int err = -EPERM;
 
 	spin_lock(&processes()->lock);
 	group = pid_lookup(pgrp);
-	if (group && !list_empty(&group->group))
-		in = list_first(&group->group, struct process, group_link)->session == session;
+	if (!group)
+		err = -ESRCH;
+	else if (!list_empty(&group->group) &&
+		 list_first(&group->group, struct process, group_link)->session == session)
+		err = 0;
 	spin_unlock(&processes()->lock);
-	return in;
+	return err;
 }
 
 static bool
@@ -284,7 +287,7 @@ tty_op_set_controlling(struct tty *t)
 	spin_lock(&processes()->lock);
 	pid = pid_lookup(current_process()->session);
 	if (pid)
-		list_for_each_entry(p, &pid->session, session_link)
+		list_for_each_entry (p, &pid->session, session_link)
 			p->tty = t;
 	spin_unlock(&processes()->lock);
 }
@@ -302,7 +305,7 @@ tty_op_session_hangup(int session)
 	spin_lock(&processes()->lock);
 	pid = pid_lookup(session);
 	if (pid) {
-		list_for_each_entry(p, &pid->session, session_link)
+		list_for_each_entry (p, &pid->session, session_link)
 			p->tty = NULL;
 		if (pid->process && !pid->process->zombie) {
 			signal_send_process(pid->process, SIGHUP, &hup);

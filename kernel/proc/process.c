@@ -31,9 +31,9 @@
 #include "proc/timers.h"
 #include "proc/trap.h"
 
-#define PID_FIRST_AGAIN 300 /* where numbers go on after a wrap, as in Linux */
-#define MSR_FS_BASE	    0xc0000100u
-#define MSR_KERNEL_GS_BASE  0xc0000102u
+#define PID_FIRST_AGAIN	   300 /* where numbers go on after a wrap, as in Linux */
+#define MSR_FS_BASE	   0xc0000100u
+#define MSR_KERNEL_GS_BASE 0xc0000102u
 
 static void task_reap(struct thread *th);
 static void task_switch_in(struct thread *th);
@@ -329,6 +329,27 @@ task_set_bases(struct task *t, u64 fs, u64 gs)
 }
 
 void
+process_exe_get(struct dentry *exe)
+{
+	int err;
+
+	if (!exe)
+		return;
+	dentry_get(exe);
+	err = vnode_write_deny(dentry_vnode(exe));
+	assert(err == 0);
+}
+
+void
+process_exe_put(struct dentry *exe)
+{
+	if (!exe)
+		return;
+	vnode_write_allow(dentry_vnode(exe));
+	dentry_put(exe);
+}
+
+void
 task_set_map(struct task *t, struct vm_map *m)
 {
 	struct pmap *old = t->pmap;
@@ -386,7 +407,7 @@ process_cpu_time(struct process *p, ns_t *user, ns_t *system)
 	spin_lock(&p->lock);
 	*user = p->dead_user_ns;
 	*system = p->dead_system_ns;
-	list_for_each_entry(t, &p->tasks, link) {
+	list_for_each_entry (t, &p->tasks, link) {
 		ns_t u, s;
 
 		task_cpu_time(t, &u, &s);
@@ -431,7 +452,7 @@ ops_current_table(void)
 	return current_process()->files;
 }
 
-static const struct fd_ops fd_table_ops = { .current_table = ops_current_table };
+static const struct fd_ops fd_table_ops = {.current_table = ops_current_table};
 
 static struct fs_context *
 ops_current_fs(void)
@@ -479,7 +500,24 @@ ops_in_group(u32 gid)
 	return c->fsgid == gid;
 }
 
+static void
+ops_raise(int sig)
+{
+	struct siginfo_k info;
+
+	signal_info_user(&info, sig, 0);
+	signal_send_task(current_task(), sig, &info);
+}
+
+static u64
+ops_file_size_limit(void)
+{
+	return process_rlimit(RLIMIT_FSIZE);
+}
+
 static const struct vfs_proc_ops vfs_ops = {
+	.raise = ops_raise,
+	.file_size_limit = ops_file_size_limit,
 	.in_group = ops_in_group,
 	.real_ids = ops_real_ids,
 	.current_fs = ops_current_fs,

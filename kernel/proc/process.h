@@ -43,70 +43,70 @@ struct pid {
 };
 
 struct processes {
-	struct spinlock lock; /* rank RANK_PROCESS; "tree" in the legends */
-	struct rb_tree pids;  /* [tree] struct pid */
-	struct list all;      /* [tree] process.all, zombies too */
-	int last_pid;	      /* [tree] */
-	int pid_max;	      /* [a] */
-	u32 count, tasks;     /* [a] */
-	u64 forks;	      /* [a] */
-	struct process *init; /* [I] once started */
+	struct spinlock lock;		   /* rank RANK_PROCESS; "tree" in the legends */
+	struct rb_tree pids;		   /* [tree] struct pid */
+	struct list all;		   /* [tree] process.all, zombies too */
+	int last_pid;			   /* [tree] */
+	int pid_max;			   /* [a] */
+	u32 count, tasks;		   /* [a] */
+	u64 forks;			   /* [a] */
+	struct process *init;		   /* [I] once started */
 	char hostname[65], domainname[65]; /* [tree] */
-	struct vm_object *vdso; /* [I] page 0 is data, the rest the image */
-	void *vdso_data;      /* [I] kernel's view of page 0 */
-	u64 vdso_pages;	      /* [I] of the image */
+	struct vm_object *vdso;		   /* [I] page 0 is data, the rest the image */
+	void *vdso_data;		   /* [I] kernel's view of page 0 */
+	u64 vdso_pages;			   /* [I] of the image */
 };
 
 struct process {
 	struct refcount refs;
-	int pid;				/* [I] */
-	struct process *parent;			/* [tree] */
-	struct list children, sibling;		/* [tree] */
-	int pgrp, session;			/* [tree] */
-	struct list group_link, session_link;	/* [tree] */
-	struct tty *tty;			/* [tree] controlling terminal of the session */
-	struct list all;			/* [tree] */
-	struct spinlock lock;			/* rank RANK_PROCESS */
-	struct list tasks;			/* [lock] */
-	u32 ntasks;				/* [lock] on the list */
-	u32 nlive;				/* [lock] that have not begun to exit */
-	struct waitq tasks_wait;		/* [lock] exec waits until it is alone */
-	struct task *execing;			/* [lock] who is ending the others */
-	struct vm_map *map;			/* [exec: single-threaded then; lock to read it] */
-	struct fdtable *files;			/* [I] between execs; [lock] for others to read */
-	bool files_shared;			/* by CLONE_FILES with another process */
-	struct fs_context *fs;			/* as files */
-	struct sighandlers *handlers;		/* shared by CLONE_SIGHAND */
-	struct sigqueue pending;		/* [lock] for the process */
-	struct waitq child_wait;		/* [tree] wait4: something happened to a child */
-	struct waitq signal_wait;		/* [lock] sigtimedwait, signalfd */
-	struct waitq stop_wait;			/* [lock] stopped tasks */
-	struct waitq exit_wait;			/* [tree] pidfd */
-	u32 exit_code;				/* [lock] as wait4 gives it */
+	int pid;			      /* [I] */
+	struct process *parent;		      /* [tree] */
+	struct list children, sibling;	      /* [tree] */
+	int pgrp, session;		      /* [tree] */
+	struct list group_link, session_link; /* [tree] */
+	struct tty *tty;		      /* [tree] controlling terminal of the session */
+	struct list all;		      /* [tree] */
+	struct spinlock lock;		      /* rank RANK_PROCESS */
+	struct list tasks;		      /* [lock] */
+	u32 ntasks;			      /* [lock] on the list */
+	u32 nlive;			      /* [lock] that may still use its memory */
+	struct waitq tasks_wait;	      /* [lock] exec waits until it is alone */
+	struct task *execing;		      /* [lock] who is ending the others */
+	struct vm_map *map;		      /* [exec: single-threaded then; lock to read it] */
+	struct fdtable *files;		      /* [I] between execs; [lock] for others to read */
+	bool files_shared;		      /* by CLONE_FILES with another process */
+	struct fs_context *fs;		      /* as files */
+	struct sighandlers *handlers;	      /* shared by CLONE_SIGHAND */
+	struct sigqueue pending;	      /* [lock] for the process */
+	struct waitq child_wait;	      /* [tree] wait4: something happened to a child */
+	struct waitq signal_wait;	      /* [lock] sigtimedwait, signalfd */
+	struct waitq stop_wait;		      /* [lock] stopped tasks */
+	struct waitq exit_wait;		      /* [tree] pidfd */
+	u32 exit_code;			      /* [lock] as wait4 gives it */
 	bool exiting, zombie, stopped, continued, stop_reported; /* [lock] */
-	bool reaped;				/* [tree] its parent has waited for it */
-	bool stop_dequeued;			/* [lock] a stop signal is being acted on */
-	bool continue_untold;			/* [lock] the parent has to hear of SIGCONT */
+	bool reaped;	      /* [tree] its parent has waited for it */
+	bool stop_dequeued;   /* [lock] a stop signal is being acted on */
+	bool continue_untold; /* [lock] the parent has to hear of SIGCONT */
 	u32 stop_signal;
-	int exit_signal;			/* [I] to the parent, SIGCHLD */
-	struct credentials cred;		/* [lock] */
+	int exit_signal;			 /* [I] to the parent, SIGCHLD */
+	struct credentials cred;		 /* [lock] */
 	struct rlimit_pair rlimit[PROC_RLIMITS]; /* [lock] */
 	char comm[16];
-	struct dentry *exe;			/* /proc/pid/exe; [lock] */
-	u64 auxv[PROC_AUXV];			/* /proc/pid/auxv */
+	struct dentry *exe;  /* /proc/pid/exe; [lock] */
+	u64 auxv[PROC_AUXV]; /* /proc/pid/auxv */
 	u32 auxv_words;
 	ns_t start_time;
-	ns_t dead_user_ns, dead_system_ns;	/* [lock] of tasks that are gone */
-	u64 dead_voluntary, dead_forced;	/* [lock] switches of tasks that are gone */
+	ns_t dead_user_ns, dead_system_ns;	   /* [lock] of tasks that are gone */
+	u64 dead_voluntary, dead_forced;	   /* [lock] switches of tasks that are gone */
 	ns_t children_user_ns, children_system_ns; /* [tree] */
-	u64 children_max_rss;			/* [tree] */
-	u64 max_rss, faults_minor, faults_major; /* [lock] kept when the map goes */
-	struct waitq vfork_wait;		/* [lock] parent waits until exec or exit */
-	bool vfork_done;			/* [lock] */
-	struct mutex timer_mutex;		/* serialises changes of the timers below */
-	struct list posix_timers;		/* [timer_mutex] proc/timers.c */
-	int next_timer_id;			/* [timer_mutex] */
-	struct process_itimers *itimers;	/* [I] once made, proc/timers.c */
+	u64 children_max_rss;			   /* [tree] */
+	u64 max_rss, faults_minor, faults_major;   /* [lock] kept when the map goes */
+	struct waitq vfork_wait;		   /* [lock] parent waits until exec or exit */
+	bool vfork_done;			   /* [lock] */
+	struct mutex timer_mutex;		   /* serialises changes of the timers below */
+	struct list posix_timers;		   /* [timer_mutex] proc/timers.c */
+	int next_timer_id;			   /* [timer_mutex] */
+	struct process_itimers *itimers;	   /* [I] once made, proc/timers.c */
 	int pdeath_signal;
 	bool dumpable, subreaper, did_exec, no_new_privs, keep_caps;
 	u32 personality;
@@ -121,30 +121,30 @@ struct restart_block { /* for ERESTART_BLOCK: restart_syscall */
 };
 
 struct task {
-	struct thread thread;	    /* first */
-	struct refcount refs;	    /* one of its own until it is reaped */
-	struct process *process;    /* [I] referenced */
-	struct list link;	    /* [process->lock] tasks */
-	u64 blocked;		    /* [c] signal mask, bit n-1; changed by its own task under process->lock */
-	u64 saved_blocked;	    /* [c] sigsuspend, ppoll: to restore after the handler */
-	bool restore_blocked;	    /* [c] */
-	struct sigqueue pending;    /* [process->lock] for this thread */
-	u64 waiting_for;	    /* [process->lock] mask of sigtimedwait */
-	int __user *clear_tid;	    /* [c] set_tid_address */
-	int __user *set_child_tid;  /* [c] written by the new task itself */
-	void __user *robust_list;   /* [c] */
-	u64 robust_len;		    /* [c] */
+	struct thread thread;	 /* first */
+	struct refcount refs;	 /* one of its own until it is reaped */
+	struct process *process; /* [I] referenced */
+	struct list link;	 /* [process->lock] tasks */
+	u64 blocked; /* [c] signal mask, bit n-1; changed by its own task under process->lock */
+	u64 saved_blocked;		  /* [c] sigsuspend, ppoll: to restore after the handler */
+	bool restore_blocked;		  /* [c] */
+	struct sigqueue pending;	  /* [process->lock] for this thread */
+	u64 waiting_for;		  /* [process->lock] mask of sigtimedwait */
+	int __user *clear_tid;		  /* [c] set_tid_address */
+	int __user *set_child_tid;	  /* [c] written by the new task itself */
+	void __user *robust_list;	  /* [c] */
+	u64 robust_len;			  /* [c] */
 	u64 altstack_base, altstack_size; /* [c] */
-	u32 altstack_flags;	    /* [c] */
-	int exit_code;		    /* [c] */
-	struct restart_block restart; /* [c] */
+	u32 altstack_flags;		  /* [c] */
+	int exit_code;			  /* [c] */
+	struct restart_block restart;	  /* [c] */
 	ns_t timer_slack_ns;
-	void *fpu_memory;	    /* [I] what kmalloc gave for thread.fpu */
-	struct pmap *pmap;	    /* [c] the reference that thread.pmap stands on */
-	int policy;		    /* sched_setscheduler: SCHED_OTHER, BATCH, IDLE */
-	u64 fault_addr;		    /* [c] of the last page fault, for sigcontext */
+	void *fpu_memory;	       /* [I] what kmalloc gave for thread.fpu */
+	struct pmap *pmap;	       /* [c] the reference that thread.pmap stands on */
+	int policy;		       /* sched_setscheduler: SCHED_OTHER, BATCH, IDLE */
+	u64 fault_addr;		       /* [c] of the last page fault, for sigcontext */
 	u64 fault_vector, fault_error; /* [c] of the last exception */
-	int fault_errno;	    /* [c] why a page fault was not served */
+	int fault_errno;	       /* [c] why a page fault was not served */
 };
 
 static inline struct task *
@@ -205,9 +205,14 @@ void process_reap(struct process *p);
 void process_vfork_done(struct process *p);
 /* Gives the task another address space (exec; NULL: none any more). => t is current or new */
 void task_set_map(struct task *t, struct vm_map *m);
+/* The program of a process, NULL: none. While it is held nobody may write to its file; the first
+ * to hold it has denied writing already. */
+void process_exe_get(struct dentry *exe);
+void process_exe_put(struct dentry *exe);
 
 /* execve for the calling task: path in kernel memory, vectors in user memory or kernel. */
-int __must_check exec_file(const char *path, char *const *argv, char *const *envp, bool user_vectors);
+int __must_check exec_file(const char *path, char *const *argv, char *const *envp,
+			   bool user_vectors);
 /* The same for an open file (execveat with AT_EMPTY_PATH, init). `name` is AT_EXECFN. */
 int __must_check exec_open(struct file *f, const char *name, char *const *argv, char *const *envp,
 			   bool user_vectors);

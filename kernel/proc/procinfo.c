@@ -61,9 +61,22 @@ show_comm(struct text *x, struct process *p, struct task *t)
 }
 
 static void
+signal_sets(struct process *p, u64 *ignored, u64 *caught)
+{
+	*ignored = *caught = 0;
+	for (int sig = 1; sig <= SIG_COUNT && p->handlers; sig++) {
+		struct sigaction_k a = signal_action(p, sig);
+
+		*ignored |= a.handler == 1 ? SIGBIT(sig) : 0;
+		*caught |= a.handler > 1 ? SIGBIT(sig) : 0;
+	}
+}
+
+static void
 show_stat(struct text *x, struct process *p, struct task *t, struct vm_map *m)
 {
 	ns_t user = 0, system = 0;
+	u64 ignored, caught;
 	int ppid, tid = t ? t->thread.tid : p->pid;
 
 	spin_lock(&processes()->lock);
@@ -83,10 +96,11 @@ show_stat(struct text *x, struct process *p, struct task *t, struct vm_map *m)
 		 p->ntasks, p->start_time / TICK);
 	text_add(x, " %lu %lu %lu", m ? m->size_pages * PAGE_SIZE : 0,
 		 m ? m->rss_anon + m->rss_file : 0, p->rlimit[RLIMIT_RSS].cur);
-	text_add(x, " %lu %lu %lu 0 0 %lu %lu 0 0 0 0 0 %d %u 0 %u 0 0 0", 1UL, 1UL,
-		 m ? m->stack_top : 0, p->pending.set & (u64)INT32_MAX,
-		 t ? t->blocked & (u64)INT32_MAX : 0, p->exit_signal,
-		 t ? t->thread.core->arch.index : 0, t ? (unsigned)t->policy : 0);
+	signal_sets(p, &ignored, &caught);
+	text_add(x, " 1 1 %lu 0 0 %lu %lu %lu %lu 0 0 0", m ? m->stack_top : 0, p->pending.set,
+		 t ? t->blocked : 0, ignored, caught);
+	text_add(x, " %d %u 0 %u 0 0 0", p->exit_signal, t ? t->thread.core->arch.index : 0,
+		 t ? (unsigned)t->policy : 0);
 	text_add(x, " 0 0 %lu %lu %lu %lu %lu %u\n", m ? m->brk_start : 0, m ? m->arg_start : 0,
 		 m ? m->arg_end : 0, m ? m->env_start : 0, m ? m->env_end : 0, p->exit_code);
 }
@@ -94,8 +108,11 @@ show_stat(struct text *x, struct process *p, struct task *t, struct vm_map *m)
 static const char *
 state_name(char letter)
 {
-	return letter == 'R' ? "running" : letter == 'S' ? "sleeping" : letter == 'D' ? "disk sleep"
-	       : letter == 'T' ? "stopped" : "zombie";
+	return letter == 'R'   ? "running"
+	       : letter == 'S' ? "sleeping"
+	       : letter == 'D' ? "disk sleep"
+	       : letter == 'T' ? "stopped"
+			       : "zombie";
 }
 
 static void
@@ -105,8 +122,9 @@ show_memory_status(struct text *x, struct vm_map *m)
 
 	text_add(x, "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmLck:\t%8u kB\nVmPin:\t%8u kB\n",
 		 m->size_pages * kb, m->size_pages * kb, 0, 0);
-	text_add(x, "VmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\nRssAnon:\t%8lu kB\nRssFile:\t%8lu kB\n"
-		    "RssShmem:\t%8u kB\n",
+	text_add(x,
+		 "VmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\nRssAnon:\t%8lu kB\nRssFile:\t%8lu kB\n"
+		 "RssShmem:\t%8u kB\n",
 		 peak * kb, rss * kb, m->rss_anon * kb, m->rss_file * kb, 0);
 	text_add(x, "VmData:\t%8lu kB\nVmStk:\t%8lu kB\nVmSwap:\t%8u kB\n", m->committed_pages * kb,
 		 132UL, 0);
@@ -115,36 +133,32 @@ show_memory_status(struct text *x, struct vm_map *m)
 static void
 show_signals(struct text *x, struct process *p, struct task *t)
 {
-	u64 ignored = 0, caught = 0;
+	u64 ignored, caught;
 
-	for (int sig = 1; sig <= SIG_COUNT && p->handlers; sig++) {
-		struct sigaction_k a = signal_action(p, sig);
-
-		ignored |= a.handler == 1 ? SIGBIT(sig) : 0;
-		caught |= a.handler > 1 ? SIGBIT(sig) : 0;
-	}
-	text_add(x, "SigQ:\t%u/%lu\nSigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\n"
-		    "SigIgn:\t%016lx\nSigCgt:\t%016lx\n",
+	signal_sets(p, &ignored, &caught);
+	text_add(x,
+		 "SigQ:\t%u/%lu\nSigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\n"
+		 "SigIgn:\t%016lx\nSigCgt:\t%016lx\n",
 		 p->pending.count, p->rlimit[RLIMIT_SIGPENDING].cur, t ? t->pending.set : 0,
 		 p->pending.set, t ? t->blocked : 0, ignored, caught);
 }
 
-/* A mask as "0-3,6". */
+/* A set of cores or nodes: in hexadecimal, and as ranges ("0-3,5"). */
 static void
-add_list(struct text *x, u64 mask)
+show_mask(struct text *x, const char *name, u64 mask)
 {
-	const char *sep = "";
+	const char *comma = "";
 
-	for (unsigned i = 0; i < 64; i++) {
-		unsigned first = i;
-
+	text_add(x, "%s:\t%lx\n%s_list:\t", name, mask, name);
+	for (unsigned i = 0, last; i < 64; i = last + 1) {
+		for (last = i; last < 63 && (mask >> i & 1) && (mask >> (last + 1) & 1);)
+			last++;
 		if (!(mask >> i & 1))
 			continue;
-		while (i < 63 && (mask >> (i + 1) & 1))
-			i++;
-		text_add(x, first == i ? "%s%u" : "%s%u-%u", sep, first, i);
-		sep = ",";
+		text_add(x, last > i ? "%s%u-%u" : "%s%u", comma, i, last);
+		comma = ",";
 	}
+	text_add(x, "\n");
 }
 
 static void
@@ -164,10 +178,11 @@ show_status(struct text *x, struct process *p, struct task *t, struct vm_map *m)
 	spin_lock(&p->lock);
 	umask = p->fs ? fs_context_umask(p->fs) : 0;
 	spin_unlock(&p->lock);
-	text_add(x, "Name:\t%s\nUmask:\t%04o\nState:\t%c (%s)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\n"
-		    "PPid:\t%d\nTracerPid:\t0\n",
-		 t ? t->thread.name : p->comm, umask, state,
-		 state_name(state), p->pid, t ? t->thread.tid : p->pid, ppid);
+	text_add(x,
+		 "Name:\t%s\nUmask:\t%04o\nState:\t%c (%s)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\n"
+		 "PPid:\t%d\nTracerPid:\t0\n",
+		 t ? t->thread.name : p->comm, umask, state, state_name(state), p->pid,
+		 t ? t->thread.tid : p->pid, ppid);
 	text_add(x, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t64\nGroups:\t", c->uid,
 		 c->euid, c->suid, c->fsuid, c->gid, c->egid, c->sgid, c->fsgid);
 	for (u32 i = 0; i < c->ngroups; i++)
@@ -177,14 +192,13 @@ show_status(struct text *x, struct process *p, struct task *t, struct vm_map *m)
 		show_memory_status(x, m);
 	text_add(x, "Threads:\t%u\n", p->ntasks);
 	show_signals(x, p, t);
-	text_add(x, "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\n"
-		    "CapAmb:\t%016lx\nNoNewPrivs:\t%d\nSeccomp:\t0\n",
+	text_add(x,
+		 "CapInh:\t%016lx\nCapPrm:\t%016lx\nCapEff:\t%016lx\nCapBnd:\t%016lx\n"
+		 "CapAmb:\t%016lx\nNoNewPrivs:\t%d\nSeccomp:\t0\n",
 		 0UL, caps, caps, (1UL << 41) - 1, 0UL, p->no_new_privs);
-	text_add(x, "Cpus_allowed:\t%lx\nCpus_allowed_list:\t", allowed);
-	add_list(x, allowed);
-	text_add(x, "\nMems_allowed:\t%lx\nMems_allowed_list:\t", (1UL << machine()->nclusters) - 1);
-	add_list(x, (1UL << machine()->nclusters) - 1);
-	text_add(x, "\nvoluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n",
+	show_mask(x, "Cpus_allowed", allowed);
+	show_mask(x, "Mems_allowed", (1UL << machine()->nclusters) - 1);
+	text_add(x, "voluntary_ctxt_switches:\t%lu\nnonvoluntary_ctxt_switches:\t%lu\n",
 		 t ? t->thread.switches_voluntary : p->dead_voluntary,
 		 t ? t->thread.switches_forced : p->dead_forced);
 }
@@ -230,22 +244,22 @@ show_limits(struct text *x, struct process *p)
 	static const struct {
 		const char *name, *unit;
 	} rows[PROC_RLIMITS] = {
-		[RLIMIT_CPU] = { "Max cpu time", "seconds" },
-		[RLIMIT_FSIZE] = { "Max file size", "bytes" },
-		[RLIMIT_DATA] = { "Max data size", "bytes" },
-		[RLIMIT_STACK] = { "Max stack size", "bytes" },
-		[RLIMIT_CORE] = { "Max core file size", "bytes" },
-		[RLIMIT_RSS] = { "Max resident set", "bytes" },
-		[RLIMIT_NPROC] = { "Max processes", "processes" },
-		[RLIMIT_NOFILE] = { "Max open files", "files" },
-		[RLIMIT_MEMLOCK] = { "Max locked memory", "bytes" },
-		[RLIMIT_AS] = { "Max address space", "bytes" },
-		[RLIMIT_LOCKS] = { "Max file locks", "locks" },
-		[RLIMIT_SIGPENDING] = { "Max pending signals", "signals" },
-		[RLIMIT_MSGQUEUE] = { "Max msgqueue size", "bytes" },
-		[RLIMIT_NICE] = { "Max nice priority", "" },
-		[RLIMIT_RTPRIO] = { "Max realtime priority", "" },
-		[RLIMIT_RTTIME] = { "Max realtime timeout", "us" },
+		[RLIMIT_CPU] = {"Max cpu time", "seconds"},
+		[RLIMIT_FSIZE] = {"Max file size", "bytes"},
+		[RLIMIT_DATA] = {"Max data size", "bytes"},
+		[RLIMIT_STACK] = {"Max stack size", "bytes"},
+		[RLIMIT_CORE] = {"Max core file size", "bytes"},
+		[RLIMIT_RSS] = {"Max resident set", "bytes"},
+		[RLIMIT_NPROC] = {"Max processes", "processes"},
+		[RLIMIT_NOFILE] = {"Max open files", "files"},
+		[RLIMIT_MEMLOCK] = {"Max locked memory", "bytes"},
+		[RLIMIT_AS] = {"Max address space", "bytes"},
+		[RLIMIT_LOCKS] = {"Max file locks", "locks"},
+		[RLIMIT_SIGPENDING] = {"Max pending signals", "signals"},
+		[RLIMIT_MSGQUEUE] = {"Max msgqueue size", "bytes"},
+		[RLIMIT_NICE] = {"Max nice priority", ""},
+		[RLIMIT_RTPRIO] = {"Max realtime priority", ""},
+		[RLIMIT_RTTIME] = {"Max realtime timeout", "us"},
 	};
 	char cur[24], most[24];
 
@@ -262,8 +276,9 @@ show_limits(struct text *x, struct process *p)
 static void
 show_io(struct text *x, struct process *p)
 {
-	text_add(x, "rchar: %lu\nwchar: %lu\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\n"
-		    "cancelled_write_bytes: 0\n",
+	text_add(x,
+		 "rchar: %lu\nwchar: %lu\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\n"
+		 "cancelled_write_bytes: 0\n",
 		 p->io_read_bytes, p->io_write_bytes);
 }
 
@@ -280,6 +295,8 @@ show_process(struct text *x, struct process *p, struct task *t, const char *what
 		show_limits(x, p);
 	else if (strcmp(what, "io") == 0)
 		show_io(x, p);
+	else if (strcmp(what, "cgroup") == 0)
+		text_add(x, "0::/\n");
 	else if (strcmp(what, "oom_score_adj") == 0)
 		text_add(x, "%d\n", p->oom_score_adj);
 	else if (strcmp(what, "oom_score") == 0)
@@ -320,7 +337,7 @@ show_space(struct text *x, struct process *p, struct task *t, struct vm_map *m, 
 static ssize_t
 op_show(int pid, int tid, const char *what, char *buf, size_t size)
 {
-	struct text x = { .buf = buf, .size = size, .by_task = tid > 0 && tid != pid };
+	struct text x = {.buf = buf, .size = size, .by_task = tid > 0 && tid != pid};
 	struct process *p = process_find(pid);
 	struct task *t;
 	struct vm_map *m;
@@ -355,7 +372,7 @@ op_store(int pid, int tid, const char *what, const char *buf, size_t n)
 	if (p != current_process() && !process_privileged()) {
 		result = -EPERM;
 	} else if (strcmp(what, "comm") == 0 && t) {
-		char name[16] = { 0 };
+		char name[16] = {0};
 
 		memcpy(name, buf, min(n, sizeof(name) - 1));
 		if (strchr(name, '\n'))
@@ -446,6 +463,16 @@ op_exists(int pid)
 	return p != NULL;
 }
 
+static u32
+op_threads(int pid)
+{
+	struct process *p = process_find(pid);
+	u32 n = p ? p->ntasks : 0;
+
+	process_put(p);
+	return n;
+}
+
 static int
 op_self(void)
 {
@@ -512,6 +539,7 @@ static const struct procfs_process_ops process_ops = {
 	.next_pid = op_next_pid,
 	.exists = op_exists,
 	.next_tid = op_next_tid,
+	.threads = op_threads,
 	.self = op_self,
 	.self_tid = op_self_tid,
 	.show = op_show,

@@ -47,8 +47,9 @@ show_mapping(struct vm_mapping *v, void *arg)
 	if (!w->details)
 		return 0;
 	resident = vm_mapping_resident(v) / 1024;
-	text_add(w->x, "Size:           %8lu kB\nKernelPageSize: %8u kB\nMMUPageSize:    %8u kB\n"
-		       "Rss:            %8lu kB\nPss:            %8lu kB\n",
+	text_add(w->x,
+		 "Size:           %8lu kB\nKernelPageSize: %8u kB\nMMUPageSize:    %8u kB\n"
+		 "Rss:            %8lu kB\nPss:            %8lu kB\n",
 		 kb, 4, 4, resident, resident);
 	return 0;
 }
@@ -56,7 +57,7 @@ show_mapping(struct vm_mapping *v, void *arg)
 void
 info_show_maps(struct text *x, struct vm_map *m, bool details)
 {
-	struct walk w = { .x = x, .map = m, .details = details };
+	struct walk w = {.x = x, .map = m, .details = details};
 
 	if (m)
 		(void)vm_map_for_each(m, show_mapping, &w);
@@ -78,14 +79,15 @@ sum_mapping(struct vm_mapping *v, void *arg)
 void
 info_show_rollup(struct text *x, struct vm_map *m)
 {
-	struct walk w = { .x = x, .map = m };
+	struct walk w = {.x = x, .map = m};
 
 	if (!m)
 		return;
 	(void)vm_map_for_each(m, sum_mapping, &w);
 	text_add(x, "%08lx-%08lx ---p 00000000 00:00 0 [rollup]\n", 0UL, USER_TOP);
-	text_add(x, "Rss:            %8lu kB\nPss:            %8lu kB\nPss_Anon:       %8lu kB\n"
-		    "Pss_File:       %8lu kB\nAnonymous:      %8lu kB\nSwap:           %8u kB\n",
+	text_add(x,
+		 "Rss:            %8lu kB\nPss:            %8lu kB\nPss_Anon:       %8lu kB\n"
+		 "Pss_File:       %8lu kB\nAnonymous:      %8lu kB\nSwap:           %8u kB\n",
 		 w.rss / 1024, w.rss / 1024, w.anon / 1024, (w.rss - w.anon) / 1024, w.anon / 1024,
 		 0);
 }
@@ -125,7 +127,7 @@ name_show(char *buf, size_t size, void *arg)
 static ssize_t
 name_store(const char *buf, size_t n, void *arg)
 {
-	char name[65] = { 0 };
+	char name[65] = {0};
 
 	memcpy(name, buf, min(n, sizeof(name) - 1));
 	if (strchr(name, '\n'))
@@ -136,8 +138,8 @@ name_store(const char *buf, size_t n, void *arg)
 	return (ssize_t)n;
 }
 
-static const struct genfile_ops pid_max_ops = { .show = pid_max_show, .store = pid_max_store };
-static const struct genfile_ops name_ops = { .show = name_show, .store = name_store };
+static const struct genfile_ops pid_max_ops = {.show = pid_max_show, .store = pid_max_store};
+static const struct genfile_ops name_ops = {.show = name_show, .store = name_store};
 
 void
 info_add_tunables(void)

@@ -25,14 +25,14 @@
 #include "proc/process.h"
 #include "proc/trap.h"
 
-#define RED_ZONE	     128
-#define SW_RESERVED	     464 /* in the FXSAVE area (SDM 1, 10.5.1) */
-#define XSTATE_BV	     512
-#define FXSAVE_SIZE	     512
-#define RFLAGS_FROM_USER     0x50dd5UL /* AC RF OF DF TF SF ZF AF PF CF */
-#define RFLAGS_DF	     0x400UL
-#define RFLAGS_TF	     0x100UL
-#define RFLAGS_RF	     0x10000UL
+#define RED_ZONE	 128
+#define SW_RESERVED	 464 /* in the FXSAVE area (SDM 1, 10.5.1) */
+#define XSTATE_BV	 512
+#define FXSAVE_SIZE	 512
+#define RFLAGS_FROM_USER 0x50dd5UL /* AC RF OF DF TF SF ZF AF PF CF */
+#define RFLAGS_DF	 0x400UL
+#define RFLAGS_TF	 0x100UL
+#define RFLAGS_RF	 0x10000UL
 
 struct rt_sigframe {
 	u64 return_address;
@@ -97,7 +97,7 @@ siginfo_to_user(u8 out[128], const struct siginfo_k *i)
 void
 siginfo_from_user(struct siginfo_k *i, const u8 in[128])
 {
-	*i = (struct siginfo_k){ 0 };
+	*i = (struct siginfo_k){0};
 	memcpy(&i->signo, in, 4);
 	memcpy(&i->err, in + 4, 4);
 	memcpy(&i->code, in + 8, 4);
@@ -117,7 +117,8 @@ xstate_size(void)
 u64
 sigframe_min_stack(void)
 {
-	return ALIGN_UP(sizeof(struct rt_sigframe) + xstate_size() + FP_XSTATE_MAGIC2_SIZE + 64 + 16, 16);
+	return ALIGN_UP(
+		sizeof(struct rt_sigframe) + xstate_size() + FP_XSTATE_MAGIC2_SIZE + 64 + 16, 16);
 }
 
 static bool
@@ -138,7 +139,7 @@ fill_context(struct ucontext *uc, const struct trapframe *f, u64 mask, u64 fpsta
 	uc->uc_flags = UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
 	uc->uc_stack.ss_sp = (void *)t->altstack_base;
 	uc->uc_stack.ss_size = t->altstack_size;
-	uc->uc_stack.ss_flags = (int)(t->altstack_size == 0	       ? SS_DISABLE
+	uc->uc_stack.ss_flags = (int)(t->altstack_size == 0    ? SS_DISABLE
 				      : on_altstack(t, f->rsp) ? SS_ONSTACK
 							       : t->altstack_flags);
 	uc->uc_sigmask = mask;
@@ -218,6 +219,9 @@ sigframe_setup(struct trapframe *f, int sig, const struct siginfo_k *info,
 	siginfo_to_user(frame.info, info);
 	if (copy_to_user((void __user *)sp, &frame, sizeof(frame)))
 		return -EFAULT;
+	/* The handler starts with the modes of a new program. */
+	fpu_drop_current();
+	fpu_area_init(t->thread.fpu);
 	if (t->altstack_flags & SS_AUTODISARM) {
 		t->altstack_base = 0;
 		t->altstack_size = 0;
@@ -321,7 +325,8 @@ sigframe_return(struct trapframe *f)
 	struct ucontext uc;
 	u64 base = f->rsp - 8; /* the handler's RET took the return address */
 
-	if (copy_from_user(&uc, (void __user *)(base + offsetof(struct rt_sigframe, uc)), sizeof(uc)))
+	if (copy_from_user(&uc, (void __user *)(base + offsetof(struct rt_sigframe, uc)),
+			   sizeof(uc)))
 		goto bad;
 	if (read_fpstate((u64)uc.uc_mcontext.fpstate))
 		goto bad;

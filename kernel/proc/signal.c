@@ -22,11 +22,10 @@
 #define SIG_DEFAULT 0
 #define SIG_IGNORED 1
 
-#define STOP_SIGNALS (SIGBIT(SIGSTOP) | SIGBIT(SIGTSTP) | SIGBIT(SIGTTIN) | SIGBIT(SIGTTOU))
-#define DEFAULT_IGNORED                                                                            \
-	(SIGBIT(SIGCONT) | SIGBIT(SIGCHLD) | SIGBIT(SIGWINCH) | SIGBIT(SIGURG))
+#define STOP_SIGNALS	(SIGBIT(SIGSTOP) | SIGBIT(SIGTSTP) | SIGBIT(SIGTTIN) | SIGBIT(SIGTTOU))
+#define DEFAULT_IGNORED (SIGBIT(SIGCONT) | SIGBIT(SIGCHLD) | SIGBIT(SIGWINCH) | SIGBIT(SIGURG))
 #define DEFAULT_CORE                                                                               \
-	(SIGBIT(SIGQUIT) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGABRT) | SIGBIT(SIGFPE) |    \
+	(SIGBIT(SIGQUIT) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGABRT) | SIGBIT(SIGFPE) |   \
 	 SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGSYS) | SIGBIT(SIGXCPU) | SIGBIT(SIGXFSZ))
 
 /* --- handlers --- */
@@ -70,7 +69,7 @@ sighandlers_reset(struct sighandlers *h)
 	for (int i = 0; i < SIG_COUNT; i++) {
 		u64 handler = h->action[i].handler == SIG_IGNORED ? SIG_IGNORED : SIG_DEFAULT;
 
-		h->action[i] = (struct sigaction_k){ .handler = handler };
+		h->action[i] = (struct sigaction_k){.handler = handler};
 	}
 	spin_unlock(&h->lock);
 }
@@ -121,9 +120,9 @@ signal_set_action(int sig, const struct sigaction_k *new, struct sigaction_k *ol
 	}
 	spin_unlock(&p->handlers->lock);
 	/* POSIX: what is pending and now ignored is dropped, blocked or not. */
-	if (new && action_ignores(new, sig)) {
+	if (new &&action_ignores(new, sig)) {
 		sigqueue_remove(&p->pending, SIGBIT(sig));
-		list_for_each_entry(t, &p->tasks, link)
+		list_for_each_entry (t, &p->tasks, link)
 			sigqueue_remove(&t->pending, SIGBIT(sig));
 	}
 	spin_unlock(&p->lock);
@@ -146,7 +145,7 @@ sigqueue_remove(struct sigqueue *q, u64 mask)
 	struct siginfo_item *i, *next;
 
 	q->set &= ~mask;
-	list_for_each_entry_safe(i, next, &q->infos, link) {
+	list_for_each_entry_safe (i, next, &q->infos, link) {
 		if (!(SIGBIT(i->info.signo) & mask))
 			continue;
 		list_del(&i->link);
@@ -196,7 +195,7 @@ signal_info_user(struct siginfo_k *info, int sig, int code)
 void
 signal_info_kernel(struct siginfo_k *info, int sig)
 {
-	*info = (struct siginfo_k){ .signo = sig, .code = SI_KERNEL };
+	*info = (struct siginfo_k){.signo = sig, .code = SI_KERNEL};
 }
 
 void
@@ -207,7 +206,7 @@ signal_kill_group(struct process *p, u32 status)
 	p->exiting = true;
 	p->exit_code = status;
 	p->stopped = false;
-	list_for_each_entry(t, &p->tasks, link)
+	list_for_each_entry (t, &p->tasks, link)
 		thread_interrupt(&t->thread, TF_SIGNAL | TF_KILLED);
 	waitq_wake_all(&p->stop_wait);
 }
@@ -226,7 +225,7 @@ apply_job_control(struct process *p, int sig)
 	else
 		return;
 	sigqueue_remove(&p->pending, cancel);
-	list_for_each_entry(t, &p->tasks, link)
+	list_for_each_entry (t, &p->tasks, link)
 		sigqueue_remove(&t->pending, cancel);
 	if (sig != SIGCONT)
 		return;
@@ -254,7 +253,7 @@ choose_task(struct process *p, int sig)
 
 	if (current_thread()->process == p && task_takes(current_task(), sig))
 		return current_task();
-	list_for_each_entry(t, &p->tasks, link)
+	list_for_each_entry (t, &p->tasks, link)
 		if (task_takes(t, sig))
 			return t;
 	return NULL;
@@ -350,7 +349,7 @@ signal_send_group_locked(int pgrp, int sig, const struct siginfo_k *info)
 
 	if (!group || list_empty(&group->group))
 		return -ESRCH;
-	list_for_each_entry(p, &group->group, group_link)
+	list_for_each_entry (p, &group->group, group_link)
 		(void)signal_send_process(p, sig, info);
 	return 0;
 }
@@ -376,8 +375,8 @@ signal_force(int sig, const struct siginfo_k *info)
 	spin_lock(&p->lock);
 	spin_lock(&p->handlers->lock);
 	if (a->handler == SIG_IGNORED || !task_takes(t, sig) || p == processes()->init)
-		a->handler = a->handler > SIG_IGNORED && task_takes(t, sig) ? a->handler
-									    : SIG_DEFAULT;
+		a->handler =
+			a->handler > SIG_IGNORED && task_takes(t, sig) ? a->handler : SIG_DEFAULT;
 	spin_unlock(&p->handlers->lock);
 	t->blocked &= ~SIGBIT(sig);
 	if (!(t->pending.set & SIGBIT(sig)))
@@ -394,7 +393,7 @@ signal_retarget(struct process *p, const struct task *except)
 
 	if (!p->pending.set)
 		return;
-	list_for_each_entry(t, &p->tasks, link)
+	list_for_each_entry (t, &p->tasks, link)
 		if (t != except && (p->pending.set & ~t->blocked))
 			thread_interrupt(&t->thread, TF_SIGNAL);
 }

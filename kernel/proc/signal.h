@@ -26,8 +26,8 @@ struct siginfo_k { /* what of siginfo_t we carry; written out in the Linux layou
 	int pid;
 	u32 uid;
 	int status;
-	u64 value;	/* sigval, si_ptr */
-	u64 addr;	/* si_addr */
+	u64 value; /* sigval, si_ptr */
+	u64 addr;  /* si_addr */
 	u64 utime, stime;
 	int timer_id, overrun;
 	int band, fd;
@@ -52,7 +52,7 @@ struct sigaction_k {
 /* The handlers of a process; shared between processes by CLONE_SIGHAND without CLONE_THREAD. */
 struct sighandlers {
 	struct refcount refs;
-	struct spinlock lock; /* rank RANK_SIGNAL */
+	struct spinlock lock;		      /* rank RANK_SIGNAL */
 	struct sigaction_k action[SIG_COUNT]; /* [lock] */
 };
 

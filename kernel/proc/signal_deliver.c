@@ -20,10 +20,9 @@
 #define UNBLOCKABLE  (SIGBIT(SIGKILL) | SIGBIT(SIGSTOP))
 #define STOP_SIGNALS (SIGBIT(SIGSTOP) | SIGBIT(SIGTSTP) | SIGBIT(SIGTTIN) | SIGBIT(SIGTTOU))
 #define SYNCHRONOUS                                                                                \
-	(SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGFPE) |     \
+	(SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP) | SIGBIT(SIGFPE) |    \
 	 SIGBIT(SIGSYS))
-#define DEFAULT_IGNORED                                                                            \
-	(SIGBIT(SIGCONT) | SIGBIT(SIGCHLD) | SIGBIT(SIGWINCH) | SIGBIT(SIGURG))
+#define DEFAULT_IGNORED (SIGBIT(SIGCONT) | SIGBIT(SIGCHLD) | SIGBIT(SIGWINCH) | SIGBIT(SIGURG))
 
 /* --- masks --- */
 
@@ -101,7 +100,7 @@ take_from(struct sigqueue *q, int sig, struct siginfo_k *out)
 	struct siginfo_item *i, *found = NULL;
 	bool more = false;
 
-	list_for_each_entry(i, &q->infos, link) {
+	list_for_each_entry (i, &q->infos, link) {
 		if (i->info.signo != sig)
 			continue;
 		if (found) {
@@ -113,7 +112,7 @@ take_from(struct sigqueue *q, int sig, struct siginfo_k *out)
 	if (!more)
 		q->set &= ~SIGBIT(sig);
 	if (!found) {
-		*out = (struct siginfo_k){ .signo = sig, .code = SI_USER };
+		*out = (struct siginfo_k){.signo = sig, .code = SI_USER};
 		return;
 	}
 	*out = found->info;
@@ -278,7 +277,7 @@ stop_process(struct process *p, int sig)
 	p->stop_reported = false;
 	p->continued = false;
 	p->stop_signal = (u32)sig;
-	list_for_each_entry(t, &p->tasks, link)
+	list_for_each_entry (t, &p->tasks, link)
 		thread_interrupt(&t->thread, TF_SIGNAL);
 	spin_unlock(&p->lock);
 	process_notify_parent(p, CLD_STOPPED, sig);
@@ -365,7 +364,7 @@ run_handler(struct trapframe *f, int sig, const struct siginfo_k *info,
 
 		signal_info_kernel(&segv, SIGSEGV);
 		if (sig == SIGSEGV) {
-			struct sigaction_k dfl = { 0 };
+			struct sigaction_k dfl = {0};
 
 			(void)signal_set_action(SIGSEGV, &dfl, NULL);
 		}

@@ -142,7 +142,7 @@ split_blob(const char *name, struct vector *v)
 static int
 make_vectors(struct vector *argv, struct vector *envp)
 {
-	struct vector host = { 0 };
+	struct vector host = {0};
 	char *line = kstrdup(machine()->cmdline ? machine()->cmdline : "");
 	int err;
 
@@ -187,15 +187,15 @@ static void
 default_limits(struct process *p)
 {
 	for (int i = 0; i < PROC_RLIMITS; i++)
-		p->rlimit[i] = (struct rlimit_pair){ ~0UL, ~0UL };
+		p->rlimit[i] = (struct rlimit_pair){~0UL, ~0UL};
 	p->rlimit[RLIMIT_STACK].cur = 8UL << 20;
 	p->rlimit[RLIMIT_CORE].cur = 0;
-	p->rlimit[RLIMIT_NOFILE] = (struct rlimit_pair){ NOFILE_SOFT, NOFILE_HARD };
-	p->rlimit[RLIMIT_MSGQUEUE] = (struct rlimit_pair){ 819200, 819200 };
-	p->rlimit[RLIMIT_NICE] = (struct rlimit_pair){ 0, 0 };
-	p->rlimit[RLIMIT_RTPRIO] = (struct rlimit_pair){ 0, 0 };
-	p->rlimit[RLIMIT_MEMLOCK] = (struct rlimit_pair){ 64UL << 20, 64UL << 20 };
-	p->rlimit[RLIMIT_SIGPENDING] = (struct rlimit_pair){ 65536, 65536 };
+	p->rlimit[RLIMIT_NOFILE] = (struct rlimit_pair){NOFILE_SOFT, NOFILE_HARD};
+	p->rlimit[RLIMIT_MSGQUEUE] = (struct rlimit_pair){819200, 819200};
+	p->rlimit[RLIMIT_NICE] = (struct rlimit_pair){0, 0};
+	p->rlimit[RLIMIT_RTPRIO] = (struct rlimit_pair){0, 0};
+	p->rlimit[RLIMIT_MEMLOCK] = (struct rlimit_pair){64UL << 20, 64UL << 20};
+	p->rlimit[RLIMIT_SIGPENDING] = (struct rlimit_pair){65536, 65536};
 }
 
 static int
@@ -222,7 +222,7 @@ static void
 init_start(void *arg)
 {
 	struct task *t = arg;
-	struct vector argv = { 0 }, envp = { 0 };
+	struct vector argv = {0}, envp = {0};
 	struct file *f;
 	int err = make_vectors(&argv, &envp);
 
@@ -332,5 +332,6 @@ void
 control_device_init(void)
 {
 	if (devfs_add("holdfast-control", 0600, 10, 200, control_open, NULL) < 0)
-		klog(KLOG_WARN, "proc", "no /dev/holdfast-control: the host will not learn the exit status");
+		klog(KLOG_WARN, "proc",
+		     "no /dev/holdfast-control: the host will not learn the exit status");
 }

@@ -5,9 +5,9 @@
  * Timers on CPU time look at the process's clock when it could have got there at the earliest, and
  * start again for the rest; so an idle process costs nothing but that look.
  *
- * Locks: process->timer_mutex serialises whoever sets, reads or deletes; what the handler (interrupt
- * context) shares is under process->lock. A timer is cancelled with only the mutex held, after
- * `armed` was cleared, so its handler cannot start it again.
+ * Locks: process->timer_mutex serialises whoever sets, reads or deletes; what the handler
+ * (interrupt context) shares is under process->lock. A timer is cancelled with only the mutex held,
+ * after `armed` was cleared, so its handler cannot start it again.
  */
 #include "proc/siginfo_uapi.h"
 #include <asm/errno.h>
@@ -38,7 +38,7 @@ struct process_itimers {
 };
 
 struct posix_timer {
-	struct list link;	 /* [timer_mutex] */
+	struct list link; /* [timer_mutex] */
 	struct timer timer;
 	struct process *process; /* [I] */
 	struct task *task;	 /* [I] SIGEV_THREAD_ID: referenced; also the CPU clock's thread */
@@ -139,7 +139,8 @@ clock_deadline(int clock, ns_t when, bool absolute)
 	return clock_is_wall(clock) ? when - clock_real_offset() : when;
 }
 
-/* When to look again at a CPU clock that has `rest` to go: at the earliest it can have got there. */
+/* When to look again at a CPU clock that has `rest` to go: at the earliest it can have got there.
+ */
 static ns_t
 cpu_check_time(struct process *p, ns_t rest)
 {
@@ -172,7 +173,7 @@ itimer_start_time(const struct itimer *it, ns_t now)
 static void
 itimer_fire(struct timer *timer)
 {
-	static const int signals[ITIMERS] = { SIGALRM, SIGVTALRM, SIGPROF };
+	static const int signals[ITIMERS] = {SIGALRM, SIGVTALRM, SIGPROF};
 	struct itimer *it = container_of(timer, struct itimer, timer);
 	struct process *p = it->process;
 	ns_t now = itimer_clock(it);
@@ -284,7 +285,7 @@ merge_with_pending(struct posix_timer *pt, int expiries)
 	struct sigqueue *q = thread ? &pt->task->pending : &pt->process->pending;
 	struct siginfo_item *i;
 
-	list_for_each_entry(i, &q->infos, link) {
+	list_for_each_entry (i, &q->infos, link) {
 		if (i->info.code == SI_TIMER && i->info.timer_id == pt->id) {
 			i->info.overrun += expiries;
 			pt->overrun = i->info.overrun;
@@ -353,7 +354,7 @@ find_timer(struct process *p, int id)
 {
 	struct posix_timer *pt;
 
-	list_for_each_entry(pt, &p->posix_timers, link)
+	list_for_each_entry (pt, &p->posix_timers, link)
 		if (pt->id == id)
 			return pt;
 	return NULL;
@@ -531,7 +532,7 @@ timers_drop_posix(struct process *p)
 	struct posix_timer *pt, *next;
 
 	mutex_lock(&p->timer_mutex);
-	list_for_each_entry_safe(pt, next, &p->posix_timers, link)
+	list_for_each_entry_safe (pt, next, &p->posix_timers, link)
 		posix_free(pt);
 	mutex_unlock(&p->timer_mutex);
 }

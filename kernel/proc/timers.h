@@ -27,7 +27,8 @@ struct sigevent_k {
 };
 /* The new timer's id or -errno. */
 int posix_timer_create(int clock, const struct sigevent_k *ev);
-int posix_timer_set(int id, bool absolute, const struct itimer_value *new, struct itimer_value *old);
+int posix_timer_set(int id, bool absolute, const struct itimer_value *new,
+		    struct itimer_value *old);
 int posix_timer_get(int id, struct itimer_value *out);
 int posix_timer_overrun(int id);
 int posix_timer_delete(int id);

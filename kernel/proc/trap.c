@@ -89,7 +89,8 @@ op_page_fault(struct trapframe *f, vaddr_t va)
 	int err;
 
 	/* Copies under a spinlock must not sleep: they get -EFAULT and try again without the lock. */
-	if (!trapframe_is_user(f) && (arch_core()->irq_off_depth > 0 || !current_thread()->process))
+	if (!trapframe_is_user(f) && (arch_core()->irq_off_depth > 0 || arch_core()->in_irq ||
+				      !current_thread()->process))
 		return -EFAULT;
 	err = mm_trap_page_fault(f, va);
 	if (err && trapframe_is_user(f))

@@ -88,7 +88,7 @@ scan_children(int which, int id, unsigned options, struct wait_result *out, stru
 	struct process *me = current_process(), *c;
 	int result = -ECHILD;
 
-	list_for_each_entry(c, &me->children, sibling) {
+	list_for_each_entry (c, &me->children, sibling) {
 		if (!child_matches(c, which, id, options))
 			continue;
 		result = 0;

@@ -151,6 +151,96 @@ on_trash(int number)
 	widest().round(&junk, &out, 1, 0);
 }
 
+struct traveller {
+	int fd[2];
+	int cpu[2];
+	_Atomic pid_t tid;
+	atomic_bool drained;
+	struct image in, out;
+};
+
+enum { travel_bytes = 1 << 20 };
+
+static void
+bind(pid_t tid, int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	CHECK(sched_setaffinity(tid, sizeof(set), &set) == 0);
+}
+
+/* One write that blocks many times, with the registers full. */
+static void
+write_with_registers(int fd, const void *data, long size, struct image *in, struct image *out)
+{
+	register const void *buffer __asm__("rsi") = data;
+	register long length __asm__("rdx") = size;
+	long result = SYS_write;
+
+	__asm__ volatile(EACH16(LOAD_X) "syscall\n" EACH16(SAVE_X)
+			 : "+a"(result)
+			 : "r"(in), "r"(out), "D"((long)fd), "r"(buffer),
+			   "r"(length)
+			 : "rcx", "r11", "memory", "cc", CLOBBER_X);
+	CHECK(result == size);
+}
+
+static void *
+travel(void *arg)
+{
+	struct traveller *t = arg;
+	char *data = calloc(1, travel_bytes);
+	struct image first, unused;
+
+	CHECK(data != NULL);
+	fill(&first, 1);
+	fill(&t->in, 2);
+	bind(0, t->cpu[0]);
+	round_sse(&first, &unused, 0, SYS_getppid);
+	bind(0, t->cpu[1]);
+	atomic_store(&t->tid, gettid());
+	write_with_registers(t->fd[1], data, travel_bytes, &t->in, &t->out);
+	while (!atomic_load(&t->drained))
+		sched_yield();
+	free(data);
+	return NULL;
+}
+
+CASE(moved_asleep, "do vector registers live through moves while the thread is inside one call?")
+{
+	struct traveller t = {.cpu = {0, 0}};
+	static char data[4096];
+	cpu_set_t allowed;
+	pthread_t thread;
+	long left = travel_bytes;
+	int n = 0;
+
+	CHECK(sched_getaffinity(0, sizeof(allowed), &allowed) == 0);
+	for (int cpu = 0; cpu < CPU_SETSIZE && n < 2; cpu++)
+		if (CPU_ISSET(cpu, &allowed))
+			t.cpu[n++] = cpu;
+	if (n < 2)
+		SKIP("one processor");
+	bind(0, t.cpu[1]);
+	CHECK(pipe(t.fd) == 0);
+	PT(pthread_create(&thread, NULL, travel, &t));
+	while (atomic_load(&t.tid) == 0)
+		sched_yield();
+	for (int round = 0; left > 0; round++) {
+		ssize_t got;
+
+		bind(t.tid, t.cpu[round % 2]);
+		got = read(t.fd[0], data, sizeof(data));
+		CHECK(got > 0);
+		left -= got;
+	}
+	atomic_store(&t.drained, true);
+	PT(pthread_join(thread, NULL));
+	compare(&t.in, &t.out, 16, 0);
+}
+
 CASE(signals, "do vector registers live through a handler that overwrites them?")
 {
 	struct itimerval often = {{0, 500}, {0, 500}};

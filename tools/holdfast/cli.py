@@ -155,30 +155,30 @@ def _split(arguments):
     return arguments[:at], arguments[at + 1:]
 
 
-def _run(options, argv):
-    recipe = recipe_of(options)
-    options.argv = argv
-    if options.port is None:
+def parse(arguments):
+    """=> returns the options and what follows --, None if nothing does"""
+    arguments, argv = _split(arguments)
+    options = _parser().parse_args(arguments)
+    if options.command is None:
+        raise WrongUse("no command (see: holdfast --help)")
+    if getattr(options, "port", ()) is None:
         options.port = []
-        if argv is None and recipe.command() == rootfs.SHELL:
+        if argv is None and recipe_of(options).command() == rootfs.SHELL:
             options.port = [port("5555:8080")]
-    return run.run(options, recipe)
+    return options, argv
 
 
 def main(arguments):
     """=> returns the exit status"""
     try:
-        top = _parser()
-        arguments, argv = _split(arguments)
-        options = top.parse_args(arguments)
-        if options.command is None:
-            raise WrongUse("no command (see: holdfast --help)")
+        options, argv = parse(arguments)
         if options.command == "pack":
             if argv:
                 raise WrongUse("pack takes no command (see: holdfast pack --help)")
             pack.pack(recipe_of(options), options.output)
             return 0
-        return _run(options, argv)
+        options.argv = argv
+        return run.run(options, recipe_of(options))
     except Failure as failure:
         say(str(failure))
         return failure.status

@@ -142,8 +142,10 @@ start_program(void)
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	setsid();
-	ioctl(console, TIOCSCTTY, 1);
+	setpgid(0, 0);
+	signal(SIGTTOU, SIG_IGN);
+	tcsetpgrp(console, getpid());
+	signal(SIGTTOU, SIG_DFL);
 	if (window[0])
 		set_window(window[0]);
 	dup2(console, 0);
@@ -258,6 +260,10 @@ main(void)
 	tcgetattr(control, &raw);
 	cfmakeraw(&raw);
 	tcsetattr(control, TCSANOW, &raw);
+	/* Here and not in the program: when a session's leader ends, Linux
+	 * throws away what its terminal has not yet written. */
+	setsid();
+	ioctl(console, TIOCSCTTY, 1);
 	sethostname("holdfast", 8);
 	setrlimit(RLIMIT_NOFILE, &files);
 	start_network();

@@ -20,15 +20,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define GRACE_SECONDS	10
-#define NOT_EXECUTABLE	126
-#define NOT_FOUND	127
-#define CONTROL_DEVICE	"/dev/holdfast-control"
-#define DEFAULT_PATH	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#define GRACE_SECONDS  10
+#define NOT_EXECUTABLE 126
+#define NOT_FOUND      127
+#define CONTROL_DEVICE "/dev/holdfast-control"
+#define DEFAULT_PATH   "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-static char *const default_start[] = { "/etc/holdfast/start", NULL };
-static char *const default_erlang[] = { "erl", NULL };
-static char *const default_shell[] = { "sh", "-i", NULL };
+static char *const default_start[] = {"/etc/holdfast/start", NULL};
+static char *const default_erlang[] = {"erl", NULL};
+static char *const default_shell[] = {"sh", "-i", NULL};
 
 static void
 set_defaults(void)
@@ -131,7 +131,7 @@ reap(pid_t program, int *status)
 static int
 wait_signal(const sigset_t *set, time_t deadline)
 {
-	struct timespec now, left = { 0, 0 };
+	struct timespec now, left = {0, 0};
 	int sig;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);

@@ -65,8 +65,7 @@ ring_store(struct core *c, struct klog_shared *k, enum klog_level level, ns_t no
 		.seq = atomic_add_fetch(&k->seq, 1), .ns = now, .len = (u16)n, .level = (u8)level};
 	memcpy(((struct klog_record *)(r->data + r->head % KLOG_RING))->text, s, n);
 	r->head += need;
-	if (r->head % KLOG_RING < KLOG_RING)
-		((struct klog_record *)(r->data + r->head % KLOG_RING))->seq = 0;
+	((struct klog_record *)(r->data + r->head % KLOG_RING))->seq = 0; /* the end for readers */
 	spin_unlock(&r->lock);
 }
 

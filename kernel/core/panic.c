@@ -150,9 +150,9 @@ assert_failed(const char *expr, const char *file, int line)
 }
 
 /* gcc's stack protector calls it when a guard was overwritten. */
-void __stack_chk_fail(void);
+__noreturn void __stack_chk_fail(void);
 
-__noreturn void
+void
 __stack_chk_fail(void)
 {
 	panic("stack overrun (guard value overwritten)");

@@ -69,7 +69,7 @@ struct process {
 	struct spinlock lock;		      /* rank RANK_PROCESS */
 	struct list tasks;		      /* [lock] */
 	u32 ntasks;			      /* [lock] on the list */
-	u32 nlive;			      /* [lock] that have not begun to exit */
+	u32 nlive;			      /* [lock] that may still use its memory */
 	struct waitq tasks_wait;	      /* [lock] exec waits until it is alone */
 	struct task *execing;		      /* [lock] who is ending the others */
 	struct vm_map *map;		      /* [exec: single-threaded then; lock to read it] */

@@ -131,9 +131,11 @@ sendfile() ->
     Data = crypto:strong_rand_bytes(1 bsl 20),
     ok = file:write_file("/tmp/sendfile", Data),
     {L, C, S} = pair(),
-    {ok, _} = file:sendfile("/tmp/sendfile", S),
+    Self = self(),
+    spawn_link(fun() -> Self ! {received, receive_all(C, [])} end),
+    {ok, 1048576} = file:sendfile("/tmp/sendfile", S),
     ok = gen_tcp:close(S),
-    Data = receive_all(C, []),
+    receive {received, Data} -> ok after 60000 -> error(sendfile) end,
     ok = gen_tcp:close(L).
 
 pair() ->

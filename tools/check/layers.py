@@ -13,6 +13,15 @@ ORDER = [{"lib"}, {"arch"}, {"core"}, {"cluster"}, {"mm"}, {"dev"}, {"file", "ne
          {"store"}, {"linux"}, {"boot"}]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', re.M)
+# (folder, header): why the rule does not hold there.
+EXCUSED = {
+    ("arch", "core/core.h"): "arch's per-core state is in struct core, reached through GS",
+    ("arch", "core/panic.h"): "a fault in the kernel ends in a panic",
+    ("arch", "core/klog.h"): "the log is there before anything else",
+    ("arch", "core/spinlock.h"): "two interrupt tables are shared by cores",
+    ("net", "file/socket.h"): "file/ owns what a socket has to offer, net/ registers it",
+    ("net", "file/vnode.h"): "a bound AF_UNIX socket is a name in the tree",
+}
 GENERATED = {"calls.h", "offsets.h"}
 
 
@@ -47,7 +56,7 @@ def check_file(path, faults):
         other = goal.split(os.sep)[0]
         if other == folder or other not in LEVEL or folder not in LEVEL:
             continue
-        if LEVEL[other] >= LEVEL[folder]:
+        if LEVEL[other] >= LEVEL[folder] and (folder, goal) not in EXCUSED:
             faults.append("%s:%d: %s/ includes %s, which is not below it" % (
                 path, line, folder, goal))
     return found

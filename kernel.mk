@@ -35,6 +35,9 @@ $(B)/gen/calls.h $(B)/gen/calls.c &: tools/gen-calls $(wildcard kernel/linux/*.t
 	@mkdir -p $(B)/gen
 	tools/gen-calls $(B)/gen $(wildcard kernel/linux/*.tbl)
 
+# Its loops must not become calls of themselves.
+$(B)/obj/kernel/lib/string.o: K_CFLAGS += -fno-tree-loop-distribute-patterns
+
 $(B)/obj/%.o: %.c | $(B)/gen/calls.h
 	@mkdir -p $(@D)
 	@echo "  cc      $<"; $(CC) $(K_CFLAGS) -MMD -MP -c -o $@ $<

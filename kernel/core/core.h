@@ -20,7 +20,7 @@ struct runqueue {
 	u32 nr_running;	      /* [lock] runnable threads, the running one included, idle not */
 	ns_t min_vruntime;    /* [lock] */
 	ns_t slice_end;	      /* [c] when the running thread has had its turn */
-	bool polling; /* [a] idle and watching nr_running: needs no IPI */
+	bool polling;	      /* [a] idle and watching nr_running: needs no IPI */
 };
 
 struct timerq {
@@ -60,7 +60,7 @@ struct machine {
 	const char *cmdline;			 /* [I] */
 	u32 panicking;				 /* [a] */
 	struct core *panic_core;		 /* the one that reports */
-	void (*panic_off)(const char *text);	 /* dev/power.c */
+	void (*panic_off)(void);		 /* dev/power.c */
 	struct clock *clock;			 /* arch/clock.c */
 	struct ioapics *ioapics;		 /* arch/apic.c */
 	struct acpi *acpi;			 /* boot/acpi.c: what the tables said */

@@ -22,7 +22,7 @@
 
 #define SLICE_NS	(4 * NS_PER_MS)
 #define SPREAD_NS	(500 * NS_PER_US) /* how long a woken thread waits for its waker */
-#define SAMPLE_NS	(10 * NS_PER_MS) /* between samples of a thread that is alone */
+#define SAMPLE_NS	(10 * NS_PER_MS)  /* between samples of a thread that is alone */
 #define WAKE_CREDIT_NS	(3 * NS_PER_MS)
 #define PREEMPT_GAIN_NS (1 * NS_PER_MS)
 #define IDLE_POLL_NS	(20 * NS_PER_US)
@@ -390,7 +390,8 @@ kick(struct core *c, struct thread *t, bool was_idle, u32 others)
 	if (preempt) {
 		atomic_fetch_or(&running->flags, TF_RESCHED);
 	} else if (others <= 1) {
-		/* The running one was alone: it has company, here or on an idle core (sched_tick). */
+		/* The running one was alone: it has company, here or on an idle core (sched_tick).
+		 */
 		c->rq.slice_end = min(c->rq.slice_end, clock_now() + SPREAD_NS);
 	} else {
 		return;
@@ -399,7 +400,8 @@ kick(struct core *c, struct thread *t, bool was_idle, u32 others)
 		if (!preempt)
 			timer_rearm();
 	} else {
-		/* Against idle_poll: it clears the flag and looks at the queue, we do the reverse. */
+		/* Against idle_poll: it clears the flag and looks at the queue, we do the reverse.
+		 */
 		atomic_fence();
 		if (!was_idle || !atomic_load(&c->rq.polling))
 			ipi_send(&c->arch, IPI_RESCHED);
@@ -618,7 +620,8 @@ sched_idle(void)
 			continue;
 		atomic_fetch_or(&c->machine->idle_mask, bit);
 		idle_poll(c);
-		/* A waker that saw us busy or polling sent nothing: look here and elsewhere again. */
+		/* A waker that saw us busy or polling sent nothing: look here and elsewhere again.
+		 */
 		if (idle_once(c))
 			continue;
 		cpu_wait_for_interrupt();

@@ -598,5 +598,7 @@ procfs_populate(void)
 		err = procinfo_register();
 	if (err == 0)
 		err = proctunables_register();
+	if (err == 0)
+		err = sysrq_register();
 	return err;
 }

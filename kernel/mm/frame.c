@@ -129,6 +129,7 @@ take_remote(unsigned home, unsigned order, unsigned how)
 			if (!(tried >> i & 1) && (best == MAX_CLUSTERS ||
 						  m->distance[home][i] < m->distance[home][best]))
 				best = i;
+		assert(best < MAX_CLUSTERS); /* one was left */
 		tried |= 1UL << best;
 		f = m->cluster[best] ? take_from(m->cluster[best], order, how) : NULL;
 		if (f != NULL)

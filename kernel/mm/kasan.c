@@ -20,7 +20,7 @@
 #include "lib/atomic.h"
 #include "mm/frame.h"
 
-#define GRANULES (PAGE_SIZE / KASAN_GRANULE)
+#define WORD_BYTES (64 * KASAN_GRANULE) /* what one word of bits stands for */
 
 static u64 *
 word_of(paddr_t at, u64 *bit)
@@ -31,30 +31,39 @@ word_of(paddr_t at, u64 *bit)
 	return &frame_of_paddr(at)->poison.word[granule / 64];
 }
 
+/* Sets or clears the bits of [p, p + n), by words where all of a word is meant. */
+static void
+mark(void *p, size_t n, bool poison)
+{
+	paddr_t at = virt_to_phys(p), end = ALIGN_UP(at + n, KASAN_GRANULE);
+	u64 bit;
+
+	while (at < end) {
+		u64 *word = word_of(at, &bit);
+
+		if (bit == 1 && end - at >= WORD_BYTES) {
+			atomic_store(word, poison ? ~0UL : 0);
+			at += WORD_BYTES;
+			continue;
+		}
+		if (poison)
+			atomic_fetch_or(word, bit);
+		else
+			atomic_fetch_and(word, ~bit);
+		at += KASAN_GRANULE;
+	}
+}
+
 void
 kasan_poison(void *p, size_t n)
 {
-	paddr_t at = virt_to_phys(p), end = at + n;
-	u64 bit;
-
-	for (; at < end; at += KASAN_GRANULE) {
-		u64 *word = word_of(at, &bit);
-
-		atomic_fetch_or(word, bit);
-	}
+	mark(p, n, true);
 }
 
 void
 kasan_unpoison(void *p, size_t n)
 {
-	paddr_t at = virt_to_phys(p), end = at + n;
-	u64 bit;
-
-	for (; at < end; at += KASAN_GRANULE) {
-		u64 *word = word_of(at, &bit);
-
-		atomic_fetch_and(word, ~bit);
-	}
+	mark(p, n, false);
 }
 
 static bool
@@ -84,7 +93,8 @@ check(vaddr_t va, size_t n, const char *what, void *from)
 		return;
 	for (paddr_t at = ALIGN_DOWN(first, KASAN_GRANULE); at <= last; at += KASAN_GRANULE)
 		if (is_poisoned(at))
-			panic("%s of %lu bytes at %lx, which nobody owns, by %p", what, n, va, from);
+			panic("%s of %lu bytes at %lx, which nobody owns, by %p", what, n, va,
+			      from);
 }
 
 #define HANDLER(kind, what, n)                                                                     \

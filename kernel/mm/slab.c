@@ -256,7 +256,7 @@ kmalloc(size_t size)
 		p = m->object[--m->n];
 	irq_pop_off();
 	if (p != NULL)
-		kasan_unpoison(p, size);
+		kasan_unpoison(p, max(size, (size_t)1)); /* so that it can be freed */
 	return p;
 }
 

@@ -40,11 +40,17 @@ make(struct program *p, int type, bool with_interp)
 	p->head.e_phentsize = sizeof(p->part[0]);
 	p->head.e_phnum = with_interp ? 4 : 3;
 	p->part[0] = (Elf64_Phdr){PT_LOAD, PF_R | PF_X, 0, base, base, 0x1000, 0x1000, 0x1000};
-	p->part[1] = (Elf64_Phdr){PT_LOAD, PF_R | PF_W, data_at, base + data_at, base + data_at,
-				  0x800, 0x3000, 0x1000};
+	p->part[1] = (Elf64_Phdr){PT_LOAD,	  PF_R | PF_W, data_at, base + data_at,
+				  base + data_at, 0x800,       0x3000,	0x1000};
 	p->part[2] = (Elf64_Phdr){PT_GNU_STACK, PF_R | PF_W, 0, 0, 0, 0, 0, 16};
-	p->part[3] = (Elf64_Phdr){PT_INTERP, PF_R, name_at, base + name_at, base + name_at,
-				  sizeof(interpreter), sizeof(interpreter), 1};
+	p->part[3] = (Elf64_Phdr){PT_INTERP,
+				  PF_R,
+				  name_at,
+				  base + name_at,
+				  base + name_at,
+				  sizeof(interpreter),
+				  sizeof(interpreter),
+				  1};
 	memcpy(p->bytes + name_at, interpreter, sizeof(interpreter));
 	memcpy(p->bytes + code_at, code, sizeof(code));
 }
@@ -101,9 +107,24 @@ static uint64_t
 odd_number(uint64_t *seed)
 {
 	static const uint64_t edge[] = {
-		0,     1,      0xff,	   0xfff,	   0x1000,	   0x1001,
-		1023,  0xffff, 0x7fffffff, 0xffffffff,	   0x400000,	   0x7ffffffff000,
-		~0ULL, 1 << 20, 1ULL << 47, 0x7fffffffe000, 0x8000000000000000, 0xfffffffffffff000,
+		0,
+		1,
+		0xff,
+		0xfff,
+		0x1000,
+		0x1001,
+		1023,
+		0xffff,
+		0x7fffffff,
+		0xffffffff,
+		0x400000,
+		0x7ffffffff000,
+		~0ULL,
+		1 << 20,
+		1ULL << 47,
+		0x7fffffffe000,
+		0x8000000000000000,
+		0xfffffffffffff000,
 	};
 	uint64_t value = edge[abi_random(seed) % (sizeof(edge) / sizeof(edge[0]))];
 
@@ -200,9 +221,9 @@ CASE(truncated, "what if a program ends early?")
 
 CASE(entry_outside, "what if the entry is no address a program may have?")
 {
-	static const uint64_t entries[] = {0x7fffffffe000, 0x7fffffffefff, 0x7ffffffff000,
-					   1ULL << 47,	   1ULL << 63,	   0xffffffff80000000,
-					   ~0ULL,	   0};
+	static const uint64_t entries[] = {
+		0x7fffffffe000, 0x7fffffffefff,	    0x7ffffffff000, 1ULL << 47,
+		1ULL << 63,	0xffffffff80000000, ~0ULL,	    0};
 	struct program p;
 	size_t i;
 
@@ -253,8 +274,8 @@ CASE(interpreter_odd, "what if the interpreter is itself, a folder, missing or w
 
 CASE(parts_huge, "what if a part is larger than memory, or lies over the stack?")
 {
-	static const uint64_t sizes[] = {1ULL << 30, 1ULL << 40, 1ULL << 46, 0x7fffff000000,
-					 1ULL << 47, ~0ULL - 0x401000};
+	static const uint64_t sizes[] = {1ULL << 30,	 1ULL << 40, 1ULL << 46,
+					 0x7fffff000000, 1ULL << 47, ~0ULL - 0x401000};
 	struct program p;
 	size_t i;
 

@@ -513,7 +513,6 @@ sched_migrate(void)
 	sched_switch();
 }
 
-/* Charges what has run since the last look to the mode that the interrupt found. */
 /* Calls an idle core, which will steal a thread that waits here. Returns whether there was one. */
 static bool
 offer_to_idle(struct core *c)
@@ -527,6 +526,7 @@ offer_to_idle(struct core *c)
 	return idle != 0;
 }
 
+/* Charges what has run since the last look to the mode that the interrupt found. */
 void
 sched_tick(ns_t now)
 {

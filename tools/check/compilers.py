@@ -104,7 +104,7 @@ def sparse():
     flags = [f for f in kernel_flags() if f.startswith(("-I", "-D", "-std"))] + LWIP[:2]
     quiet = ["-Wno-decl", "-Wno-vla", "-Wno-non-pointer-null", "-Wno-cast-truncate",
              "-Wno-bitwise", "-Wno-unknown-attribute"]
-    return each(KERNEL, lambda path: ["sparse", *flags, "-U__GLIBC__", "-m64", *quiet, "-Wsparse-error", path])
+    return each(KERNEL, lambda path: ["sparse", *flags, "-m64", *quiet, "-Wsparse-error", path])
 
 
 TOOLS = {"clang": clang, "headers": headers, "format": layout, "cppcheck": cppcheck,

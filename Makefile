@@ -5,6 +5,8 @@
 #   make check               style and static checks, silent when right
 #   make bench               the table of figures, Linux beside Holdfast
 #   make boot-gate N=200     boot N times, every one has to succeed
+#   make fuzz T=60           the readers of foreign data under libFuzzer, T seconds each
+#   make fuzz-calls T=600    random arguments to every system call in a guest, T seconds
 #   make debug               boot halted, with gdb attached
 #   make deps                install what is missing on this host
 #   make clean               remove build/ but keep the downloads
@@ -35,6 +37,7 @@ run: deps
 B := $(BUILD)
 all: $(KERNEL)
 include kernel.mk
+include tests/fuzz/fuzz.mk
 # --- end of kernel ---
 
 test: deps

@@ -4,7 +4,7 @@ B ?= build
 K_FOLDERS := lib arch core cluster mm dev file net proc store linux boot
 K_C := $(wildcard $(K_FOLDERS:%=kernel/%/*.c))
 K_S := $(wildcard $(K_FOLDERS:%=kernel/%/*.S))
-K_OBJ := $(K_C:%.c=$(B)/obj/%.o) $(K_S:%.S=$(B)/obj/%.S.o) $(B)/obj/gen/calls.o
+K_OBJ = $(K_C:%.c=$(B)/obj/%.o) $(K_S:%.S=$(B)/obj/%.S.o) $(B)/obj/gen/calls.o
 
 CC ?= gcc
 K_WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Werror \
@@ -16,7 +16,14 @@ K_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -
 	-mstack-protector-guard-offset=40 -ffunction-sections -fdata-sections \
 	$(K_WARN) -Ikernel -I$(B)/gen $(K_EXTRA)
 ifdef SAN
-K_CFLAGS += -DHOLDFAST_DEBUG -fsanitize=undefined -fno-sanitize=alignment
+K_CFLAGS += -DHOLDFAST_DEBUG -DHOLDFAST_KASAN -fsanitize=undefined -fno-sanitize=alignment
+# Not checked: what keeps the poison, and what runs before there is any.
+K_RAW := mm/kasan mm/frame mm/buddy mm/slab core/ubsan
+$(filter-out $(K_RAW:%=$(B)/obj/kernel/%.o) $(B)/obj/kernel/boot/% %.S.o,$(K_OBJ)): K_CFLAGS += \
+	-fsanitize=kernel-address --param asan-stack=0 --param asan-globals=0 \
+	--param asan-instrumentation-with-call-threshold=0
+else
+K_C := $(filter-out kernel/mm/kasan.c,$(K_C))
 endif
 ifdef DEBUG
 K_CFLAGS += -DHOLDFAST_DEBUG
@@ -27,6 +34,9 @@ K_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --gc-section
 $(B)/gen/calls.h $(B)/gen/calls.c &: tools/gen-calls $(wildcard kernel/linux/*.tbl)
 	@mkdir -p $(B)/gen
 	tools/gen-calls $(B)/gen $(wildcard kernel/linux/*.tbl)
+
+# Its loops must not become calls of themselves.
+$(B)/obj/kernel/lib/string.o: K_CFLAGS += -fno-tree-loop-distribute-patterns
 
 $(B)/obj/%.o: %.c | $(B)/gen/calls.h
 	@mkdir -p $(@D)

@@ -116,6 +116,14 @@ def _pytest(*files):
     return passed, failed
 
 
+def fuzz():
+    """The readers of foreign data under libFuzzer, a fixed number of inputs."""
+    status, text = make("fuzz-targets")
+    if status:
+        return _total(status, text)
+    return _total(*run(["/usr/bin/python3", "tests/fuzz/run.py", "--runs", "20000"], 900))
+
+
 def tools():
     """The command line and root images, without booting."""
     return _pytest("tests/system/test_cli.py", "tests/system/test_pack.py")
@@ -134,7 +142,7 @@ def boot_gate():
     return _total(status, text)
 
 
-PARTS = {"host": host, "tools": tools, "abi-linux": abi_linux, "abi-1": abi_1, "abi-4": abi_4,
+PARTS = {"host": host, "fuzz": fuzz, "tools": tools, "abi-linux": abi_linux, "abi-1": abi_1, "abi-4": abi_4,
          "system": system, "boot-gate": boot_gate}
 
 

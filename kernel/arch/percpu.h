@@ -8,6 +8,9 @@
 #include "arch/layout.h"
 #include "lib/types.h"
 
+#define HELD_MAX 16
+
+struct spinlock;
 struct thread;
 struct trapframe;
 struct trap_ops;
@@ -51,6 +54,8 @@ struct arch_core {
 	struct thread *fpu_owner; /* [c] whose FPU state the registers hold; NULL: nobody's */
 	const struct trap_ops *trap_ops; /* [I] upward calls */
 	bool smap;			 /* [I] CR4.SMAP is on: STAC and CLAC exist */
+	struct spinlock *held[HELD_MAX]; /* [c] DEBUG=1, SAN=1: locks held, oldest first */
+	u32 nheld;			 /* [c] */
 	u64 gdt[8];			 /* [I] */
 	struct tss tss;			 /* [c] */
 	struct idt_gate idt[256];	 /* [I] */

@@ -75,9 +75,8 @@ introduce(const struct boot_info *info)
 	const struct boot_cluster *c = &info->cluster[info->cxy];
 
 	klog(KLOG_INFO, "cluster",
-	     "%u: %u cores, memory %llx..%llx, kcode at %llx check %08x, general %08x", info->cxy,
-	     info->cores_nr, (unsigned long long)c->lpa_base,
-	     (unsigned long long)(c->lpa_base + c->lpa_size), (unsigned long long)info->kcode_paddr,
+	     "%u: %u cores, memory %lx..%lx, kcode at %lx check %08x, general %08x", info->cxy,
+	     info->cores_nr, c->lpa_base, c->lpa_base + c->lpa_size, info->kcode_paddr,
 	     info->kcode_crc, info->crc_general);
 }
 

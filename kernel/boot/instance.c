@@ -34,7 +34,7 @@ static void
 copy_part(struct boot_plan *p, paddr_t to, paddr_t from, u64 size, const char *what)
 {
 	memcpy(phys_to_virt(to), phys_to_virt(from), size);
-	if (memcmp(phys_to_virt(to), phys_to_virt(from), size))
+	if (memcmp(phys_to_virt(to), phys_to_virt(from), size) != 0)
 		panic("cluster %u: memory at %llx does not keep %s", p->cxy, (unsigned long long)to,
 		      what);
 }

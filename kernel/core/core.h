@@ -60,7 +60,7 @@ struct machine {
 	const char *cmdline;			 /* [I] */
 	u32 panicking;				 /* [a] */
 	struct core *panic_core;		 /* the one that reports */
-	void (*panic_off)(const char *text);	 /* dev/power.c */
+	void (*panic_off)(void);		 /* dev/power.c */
 	struct clock *clock;			 /* arch/clock.c */
 	struct ioapics *ioapics;		 /* arch/apic.c */
 	struct acpi *acpi;			 /* boot/acpi.c: what the tables said */

@@ -15,19 +15,36 @@
 
 #define MSR_GS_BASE 0xc0000101
 #define LINE_MAX    256
-#define UART	    0x3f8
+#define COM1	    0x3f8
+#define COM2	    0x2f8
+
+static void
+uart_put(u16 port, char c)
+{
+	/* Bounded: a machine without this UART reads 0xff, which says "empty". */
+	for (int spin = 0; spin < 100000 && !(inb(port + 5) & 0x20); spin++)
+		cpu_pause();
+	outb(port, (u8)c);
+}
 
 void
 console_early_write(const char *s, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		/* Bounded: a machine without this UART reads 0xff, which says "empty". */
-		for (int spin = 0; spin < 100000 && !(inb(UART + 5) & 0x20); spin++)
-			cpu_pause();
 		if (s[i] == '\n')
-			outb(UART, '\r');
-		outb(UART, (u8)s[i]);
+			uart_put(COM1, '\r');
+		uart_put(COM1, s[i]);
 	}
+}
+
+void
+control_early_write(const char *s, size_t n)
+{
+	outb(COM2 + 7, 0x5a); /* the scratch register keeps a value if there is a 16550 */
+	if (inb(COM2 + 7) != 0x5a)
+		return;
+	for (size_t i = 0; i < n; i++)
+		uart_put(COM2, s[i]);
 }
 
 static void
@@ -65,8 +82,7 @@ ring_store(struct core *c, struct klog_shared *k, enum klog_level level, ns_t no
 		.seq = atomic_add_fetch(&k->seq, 1), .ns = now, .len = (u16)n, .level = (u8)level};
 	memcpy(((struct klog_record *)(r->data + r->head % KLOG_RING))->text, s, n);
 	r->head += need;
-	if (r->head % KLOG_RING < KLOG_RING)
-		((struct klog_record *)(r->data + r->head % KLOG_RING))->seq = 0;
+	((struct klog_record *)(r->data + r->head % KLOG_RING))->seq = 0; /* the end for readers */
 	spin_unlock(&r->lock);
 }
 

@@ -27,5 +27,7 @@ void klog_set_level(enum klog_level shown);
 size_t klog_read(char *buf, size_t size, u64 *seq);
 /* Early output on the 16550 at 0x3f8, polled; works before anything else. */
 void console_early_write(const char *s, size_t n);
+/* The same to the host's control channel, COM2, if there is one. */
+void control_early_write(const char *s, size_t n);
 
 #endif

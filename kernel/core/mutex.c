@@ -17,6 +17,7 @@ mutex_lock(struct mutex *m)
 {
 	struct thread *t = current_thread();
 
+	debug_assert(may_sleep());
 	spin_lock(&m->lock);
 	assert(m->owner != t);
 	while (m->owner)
@@ -73,6 +74,7 @@ rwlock_init(struct rwlock *l, const char *name)
 void
 rwlock_read(struct rwlock *l)
 {
+	debug_assert(may_sleep());
 	spin_lock(&l->lock);
 	assert(l->writer != current_thread());
 	while (l->writer || l->writers_waiting)
@@ -110,6 +112,7 @@ rwlock_write(struct rwlock *l)
 {
 	struct thread *t = current_thread();
 
+	debug_assert(may_sleep());
 	spin_lock(&l->lock);
 	assert(l->writer != t);
 	l->writers_waiting++;

@@ -103,13 +103,29 @@ begin(const char *text)
 	}
 }
 
+/* The host's own channel: a line on COM2, by polling and without a lock. */
+static void
+tell_host(const char *text)
+{
+	char line[256];
+	int n = format(line, sizeof(line) - 1, "panic %s", text);
+	size_t len = min((size_t)n, sizeof(line) - 2);
+
+	for (size_t i = 0; i < len; i++)
+		if (line[i] == '\n')
+			line[i] = ' ';
+	line[len++] = '\n';
+	control_early_write(line, len);
+}
+
 static __noreturn void
 end(const char *text, u64 rip)
 {
 	say("to look closer: gdb build/holdfast.elf -ex 'info line *0x%llx' -ex 'list *0x%llx'\n",
 	    (unsigned long long)rip, (unsigned long long)rip);
+	tell_host(text);
 	if (has_core() && machine() && machine()->panic_off)
-		machine()->panic_off(text);
+		machine()->panic_off();
 	for (;;)
 		__asm__ volatile("cli; hlt");
 }
@@ -138,7 +154,7 @@ panic_trap(struct trapframe *f, const char *what, vaddr_t va)
 }
 
 void
-panic_set_off_switch(void (*fn)(const char *text))
+panic_set_off_switch(void (*fn)(void))
 {
 	machine()->panic_off = fn;
 }
@@ -150,9 +166,9 @@ assert_failed(const char *expr, const char *file, int line)
 }
 
 /* gcc's stack protector calls it when a guard was overwritten. */
-void __stack_chk_fail(void);
+__noreturn void __stack_chk_fail(void);
 
-__noreturn void
+void
 __stack_chk_fail(void)
 {
 	panic("stack overrun (guard value overwritten)");

@@ -10,6 +10,6 @@ __noreturn void panic(const char *fmt, ...) __printf(1, 2);
 __noreturn void panic_trap(struct trapframe *f, const char *what, vaddr_t va);
 void backtrace_print(u64 rip, u64 rbp);
 /* Set by dev/power.c: tells the host and powers off. */
-void panic_set_off_switch(void (*fn)(const char *text));
+void panic_set_off_switch(void (*fn)(void));
 
 #endif

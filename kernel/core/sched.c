@@ -21,6 +21,7 @@
 #include "lib/atomic.h"
 
 #define SLICE_NS	(4 * NS_PER_MS)
+#define SPREAD_NS	(500 * NS_PER_US) /* how long a woken thread waits for its waker */
 #define SAMPLE_NS	(10 * NS_PER_MS) /* between samples of a thread that is alone */
 #define WAKE_CREDIT_NS	(3 * NS_PER_MS)
 #define PREEMPT_GAIN_NS (1 * NS_PER_MS)
@@ -110,16 +111,35 @@ account(struct core *c, struct thread *t, ns_t now)
 	}
 }
 
+/* Locks the queue of the core that t is on, and returns the core. */
+static struct core *
+lock_core_of(struct thread *t)
+{
+	for (;;) {
+		struct core *c = atomic_load(&t->core);
+
+		spin_lock(&c->rq.lock);
+		if (c == atomic_load(&t->core))
+			return c;
+		spin_unlock(&c->rq.lock);
+	}
+}
+
 ns_t
 sched_thread_time(struct thread *t, ns_t *user, ns_t *system)
 {
 	ns_t running = 0;
-	struct core *c = atomic_load(&t->core);
 
-	if (c && atomic_load(&c->arch.current) == t)
-		running = max(clock_now() - atomic_load(&t->run_since), (ns_t)0);
-	*user = t->user_ns + (t->sampled_kernel ? 0 : running);
-	*system = t->system_ns + (t->sampled_kernel ? running : 0);
+	*user = *system = 0;
+	if (atomic_load(&t->core)) { /* started */
+		struct core *c = lock_core_of(t);
+
+		if (c->arch.current == t)
+			running = max(clock_now() - t->run_since, (ns_t)0);
+		*user = t->user_ns + (t->sampled_kernel ? 0 : running);
+		*system = t->system_ns + (t->sampled_kernel ? running : 0);
+		spin_unlock(&c->rq.lock);
+	}
 	return *user + *system;
 }
 
@@ -318,8 +338,18 @@ cluster_mask(const struct core *c)
 	return machine()->cluster_cores[c->arch.cxy];
 }
 
-/* The core a waking thread goes to: where it was if that is idle (its caches are there), else an
- * idle core of the same cluster, else any idle one, else back where it was. */
+/* Whether the waker is the only one on the core that t ran on last. Then t stays: as a rule the
+ * waker is about to wait for it, and to wake another core costs more than that wait. If the waker
+ * goes on instead, sched_tick offers t to an idle core after SPREAD_NS. */
+static bool
+waker_makes_room(const struct core *last)
+{
+	return last == this_core() && !last->arch.in_irq &&
+	       atomic_load_relaxed(&last->rq.nr_running) == 1;
+}
+
+/* The core a waking thread goes to: where it was if that is idle (its caches are there) or will be
+ * soon, else an idle core of the same cluster, else any idle one, else back where it was. */
 static struct core *
 choose_core(struct thread *t)
 {
@@ -328,6 +358,8 @@ choose_core(struct thread *t)
 	u64 allowed = t->affinity, idle = atomic_load(&m->idle_mask) & allowed;
 	u64 last_bit = 1UL << last->arch.index;
 
+	if ((allowed & last_bit) && waker_makes_room(last))
+		return last;
 	if (claim_idle(m, idle & last_bit))
 		return last;
 	while (idle) {
@@ -358,8 +390,8 @@ kick(struct core *c, struct thread *t, bool was_idle, u32 others)
 	if (preempt) {
 		atomic_fetch_or(&running->flags, TF_RESCHED);
 	} else if (others <= 1) {
-		/* The running one was alone: its slice ends earlier now. */
-		c->rq.slice_end = min(c->rq.slice_end, clock_now() + SLICE_NS);
+		/* The running one was alone: it has company, here or on an idle core (sched_tick). */
+		c->rq.slice_end = min(c->rq.slice_end, clock_now() + SPREAD_NS);
 	} else {
 		return;
 	}
@@ -412,15 +444,8 @@ thread_start(struct thread *t)
 bool
 thread_wake(struct thread *t)
 {
-	struct core *from, *to;
+	struct core *from = lock_core_of(t), *to;
 
-	for (;;) {
-		from = atomic_load(&t->core);
-		spin_lock(&from->rq.lock);
-		if (from == atomic_load(&t->core))
-			break;
-		spin_unlock(&from->rq.lock);
-	}
 	if (t->state != THREAD_SLEEPING) {
 		spin_unlock(&from->rq.lock);
 		return false;
@@ -455,13 +480,11 @@ thread_set_affinity(struct thread *t, u64 mask)
 {
 	struct core *c;
 
-	for (;;) {
-		c = atomic_load(&t->core);
-		spin_lock(&c->rq.lock);
-		if (c == atomic_load(&t->core))
-			break;
-		spin_unlock(&c->rq.lock);
+	if (!atomic_load(&t->core)) { /* not started: thread_start() chooses */
+		t->affinity = mask;
+		return;
 	}
+	c = lock_core_of(t);
 	t->affinity = mask;
 	if (mask & 1UL << c->arch.index) {
 		spin_unlock(&c->rq.lock);
@@ -489,6 +512,19 @@ sched_migrate(void)
 }
 
 /* Charges what has run since the last look to the mode that the interrupt found. */
+/* Calls an idle core, which will steal a thread that waits here. Returns whether there was one. */
+static bool
+offer_to_idle(struct core *c)
+{
+	u64 idle = atomic_load(&c->machine->idle_mask);
+	struct thread *waiting = leftmost(&c->rq);
+
+	idle &= waiting ? waiting->affinity : 0;
+	if (idle)
+		ipi_send(&c->machine->core[__builtin_ctzl(idle)]->arch, IPI_RESCHED);
+	return idle != 0;
+}
+
 void
 sched_tick(ns_t now)
 {
@@ -501,8 +537,8 @@ sched_tick(ns_t now)
 	if (now >= c->rq.slice_end) {
 		bool alone = c->rq.nr_running <= 1;
 
-		c->rq.slice_end = alone ? now + SAMPLE_NS : NS_FOREVER;
-		if (!alone)
+		c->rq.slice_end = alone ? now + SAMPLE_NS : now + SLICE_NS;
+		if (!alone && !offer_to_idle(c))
 			atomic_fetch_or(&t->flags, TF_RESCHED);
 	}
 	spin_unlock(&c->rq.lock);

@@ -38,6 +38,37 @@ spin_init(struct spinlock *l, const char *name, enum lock_rank rank)
 	*l = (struct spinlock){.name = name, .rank = (u8)rank};
 }
 
+/* => interrupts off. A lock that is only tried cannot deadlock: its rank is not compared. */
+static void
+note_taken(struct spinlock *l, bool tried)
+{
+	struct arch_core *c = arch_core();
+
+	assert(!irq_enabled());
+	for (u32 i = 0; i < c->nheld && !tried && l->rank != RANK_NONE; i++)
+		if (c->held[i]->rank > l->rank)
+			panic("spinlock '%s' (rank %u) taken under '%s' (rank %u)", l->name,
+			      l->rank, c->held[i]->name, c->held[i]->rank);
+	assert(c->nheld < HELD_MAX);
+	c->held[c->nheld++] = l;
+}
+
+static void
+note_released(struct spinlock *l)
+{
+	struct arch_core *c = arch_core();
+	u32 at = c->nheld;
+
+	assert(!irq_enabled());
+	while (at > 0 && c->held[at - 1] != l)
+		at--;
+	if (at == 0)
+		panic("spinlock '%s' released by core %u, which does not hold it", l->name,
+		      c->index);
+	for (c->nheld--; at <= c->nheld; at++)
+		c->held[at - 1] = c->held[at];
+}
+
 static void
 spin_wait(struct spinlock *l)
 {
@@ -61,6 +92,8 @@ spin_lock(struct spinlock *l)
 	while (unlikely(atomic_xchg(&l->locked, 1)))
 		spin_wait(l);
 	l->holder = arch_core();
+	if (DEBUG_BUILD)
+		note_taken(l, false);
 }
 
 bool
@@ -72,13 +105,16 @@ spin_trylock(struct spinlock *l)
 		return false;
 	}
 	l->holder = arch_core();
+	if (DEBUG_BUILD)
+		note_taken(l, true);
 	return true;
 }
 
 void
 spin_unlock(struct spinlock *l)
 {
-	debug_assert(spin_held(l));
+	if (DEBUG_BUILD)
+		note_released(l);
 	l->holder = NULL;
 	atomic_store(&l->locked, 0);
 	irq_pop_off();

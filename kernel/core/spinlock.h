@@ -19,13 +19,13 @@ enum lock_rank {
 	RANK_NONE = 0, /* not checked */
 	RANK_NET,
 	RANK_FILE, /* pipes, sockets, ttys, eventfds: objects with wait queues */
-	RANK_EPOLL,
 	RANK_NAMESPACE,
 	RANK_PROCESS,
 	RANK_SIGNAL,
 	RANK_FUTEX,
 	RANK_OBJECT,
 	RANK_PMAP,
+	RANK_EPOLL, /* pollers and ready lists: taken by wakers, under the lock of what is watched */
 	RANK_WAITQ, /* queues inside mutexes and rwlocks */
 	RANK_SLAB,
 	RANK_FRAME,

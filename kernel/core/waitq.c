@@ -33,6 +33,12 @@ wait_timeout(struct timer *timer)
 	thread_wake(t);
 }
 
+bool
+may_sleep(void)
+{
+	return arch_core()->irq_off_depth == 0 && !arch_core()->in_irq;
+}
+
 void
 waitq_init(struct waitq *q)
 {

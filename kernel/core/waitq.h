@@ -45,6 +45,8 @@ struct waiter {
 #define WAIT_EXCLUSIVE	   2u /* wake one at a time, first come first served */
 #define WAIT_KILLABLE	   4u /* only a fatal signal ends the wait: -EINTR */
 
+/* Whether the caller may sleep: no spinlock held, not in an interrupt. For asserts. */
+bool may_sleep(void);
 void waitq_init(struct waitq *q);
 /* => called with *lock held; released while asleep, held again on return. May sleep.
  * 0: woken (test again), -ETIMEDOUT, -ERESTARTSYS (interrupted). `deadline` is absolute

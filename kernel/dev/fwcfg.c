@@ -60,7 +60,7 @@ find(const char *name, u32 *size, u16 *key)
 
 		read_bytes(&e, sizeof(e));
 		e.name[sizeof(e.name) - 1] = '\0';
-		if (strcmp(e.name, name))
+		if (strcmp(e.name, name) != 0)
 			continue;
 		*size = __builtin_bswap32(e.size);
 		*key = __builtin_bswap16(e.key);

@@ -3,8 +3,7 @@
  * button through the SCI, PM1 control registers switch off with the SLP_TYP values of \_S5.
  * General purpose events and AML are left alone.
  *
- * Locks: power->lock around a line on COM2, but not in a panic, which may have come while another
- * core holds it.
+ * Locks: power->lock around a line on COM2. A panic writes its own (core/panic.c).
  */
 #include "dev/power.h"
 #include "arch/apic.h"
@@ -19,10 +18,6 @@
 #include "lib/format.h"
 #include "lib/string.h"
 
-#define COM2		0x2f8
-#define UART_LSR	5
-#define UART_LSR_EMPTY	0x20
-#define UART_TRIES	100000
 #define SCI_EN		(1u << 0)
 #define SLP_TYP_SHIFT	10
 #define SLP_EN		(1u << 13)
@@ -31,24 +26,6 @@
 #define OFF_TAKES_NS	(500 * NS_PER_MS)
 #define CONTROL_MAX	512
 #define KBD_PULSE_RESET 0xfe
-
-static bool
-has_com2(void)
-{
-	outb(COM2 + 7, 0x5a); /* the scratch register keeps a value if there is a 16550 */
-	return inb(COM2 + 7) == 0x5a;
-}
-
-static void
-com2_write(const char *s, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		for (int spin = 0; spin < UART_TRIES && !(inb(COM2 + UART_LSR) & UART_LSR_EMPTY);
-		     spin++)
-			cpu_pause();
-		outb(COM2, (u8)s[i]);
-	}
-}
 
 /* A newline inside the text would end the line early. */
 static size_t
@@ -76,8 +53,7 @@ control_line(const char *fmt, ...)
 	n = make_line(buf, sizeof(buf), fmt, ap);
 	va_end(ap);
 	spin_lock(&p->lock);
-	if (has_com2())
-		com2_write(buf, n);
+	control_early_write(buf, n);
 	spin_unlock(&p->lock);
 }
 
@@ -143,27 +119,11 @@ power_reboot(void)
 	halt();
 }
 
-static void
-panic_off(const char *text)
-{
-	char buf[CONTROL_MAX];
-	size_t n = (size_t)format(buf, sizeof(buf) - 1, "panic %s", text);
-
-	n = min(n, sizeof(buf) - 2);
-	for (size_t i = 0; i < n; i++)
-		if (buf[i] == '\n')
-			buf[i] = ' ';
-	buf[n++] = '\n';
-	if (has_com2())
-		com2_write(buf, n);
-	power_off();
-}
-
 void
 power_init_early(void)
 {
 	spin_init(&machine()->power->lock, "control", RANK_LOG);
-	panic_set_off_switch(panic_off);
+	panic_set_off_switch(power_off);
 }
 
 /* --- the power button --- */

@@ -93,8 +93,7 @@ struct tty_proc_ops {
 	void (*signal_group)(int pgrp, int sig);
 	int (*current_session)(void);
 	int (*current_pgrp)(void);
-	bool (*pgrp_in_session)(int pgrp, int session);
-	bool (*pgrp_exists)(int pgrp); /* NULL: not known, tcsetpgrp says EPERM for ESRCH */
+	int (*pgrp_in_session)(int pgrp, int session); /* 0, -ESRCH: no such group, -EPERM */
 	bool (*pgrp_orphaned)(int pgrp);
 	bool (*signal_ignored_or_blocked)(int sig);
 	bool (*is_session_leader)(void);

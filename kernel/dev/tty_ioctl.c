@@ -226,8 +226,9 @@ pgrp_set(struct tty *t, const struct tty_proc_ops *p, const int __user *arg)
 	if (pgrp < 0)
 		return -EINVAL;
 	session = p->current_session();
-	if (!p->pgrp_in_session(pgrp, session))
-		return p->pgrp_exists && !p->pgrp_exists(pgrp) ? -ESRCH : -EPERM;
+	err = p->pgrp_in_session(pgrp, session);
+	if (err)
+		return err;
 	spin_lock(&t->lock);
 	if (t->session == session)
 		t->pgrp = pgrp;

@@ -20,7 +20,7 @@
 struct hard_link {
 	struct hard_link *next;
 	u32 ino, major, minor;
-	struct vnode *vnode; /* kept by its first name */
+	struct vnode *vnode; /* referenced: a later entry may replace its names */
 };
 
 struct loading {
@@ -56,6 +56,7 @@ link_remember(struct loading *l, const struct cpio_entry *e, struct vnode *v)
 
 	if (!h)
 		return; /* the names become separate files */
+	vnode_get(v);
 	*h = (struct hard_link){*b, e->ino, e->dev_major, e->dev_minor, v};
 	*b = h;
 }
@@ -68,6 +69,7 @@ links_free(struct loading *l)
 			struct hard_link *h = l->links[i];
 
 			l->links[i] = h->next;
+			vnode_put(h->vnode);
 			kfree(h);
 		}
 	}
@@ -206,6 +208,12 @@ make_vnode(struct loading *l, const struct cpio_entry *e, struct vnode **out)
 }
 
 static bool
+is_dots(const char *name, size_t n)
+{
+	return name[0] == '.' && (n == 1 || (n == 2 && name[1] == '.'));
+}
+
+static bool
 known_type(u32 mode)
 {
 	return S_ISREG(mode) || S_ISDIR(mode) || S_ISLNK(mode) || S_ISCHR(mode) || S_ISBLK(mode) ||
@@ -254,7 +262,7 @@ load_entry(struct loading *l, const struct cpio_entry *e)
 	}
 	for (cut = n; cut > 0 && p[cut - 1] != '/'; cut--)
 		;
-	if (n - cut > NAME_LENGTH_MAX || !known_type(e->mode) ||
+	if (n - cut > NAME_LENGTH_MAX || is_dots(p + cut, n - cut) || !known_type(e->mode) ||
 	    (S_ISLNK(e->mode) && (e->size == 0 || e->size >= PATH_LENGTH_MAX)))
 		return -EINVAL;
 	err = parent_dir(l, p, cut, &dir);

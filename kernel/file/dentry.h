@@ -238,7 +238,7 @@ int vfs_umount(const char *target, unsigned flags);
 /* --- cpioload.c --- */
 int cpio_load(struct mount *m, const void *image, paddr_t paddr, u64 size);
 
-/* --- devfs.c, memdev.c, procfs.c, procinfo.c, sysfs.c, genfile.c --- */
+/* --- devfs.c, memdev.c, procfs.c, procinfo.c, sysrq.c, sysfs.c, genfile.c --- */
 int devfs_populate(void);
 int device_open(struct vnode *v, struct file *f);
 int memdev_register(void);
@@ -246,6 +246,7 @@ extern const struct vnode_ops proc_root_ops;
 int procfs_populate(void);
 int procinfo_register(void);
 int proctunables_register(void);
+int sysrq_register(void);
 int sysfs_populate(void);
 /* A generated file below m's root, directories made on the way. */
 int genfile_add(struct mount *m, const char *path, u32 mode, const struct genfile_ops *ops,

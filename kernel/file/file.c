@@ -81,6 +81,8 @@ file_put(struct file *f)
 	}
 	if (f->ops->release)
 		f->ops->release(f);
+	if (f->mode & FILE_WRITER)
+		vnode_write_end(f->vnode);
 	if (f->vnode)
 		vnode_put(f->vnode);
 	dentry_put(f->dentry);

@@ -57,6 +57,7 @@ struct file_ops {
 #define FILE_SEEKABLE 1u
 #define FILE_PATH     2u /* O_PATH */
 #define FILE_NOATIME  4u
+#define FILE_WRITER   8u /* counts in vnode->writers */
 
 struct file {
 	struct refcount refs;

@@ -166,7 +166,12 @@ open_checked(struct dentry *d, unsigned flags, struct file **out)
 		f->mode |= FILE_SEEKABLE;
 	if (flags & O_NOATIME)
 		f->mode |= FILE_NOATIME;
-	if (v->ops->open)
+	/* A memfd may run while its maker still has it open. */
+	if (f->writable && S_ISREG(v->attr.mode) && !(v->flags & VNODE_MEMFD)) {
+		err = vnode_write_begin(v);
+		f->mode |= err ? 0 : FILE_WRITER;
+	}
+	if (err == 0 && v->ops->open)
 		err = v->ops->open(v, f);
 	if (err == 0 && !f->ops)
 		err = -ENXIO;

@@ -289,7 +289,18 @@ tasks_lookup(struct vnode *dir, struct dentry *d)
 	return node_fill(d, &n, S_IFDIR | 0555, 0);
 }
 
+static int
+tasks_getattr(struct vnode *v, struct attr *a)
+{
+	const struct proc_node *n = v->private;
+
+	*a = v->attr;
+	a->nlink += process_ops()->threads(n->pid);
+	return 0;
+}
+
 static const struct vnode_ops tasks_ops = {
+	.getattr = tasks_getattr,
 	.lookup = tasks_lookup,
 	.destroy = node_destroy,
 };
@@ -599,5 +610,7 @@ procfs_populate(void)
 		err = procinfo_register();
 	if (err == 0)
 		err = proctunables_register();
+	if (err == 0)
+		err = sysrq_register();
 	return err;
 }

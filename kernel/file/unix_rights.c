@@ -121,7 +121,7 @@ static void
 control_put(struct socket_msg *sm, size_t room, int type, const void *data, size_t n)
 {
 	struct cmsg_header h = {.len = sizeof(h) + n, .level = SOL_SOCKET, .type = type};
-	char *to = (char *)sm->control + sm->control_len;
+	char *to;
 	size_t left = room - sm->control_len;
 
 	if (!sm->control || left < sizeof(h)) {
@@ -132,6 +132,7 @@ control_put(struct socket_msg *sm, size_t room, int type, const void *data, size
 		sm->flags |= MSG_CTRUNC;
 		h.len = left;
 	}
+	to = (char *)sm->control + sm->control_len;
 	memcpy(to, &h, sizeof(h));
 	memcpy(to + sizeof(h), data, h.len - sizeof(h));
 	sm->control_len += min(CMSG_ALIGN_K(h.len), left);

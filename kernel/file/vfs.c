@@ -75,7 +75,8 @@ vfs_set_proc_ops(const struct vfs_proc_ops *ops)
 		vfs->proc_ops = ops;
 }
 
-/* A directory of the root, made when the image has none. */
+/* A directory of the root, made when the image has none. What else the image has by that name makes
+ * way: a file, a symbolic link that leads nowhere. */
 static int
 ensure_dir(const char *path, u32 mode, struct dentry **out)
 {
@@ -85,6 +86,14 @@ ensure_dir(const char *path, u32 mode, struct dentry **out)
 	if (err && err != -EEXIST)
 		return err;
 	err = path_lookup(AT_FDCWD, path, LOOKUP_DIRECTORY, out);
+	if (err == -ENOTDIR || err == -ENOENT || err == -ELOOP) {
+		klog(KLOG_WARN, "file", "the image's %s is no directory: replaced by one", path);
+		err = vfs_unlink(AT_FDCWD, path, false);
+		if (err == 0)
+			err = vfs_mkdir(AT_FDCWD, path, mode);
+		if (err == 0)
+			err = path_lookup(AT_FDCWD, path, LOOKUP_DIRECTORY, out);
+	}
 	if (err == 0 && (mode & S_ISVTX))
 		err = vnode_setattr((*out)->vnode, &a, ATTR_MODE);
 	return err;
@@ -140,7 +149,7 @@ mount_all(struct vfs *vfs)
 		dentry_put(d);
 	}
 	if (err)
-		klog(KLOG_WARN, "file", "the image has a /tmp, /run or /var that is no directory");
+		klog(KLOG_WARN, "file", "cannot make /tmp, /run, /var and /root (error %d)", err);
 	err = mount_on(vfs->dev, "/dev");
 	if (err == 0)
 		err = mount_on(vfs->proc, "/proc");

@@ -70,6 +70,44 @@ vnode_put(struct vnode *v)
 	kfree(v);
 }
 
+/* One more on a side of zero, unless the other side is taken. */
+static int
+count_side(struct vnode *v, int step)
+{
+	int old = atomic_load(&v->writers);
+
+	do {
+		if (old * step < 0)
+			return -ETXTBSY;
+	} while (!__atomic_compare_exchange_n(&v->writers, &old, old + step, false,
+					      __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+	return 0;
+}
+
+int
+vnode_write_begin(struct vnode *v)
+{
+	return count_side(v, 1);
+}
+
+void
+vnode_write_end(struct vnode *v)
+{
+	atomic_fetch_sub(&v->writers, 1);
+}
+
+int
+vnode_write_deny(struct vnode *v)
+{
+	return count_side(v, -1);
+}
+
+void
+vnode_write_allow(struct vnode *v)
+{
+	atomic_fetch_add(&v->writers, 1);
+}
+
 ns_t
 real_now(void)
 {

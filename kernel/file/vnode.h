@@ -69,6 +69,7 @@ struct vnode {
 	struct list watches; /* inotify */
 	u32 flags;	     /* [a] VNODE_* */
 	u32 seals;	     /* [lock] F_SEAL_* of a memfd */
+	int writers;	     /* [a] open for writing; below 0: programs that run from it */
 };
 
 #define VNODE_TEXT_LINK 1u /* a symbolic link whose target is the string at `private` */
@@ -96,6 +97,11 @@ void dentry_put(struct dentry *d);
 struct vnode *dentry_vnode(struct dentry *d); /* not referenced; NULL if negative */
 void vnode_get(struct vnode *v);
 void vnode_put(struct vnode *v);
+/* A file is open for writing or it is a program that runs: -ETXTBSY to whoever comes second. */
+int __must_check vnode_write_begin(struct vnode *v);
+void vnode_write_end(struct vnode *v);
+int __must_check vnode_write_deny(struct vnode *v);
+void vnode_write_allow(struct vnode *v);
 /* The full path as getcwd and /proc show it, from the process's root; length or -ENAMETOOLONG.
  * Unlinked ones end in " (deleted)". */
 int dentry_path(struct dentry *d, char *buf, size_t size);
@@ -159,6 +165,7 @@ struct procfs_process_ops {
 	int (*next_pid)(int after); /* next living pid > after, -1 */
 	bool (*exists)(int pid);
 	int (*next_tid)(int pid, int after);
+	u32 (*threads)(int pid); /* 0: no such process */
 	int (*self)(void);
 	int (*self_tid)(void);
 	/* Text of /proc/pid/<what>: what is "stat", "status", "cmdline", "maps", ... */

@@ -112,7 +112,7 @@ acpi_read_s5(struct acpi *out, const u8 *t, u32 len)
 		u32 at = i + 4;
 		u8 a, b;
 
-		if (memcmp(t + i, "_S5_", 4))
+		if (memcmp(t + i, "_S5_", 4) != 0)
 			continue;
 		if (t[i - 1] != 0x08 && !(t[i - 1] == '\\' && t[i - 2] == 0x08))
 			continue;

@@ -126,12 +126,12 @@ acpi_read(struct acpi *out, u64 rsdp, const struct acpi_memory *mem)
 		if (x && checksum_ok(x, 36))
 			t = table_view(acpi_u64(x + 24), &len, mem);
 	}
-	if (t && memcmp(t, "XSDT", 4))
+	if (t && memcmp(t, "XSDT", 4) != 0)
 		t = NULL;
 	if (!t) {
 		width = 4;
 		t = table_view(acpi_u32(r + 16), &len, mem);
-		if (!t || memcmp(t, "RSDT", 4))
+		if (!t || memcmp(t, "RSDT", 4) != 0)
 			return -EINVAL;
 	}
 	read_list(out, t, len, width, mem);

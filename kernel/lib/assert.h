@@ -12,8 +12,10 @@ __noreturn void assert_failed(const char *expr, const char *file, int line);
 #define assert(e) (likely(e) ? (void)0 : assert_failed(#e, __FILE__, __LINE__))
 
 #ifdef HOLDFAST_DEBUG
+#define DEBUG_BUILD	1
 #define debug_assert(e) assert(e)
 #else
+#define DEBUG_BUILD	0
 #define debug_assert(e) ((void)sizeof(e))
 #endif
 

@@ -172,7 +172,7 @@ cmdline_parse(struct cmdline *c, const char *s, size_t n)
 	memset(c, 0, sizeof(*c));
 	c->max_error = c->max_info = c->max_flow = -1;
 	c->kill = UINT32_MAX;
-	while ((word = next_word(&sc)) && strcmp(word, "--")) {
+	while ((word = next_word(&sc)) && strcmp(word, "--") != 0) {
 		bool is_name =
 			first && word[0] != '-' && !strchr(word, '=') && strcmp(word, "quiet") != 0;
 

@@ -4,7 +4,6 @@
  * The bulk of a copy goes in unrolled 64-bit moves: under emulation these beat the string
  * instructions, which go one element at a time there, and on hardware they are close.
  */
-#pragma GCC optimize("no-tree-loop-distribute-patterns")
 #include "lib/string.h"
 
 size_t

@@ -362,7 +362,11 @@ sys_truncate(const char __user *name, long size)
 		return err;
 	err = vnode_is_dir(d->vnode) ? -EISDIR : vnode_permission(d->vnode, 2);
 	if (err == 0)
+		err = vnode_write_begin(d->vnode);
+	if (err == 0) {
 		err = vfs_truncate(d->vnode, (u64)size);
+		vnode_write_end(d->vnode);
+	}
 	if (err == 0)
 		vnode_notify(d, 2 /* IN_MODIFY */);
 	dentry_put(d);

@@ -129,6 +129,7 @@ take_remote(unsigned home, unsigned order, unsigned how)
 			if (!(tried >> i & 1) && (best == MAX_CLUSTERS ||
 						  m->distance[home][i] < m->distance[home][best]))
 				best = i;
+		assert(best < MAX_CLUSTERS); /* one was left */
 		tried |= 1UL << best;
 		f = m->cluster[best] ? take_from(m->cluster[best], order, how) : NULL;
 		if (f != NULL)
@@ -157,6 +158,7 @@ frame_alloc_on(unsigned cxy, unsigned order, unsigned how)
 	f->flags = 0;
 	f->order = order;
 	f->private = 0;
+	kasan_unpoison(frame_virt(f), PAGE_SIZE << order);
 	if (how & FRAME_ZERO)
 		for (u64 i = 0; i < 1UL << order; i++)
 			page_zero(frame_virt(f + i));
@@ -214,6 +216,7 @@ frame_free(struct frame *f, unsigned order)
 		frame_account(f, FRAME_USE_CACHE, -1);
 	refcount_init(&f->refs, 0);
 	f->flags = 0;
+	kasan_poison(frame_virt(f), PAGE_SIZE << order);
 	if (order == 0 && home == this_cluster() && !is_scarce(home->pages))
 		give_cached(home->pages, f);
 	else

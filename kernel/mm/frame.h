@@ -12,6 +12,7 @@
 #include "lib/atomic.h"
 #include "lib/list.h"
 #include "lib/types.h"
+#include "mm/kasan.h"
 
 #define FRAME_MAX_ORDER 10 /* 4 MiB */
 
@@ -37,9 +38,10 @@ struct frame {
 		};
 	};
 	u64 private;
+	struct frame_poison poison; /* [a] empty but with SAN=1 */
 };
 
-_Static_assert(sizeof(struct frame) == 32, "struct frame is 32 bytes");
+_Static_assert(sizeof(struct frame) == 32 + sizeof(struct frame_poison), "32 bytes a frame");
 
 #define FRAME_ZERO     1u /* zeroed */
 #define FRAME_LOCAL    2u /* from this cluster or not at all */

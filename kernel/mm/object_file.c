@@ -153,7 +153,8 @@ locate(struct vm_object *o, u64 offset, size_t *n, struct frame **f, const void 
 	*image = NULL;
 	spin_lock(&o->lock);
 	*n = offset < o->size ? min((u64)*n, o->size - offset) : 0;
-	*f = radix_get(&o->pages, index);
+	if (*n > 0)
+		*f = radix_get(&o->pages, index);
 	if (*f != NULL)
 		frame_get(*f);
 	else if (offset < o->image_size)

@@ -108,6 +108,7 @@ slab_make(unsigned class)
 		f[i].order = order;
 	}
 	f->private = s.word;
+	kasan_poison(frame_virt(f), PAGE_SIZE << order);
 	list_init(&f->link);
 	frame_account(f, FRAME_USE_SLAB, 1 << order);
 	return f;
@@ -254,6 +255,8 @@ kmalloc(size_t size)
 	if (m->n > 0)
 		p = m->object[--m->n];
 	irq_pop_off();
+	if (p != NULL)
+		kasan_unpoison(p, max(size, (size_t)1)); /* so that it can be freed */
 	return p;
 }
 
@@ -266,6 +269,7 @@ kfree(void *p)
 
 	if (p == NULL)
 		return;
+	kasan_check_free(p);
 	f = frame_of_virt(p);
 	s = machine()->cluster[f->cxy]->slabs;
 	if (!(f->flags & FF_SLAB)) {
@@ -274,6 +278,7 @@ kfree(void *p)
 		return;
 	}
 	class = ((union slab_state){.word = slab_of(p)->private}).class;
+	kasan_poison(p, classes[class].size);
 	if (s != this_cluster()->slabs) {
 		cache_give(&s->cache[class], &p, 1);
 		return;
@@ -326,8 +331,10 @@ krealloc(void *p, size_t old_size, size_t size)
 {
 	void *grown;
 
-	if (p != NULL && size <= ksize(p) && size >= ksize(p) / 2)
+	if (p != NULL && size <= ksize(p) && size >= ksize(p) / 2) {
+		kasan_unpoison(p, size);
 		return p;
+	}
 	grown = kmalloc(size);
 	if (grown == NULL)
 		return NULL;

@@ -159,13 +159,14 @@ static void
 put_control(struct socket_msg *m, size_t room, s32 level, s32 type, const void *data, size_t n)
 {
 	struct net_cmsghdr h = {.len = sizeof(h) + n, .level = level, .type = type};
-	u8 *at = (u8 *)m->control + m->control_len;
 	size_t space = ALIGN_UP(h.len, 8);
+	u8 *at;
 
 	if (!m->control || m->control_len + h.len > room) {
 		m->flags |= MSG_CTRUNC;
 		return;
 	}
+	at = (u8 *)m->control + m->control_len;
 	memcpy(at, &h, sizeof(h));
 	memcpy(at + sizeof(h), data, n);
 	m->control_len = min(m->control_len + space, room);

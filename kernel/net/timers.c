@@ -75,7 +75,9 @@ configuring(struct net *n)
 	list_for_each_entry (i, &n->ifaces, link) {
 		struct dhcp *d = netif_dhcp_data(&i->netif);
 
-		if (d && netif_is_link_up(&i->netif) && d->state != DHCP_STATE_BOUND)
+		if (!netif_is_link_up(&i->netif))
+			continue;
+		if (d && d->state != DHCP_STATE_BOUND)
 			return true;
 		for (int k = 0; k < LWIP_IPV6_NUM_ADDRESSES; k++)
 			if (ip6_addr_istentative(netif_ip6_addr_state(&i->netif, k)))
@@ -84,12 +86,15 @@ configuring(struct net *n)
 	return false;
 }
 
-/* TCP's clock alone has to go on while there are connections; the rest follows traffic. */
+/* TCP's clock has to go on while there are connections, those that try for an address while there
+ * is none; the rest follows traffic. */
 static bool
-timer_in_time(struct net *n, const struct net_timer *t, bool busy)
+timer_in_time(const struct net_timer *t, bool busy, bool trying)
 {
 	if (t->fn == net_tcp_tmr)
 		return tcp_active_pcbs || tcp_tw_pcbs;
+	if (t->fn == dhcp_fine_tmr || t->fn == dhcp6_tmr || t->fn == nd6_tmr)
+		return busy || trying;
 	return busy;
 }
 
@@ -97,7 +102,7 @@ ns_t
 net_timers_run(struct net *n)
 {
 	ns_t now = clock_now(), next = now + IDLE_SLEEP;
-	bool busy = now < n->busy_until || configuring(n);
+	bool busy = now < n->busy_until, trying = configuring(n);
 
 	for (unsigned i = 0; i < n->timers; i++) {
 		struct net_timer *t = &n->timer[i];
@@ -109,7 +114,7 @@ net_timers_run(struct net *n)
 			if (t->fn == net_tcp_tmr && now - t->last > NS_PER_SEC)
 				t->last = now; /* no connection was there to be aged */
 		}
-		if (timer_in_time(n, t, busy))
+		if (timer_in_time(t, busy, trying))
 			next = min(next, t->last + interval);
 	}
 	return next;

@@ -95,8 +95,7 @@ copy_process_values(struct process *p, struct process *from)
 	p->personality = from->personality;
 	p->oom_score_adj = from->oom_score_adj;
 	p->exe = from->exe;
-	if (p->exe)
-		dentry_get(p->exe);
+	process_exe_get(p->exe);
 	spin_unlock(&from->lock);
 }
 
@@ -152,8 +151,7 @@ discard_process(struct process *p)
 		fdtable_put(p->files);
 	if (p->fs)
 		fs_context_put(p->fs);
-	if (p->exe)
-		dentry_put(p->exe);
+	process_exe_put(p->exe);
 	p->map = NULL;
 	p->files = NULL;
 	p->fs = NULL;

@@ -25,9 +25,30 @@
 static int
 check_executable(struct file *f)
 {
-	if (!f->vnode || !S_ISREG(f->vnode->attr.mode) || !(f->vnode->attr.mode & 0111))
+	if (!f->vnode || !S_ISREG(f->vnode->attr.mode))
 		return -EACCES;
-	return 0;
+	return vnode_permission(f->vnode, 1);
+}
+
+/* Nobody may write to w->file from here on. */
+static int
+hold_program(struct exec_work *w)
+{
+	int err = check_executable(w->file);
+
+	if (!err)
+		err = vnode_write_deny(w->file->vnode);
+	w->held = !err;
+	return err;
+}
+
+static void
+put_program(struct exec_work *w)
+{
+	if (w->held)
+		vnode_write_allow(w->file->vnode);
+	w->held = false;
+	file_put(w->file);
 }
 
 static int
@@ -106,7 +127,7 @@ enter_script(struct exec_work *w, const char *path, char *next_path, size_t size
 	if (err)
 		return err;
 	string_copy(next_path, interp, size);
-	file_put(w->file);
+	put_program(w);
 	w->file = f;
 	return 0;
 }
@@ -120,7 +141,7 @@ find_program(struct exec_work *w)
 	int err;
 
 	for (int depth = 0;; depth++) {
-		err = check_executable(w->file);
+		err = hold_program(w);
 		if (!err)
 			err = read_head(w);
 		if (err)
@@ -149,11 +170,14 @@ find_interpreter(struct exec_work *w)
 		return 0;
 	if (size > 4096)
 		return -ENOEXEC;
-	path = kmalloc(size + 1);
+	path = kmalloc(size);
 	if (!path)
 		return -ENOMEM;
 	err = exec_read(w->file, w->image.interp_offset, path, size);
-	path[size] = 0;
+	if (!err && path[size - 1] != '\0') {
+		kfree(path);
+		return -ENOEXEC;
+	}
 	if (!err)
 		err = vfs_open(AT_FDCWD, path, O_RDONLY, 0, &w->interp);
 	kfree(path);
@@ -227,8 +251,7 @@ commit_map(struct process *p, struct task *t, struct exec_work *w)
 
 	if (old)
 		task_release_user(t);
-	if (w->file->dentry)
-		dentry_get(w->file->dentry);
+	process_exe_get(w->file->dentry);
 	spin_lock(&p->lock);
 	p->map = w->map;
 	p->exe = w->file->dentry;
@@ -239,8 +262,7 @@ commit_map(struct process *p, struct task *t, struct exec_work *w)
 	w->map = NULL;
 	if (old)
 		vm_map_put(old);
-	if (old_exe)
-		dentry_put(old_exe);
+	process_exe_put(old_exe);
 }
 
 static void
@@ -352,7 +374,7 @@ exec_open(struct file *f, const char *name, char *const *argv, char *const *envp
 		vm_map_put(w->map);
 	if (w->interp)
 		file_put(w->interp);
-	file_put(w->file);
+	put_program(w);
 	exec_free_strings(&w->argv);
 	exec_free_strings(&w->envp);
 	kfree(w);

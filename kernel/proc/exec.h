@@ -19,6 +19,7 @@ struct exec_strings {
 struct exec_work {
 	struct file *file; /* the program, referenced */
 	const char *name;  /* AT_EXECFN; kernel memory */
+	bool held;	   /* nobody may write to the program's file */
 	struct exec_strings argv, envp;
 	u8 head[EXEC_HEAD];
 	size_t head_len;

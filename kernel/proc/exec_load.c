@@ -210,5 +210,7 @@ exec_load(struct exec_work *w)
 			return err;
 		w->entry = w->interp_base + w->interp_image.entry;
 	}
+	if (w->entry >= USER_TOP) /* IRET to what is not canonical would fault in the kernel */
+		return -EINVAL;
 	return vdso_map(w->map);
 }

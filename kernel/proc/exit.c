@@ -207,8 +207,7 @@ release_process(struct process *p, struct task *t)
 	if (map)
 		vm_map_put(map);
 	process_vfork_done(p);
-	if (exe)
-		dentry_put(exe);
+	process_exe_put(exe);
 	spin_lock(&p->lock);
 	p->fs = NULL;
 	spin_unlock(&p->lock);
@@ -273,6 +272,12 @@ task_exit(int code)
 	bool last, put_self = false;
 
 	assert(arch_core()->irq_off_depth == 0);
+	/* What is done from here on may have to wait; it has been asked to die already. */
+	atomic_fetch_and(&t->thread.flags, ~(TF_SIGNAL | TF_KILLED));
+	if (p->map)
+		task_release_user(t);
+	/* The last one to come here takes the memory away, which the others have done with; the
+	 * last one to leave the tables tells the parent. They need not be the same. */
 	spin_lock(&p->lock);
 	last = --p->nlive == 0;
 	if (!p->exiting && (last || t->thread.tid == p->pid))
@@ -282,15 +287,11 @@ task_exit(int code)
 	spin_unlock(&p->lock);
 	if (last && p == processes()->init)
 		panic("init ended with status 0x%x", p->exit_code);
-	/* What is done from here on may have to wait; it has been asked to die already. */
-	atomic_fetch_and(&t->thread.flags, ~(TF_SIGNAL | TF_KILLED));
-	if (p->map)
-		task_release_user(t);
 	if (last)
 		release_process(p, t);
 	spin_lock(&processes()->lock);
 	leave_tables(t, p);
-	if (last)
+	if (p->ntasks == 0)
 		put_self = become_zombie(p, &dead);
 	spin_unlock(&processes()->lock);
 	list_for_each_entry_safe (gone, next, &dead, all)

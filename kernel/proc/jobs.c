@@ -231,18 +231,21 @@ tty_op_current_pgrp(void)
 	return current_process()->pgrp;
 }
 
-static bool
+static int
 tty_op_pgrp_in_session(int pgrp, int session)
 {
 	struct pid *group;
-	bool in = false;
+	int err = -EPERM;
 
 	spin_lock(&processes()->lock);
 	group = pid_lookup(pgrp);
-	if (group && !list_empty(&group->group))
-		in = list_first(&group->group, struct process, group_link)->session == session;
+	if (!group)
+		err = -ESRCH;
+	else if (!list_empty(&group->group) &&
+		 list_first(&group->group, struct process, group_link)->session == session)
+		err = 0;
 	spin_unlock(&processes()->lock);
-	return in;
+	return err;
 }
 
 static bool

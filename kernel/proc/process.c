@@ -329,6 +329,27 @@ task_set_bases(struct task *t, u64 fs, u64 gs)
 }
 
 void
+process_exe_get(struct dentry *exe)
+{
+	int err;
+
+	if (!exe)
+		return;
+	dentry_get(exe);
+	err = vnode_write_deny(dentry_vnode(exe));
+	assert(err == 0);
+}
+
+void
+process_exe_put(struct dentry *exe)
+{
+	if (!exe)
+		return;
+	vnode_write_allow(dentry_vnode(exe));
+	dentry_put(exe);
+}
+
+void
 task_set_map(struct task *t, struct vm_map *m)
 {
 	struct pmap *old = t->pmap;

@@ -69,7 +69,7 @@ struct process {
 	struct spinlock lock;		      /* rank RANK_PROCESS */
 	struct list tasks;		      /* [lock] */
 	u32 ntasks;			      /* [lock] on the list */
-	u32 nlive;			      /* [lock] that have not begun to exit */
+	u32 nlive;			      /* [lock] that may still use its memory */
 	struct waitq tasks_wait;	      /* [lock] exec waits until it is alone */
 	struct task *execing;		      /* [lock] who is ending the others */
 	struct vm_map *map;		      /* [exec: single-threaded then; lock to read it] */
@@ -205,6 +205,10 @@ void process_reap(struct process *p);
 void process_vfork_done(struct process *p);
 /* Gives the task another address space (exec; NULL: none any more). => t is current or new */
 void task_set_map(struct task *t, struct vm_map *m);
+/* The program of a process, NULL: none. While it is held nobody may write to its file; the first
+ * to hold it has denied writing already. */
+void process_exe_get(struct dentry *exe);
+void process_exe_put(struct dentry *exe);
 
 /* execve for the calling task: path in kernel memory, vectors in user memory or kernel. */
 int __must_check exec_file(const char *path, char *const *argv, char *const *envp,

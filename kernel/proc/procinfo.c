@@ -463,6 +463,16 @@ op_exists(int pid)
 	return p != NULL;
 }
 
+static u32
+op_threads(int pid)
+{
+	struct process *p = process_find(pid);
+	u32 n = p ? p->ntasks : 0;
+
+	process_put(p);
+	return n;
+}
+
 static int
 op_self(void)
 {
@@ -529,6 +539,7 @@ static const struct procfs_process_ops process_ops = {
 	.next_pid = op_next_pid,
 	.exists = op_exists,
 	.next_tid = op_next_tid,
+	.threads = op_threads,
 	.self = op_self,
 	.self_tid = op_self_tid,
 	.show = op_show,

@@ -135,8 +135,7 @@ split_blob(const char *name, struct vector *v)
 	}
 	blob[n] = 0;
 	for (ssize_t at = 0; at < n && !err; at += (ssize_t)strlen(blob + at) + 1)
-		if (blob[at])
-			err = push(v, blob + at);
+		err = push(v, blob + at);
 	return err;
 }
 

@@ -68,7 +68,7 @@ clock_is_wall(int clock)
 static int
 read_cpu_clock_of(int clock, ns_t *out)
 {
-	int id = ~(clock >> 3), which = clock & 3;
+	int id = ~clock >> 3, which = clock & 3;
 	ns_t user, system;
 
 	if (which == 3)

@@ -41,8 +41,7 @@ fill_common(struct process *c, struct wait_result *out)
 static bool
 take_exited(struct process *c, unsigned options, struct wait_result *out)
 {
-	/* A zombie leader whose last thread has not left the tables is not finished. */
-	if (!(options & WEXITED) || !c->zombie || c->ntasks > 0)
+	if (!(options & WEXITED) || !c->zombie)
 		return false;
 	fill_common(c, out);
 	out->status = c->exit_code;

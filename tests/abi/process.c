@@ -759,3 +759,34 @@ CASE(atexit_runs, "do exit handlers run and buffers flush on exit?")
 	CHECK_EQ(read(fd[0], text, sizeof(text)), 5);
 	CHECK(strcmp(text, "flush") == 0);
 }
+
+enum { leavers = 4 };
+
+static pthread_barrier_t leave_together;
+
+static void *
+leave(void *arg)
+{
+	(void)arg;
+	pthread_barrier_wait(&leave_together);
+	syscall(SYS_exit, 0);
+	return NULL;
+}
+
+CASE(exit_together, "does a process end, once, when all its threads end at the same moment?")
+{
+	pthread_t thread;
+	int round, i;
+
+	for (round = 0; round < 200; round++) {
+		pid_t pid = abi_fork();
+
+		if (pid == 0) {
+			PT(pthread_barrier_init(&leave_together, NULL, leavers + 1));
+			for (i = 0; i < leavers; i++)
+				PT(pthread_create(&thread, NULL, leave, NULL));
+			leave(NULL);
+		}
+		CHECK_EQ(abi_reap(pid), 0);
+	}
+}

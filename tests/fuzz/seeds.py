@@ -1,0 +1,107 @@
+#!/usr/bin/python3
+"""First inputs for the fuzz targets: small right ones, which mutation spoils.
+
+usage: seeds.py FOLDER        writes FOLDER/TARGET/NAME
+"""
+import os
+import struct
+import sys
+
+
+def cpio_entry(name, mode, data=b"", zeros=1, nlink=1):
+    fields = [7, mode, 0, 0, nlink, 99, len(data), 8, 1, 4, 64, len(name) + zeros, 0]
+    head = b"070701" + b"".join(b"%08x" % f for f in fields) + name + b"\0" * zeros
+    head += b"\0" * (-len(head) % 4)
+    return head + data + b"\0" * (-len(data) % 4)
+
+
+def cpio():
+    end = cpio_entry(b"TRAILER!!!", 0)
+    plain = cpio_entry(b"etc", 0o40755) + cpio_entry(b"etc/passwd", 0o100644, b"root:x:0:0\n", 40)
+    links = cpio_entry(b"a", 0o100644, nlink=2) + cpio_entry(b"b", 0o100644, b"data", nlink=2)
+    odd = cpio_entry(b"l", 0o120777, b"a/../b") + cpio_entry(b"dev/x", 0o20666)
+    return {"plain": plain + end, "links": links + end, "two": plain + end + bytes(512) + odd + end}
+
+
+def elf(kind, headers):
+    head = b"\x7fELF\x02\x01\x01" + bytes(9)
+    head += struct.pack("<HHIQQQIHHHHHH", kind, 62, 1, 0x401000, 64, 0, 0, 64, 56, len(headers),
+                        0, 0, 0)
+    table = b"".join(struct.pack("<IIQQQQQQ", t, flags, offset, at, at, size, memory, 4096)
+                     for t, flags, offset, at, size, memory in headers)
+    return (head + table).ljust(600, b"\0")
+
+
+def elves():
+    return {
+        "static": elf(2, [(1, 5, 0, 0x400000, 600, 600), (1, 6, 512, 0x402200, 88, 9000)]),
+        "pie": elf(3, [(6, 4, 64, 64, 224, 224), (3, 4, 500, 500, 28, 28),
+                       (1, 5, 0, 0, 600, 600), (0x6474e551, 6, 0, 0, 0, 0)]),
+    }
+
+
+def table(signature, body):
+    return signature + struct.pack("<IBB6s8sI4sI", 36 + len(body), 1, 0, b"HOLDFA", b"HOLDFAST",
+                                   1, b"HFST", 1) + body
+
+
+def gas(port):
+    return struct.pack("<BBBBQ", 1, 32, 0, 0, port)
+
+
+def acpi(wide):
+    madt = struct.pack("<II", 0xfee00000, 1) + bytes([0, 8, 0, 0, 1, 0, 0, 0, 0, 8, 1, 1, 1, 0, 0, 0])
+    madt += struct.pack("<BBBBII", 1, 12, 0, 0, 0xfec00000, 0)
+    madt += struct.pack("<BBBBIH", 2, 10, 0, 9, 9, 13)
+    madt += struct.pack("<BBHIII", 9, 16, 0, 300, 1, 2)
+    srat = bytes(12) + struct.pack("<BBBBI8x", 0, 16, 1, 1, 1)
+    srat += struct.pack("<BBIHQQIIQ", 1, 40, 1, 0, 1 << 20, 1 << 28, 0, 1, 0)
+    srat += struct.pack("<BBHIIII4x", 2, 24, 0, 1, 300, 1, 0)
+    fadt = bytearray(276 - 36)
+    struct.pack_into("<I", fadt, 112 - 36, 1 << 10)
+    fadt[116 - 36:128 - 36], fadt[148 - 36:160 - 36] = gas(0xcf9), gas(0x600)
+    tables = [table(b"SRAT", srat), table(b"APIC", madt),
+              table(b"SLIT", struct.pack("<Q", 2) + bytes([10, 20, 20, 10])),
+              table(b"MCFG", bytes(8) + struct.pack("<QHBB4x", 0xb0000000, 0, 0, 255)),
+              table(b"HPET", bytes(4) + gas(0xfed00000) + bytes(4)), table(b"FACP", bytes(fadt))]
+    dsdt = table(b"DSDT", b"\x08_S5_\x12\x06\x04\x0a\x05\x00\x00\x00" + bytes(8))
+    start, at = 256, []
+    image = bytearray(2048)
+    struct.pack_into("<I", fadt, 40 - 36, start)
+    tables[-1] = table(b"FACP", bytes(fadt))
+    for item in [dsdt] + tables:
+        at.append(start)
+        image[start:start + len(item)] = item
+        start += (len(item) + 15) & ~15
+    code = "<%dQ" if wide else "<%dI"
+    root = table(b"XSDT" if wide else b"RSDT", struct.pack(code % len(tables), *at[1:]))
+    image[64:64 + len(root)] = root
+    image[:36] = b"RSD PTR \0HOLDFA" + struct.pack("<BIIQI", 2 if wide else 0, 64, 36, 64, 0)
+    return bytes(image)
+
+
+def cmdline():
+    return {"plain": b"holdfast.elf quiet -d 3 clusters=2 A=b -- erl -noshell 'a b' \"c\\\"d\"",
+            "levels": b"-d=10 -i 20 -f30 -e 999 cores=4 kill=1 x=y z",
+            "long": b"k=" + b"v" * 3000, "many": b"a=b " * 80 + b"-- " + b"c " * 80}
+
+
+def virtqueue():
+    run = bytes([0, 0x0a, 10, 20, 3, 0, 9, 0, 2])
+    return {name: bytes([mode]) + run * 6 for name, mode in
+            [("plain", 0), ("legacy", 1), ("event", 2), ("indirect", 6)]}
+
+
+def main():
+    seeds = {"cpio": cpio(), "elf": elves(), "cmdline": cmdline(), "virtqueue": virtqueue(),
+             "acpi": {"xsdt": acpi(True), "rsdt": acpi(False)}}
+    for target, inputs in seeds.items():
+        folder = os.path.join(sys.argv[1], target)
+        os.makedirs(folder, exist_ok=True)
+        for name, data in inputs.items():
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Machines of other shapes: many cores and clusters, old boards, other loaders."""
+import os
+import re
+
+import pytest
+
+import guest
+from guest import run
+
+BUSYBOX = ("--base", "busybox")
+LOOK = "nproc; ls -d /sys/devices/system/node/node[0-9]* | wc -l; uname -s"
+
+pytestmark = pytest.mark.skipif(guest.ON_LINUX, reason="about this kernel's boot")
+
+
+def pvh_kernel():
+    """The kernel as make builds it for loaders that know only the PVH note."""
+    build = os.environ.get("HOLDFAST_BUILD", os.path.join(guest.TOP, "build"))
+    made = os.path.join(build, "pvh-test.elf")
+    with open(os.path.join(build, "holdfast.elf"), "rb") as source:
+        image = source.read()
+    with open(made, "wb") as target:
+        target.write(image.replace(b"\x02\xb0\xad\x1b", bytes(4)))
+    return made
+
+
+def look(cpus, clusters, *args):
+    result = run(*BUSYBOX, "--cpus", str(cpus), *args, argv=["sh", "-c", LOOK])
+    assert result.status == 0, result
+    words = result.out.split("\r\n" if "\r\n" in result.out else "\n")
+    found = [w for w in words if re.fullmatch(r"\d+|\w+", w)]
+    assert found[-3:] == [str(cpus), str(clusters), "Linux"], result
+    return result.out + result.err
+
+
+@pytest.mark.parametrize("cpus, clusters", [
+    (1, 1), (3, 1), (8, 2), (8, 8), (16, 4), (64, 1), (64, 8),
+])
+def test_clusters_of_the_firmware(cpus, clusters):
+    """Do all cores run in as many clusters as SRAT names?"""
+    said = look(cpus, clusters, "--clusters", str(clusters), "--memory", "1G")
+    assert "%d cores in %d clusters run" % (cpus, clusters) in said
+
+
+@pytest.mark.parametrize("cpus, clusters", [(2, 2), (6, 3), (8, 8)])
+def test_clusters_of_the_command_line(cpus, clusters):
+    """Does clusters=N split a machine that has no SRAT?"""
+    look(cpus, clusters, "--kernel-args", "clusters=%d" % clusters)
+
+
+def test_board_without_mcfg():
+    """Are PCI devices found by ports on a board that has no ECAM?"""
+    assert "by ports" in look(2, 1, "--qemu=-machine", "--qemu=pc")
+
+
+def test_board_with_mcfg():
+    assert "by ECAM" in look(2, 1)
+
+
+def test_pvh_entry():
+    """Does the kernel start by the PVH note alone?"""
+    said = look(4, 2, "--clusters", "2", "--kernel", pvh_kernel())
+    assert "started by PVH" in said
+
+
+def test_multiboot_entry():
+    assert "started by Multiboot" in look(1, 1)
+
+
+def test_processor_time():
+    """Is time in system calls charged as system time, and a loop's as user time?"""
+    script = ("t() { set -- $(cut -d' ' -f14,15 /proc/$$/stat); echo user $1 system $2; }; "
+              "dd if=/dev/zero of=/dev/null bs=1 count=400000 2>/dev/null; "
+              "set -- $(cut -d' ' -f16,17 /proc/$$/stat); echo dd user $1 system $2; "
+              "i=0; while [ $i -lt 60000 ]; do i=$((i + 1)); done; t")
+    result = run(*BUSYBOX, "--cpus", "2", argv=["sh", "-c", script])
+    assert result.status == 0, result
+    calls = re.search(r"dd user (\d+) system (\d+)", result.out)
+    loop = re.search(r"^user (\d+) system (\d+)", result.out, re.M)
+    assert int(calls.group(2)) > int(calls.group(1)) // 4, result
+    assert int(loop.group(1)) > int(loop.group(2)), result

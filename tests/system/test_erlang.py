@@ -11,7 +11,7 @@ CASES = ["os_cmd", "port_to_cat", "port_exit_status", "many_ports", "getifaddrs"
          "files", "big_file", "directory", "links", "random", "tls", "sleep_accuracy",
          "timers", "ets_storm", "message_storm", "ring", "binaries", "udp", "udp6", "tcp6",
          "unix_socket", "sendfile", "os_mon", "tcp_options", "socket_module", "env", "time",
-         "compile"]
+         "compile", "loopback_net", "distribution"]
 
 
 def test_is_the_jit(erlang):
@@ -114,8 +114,8 @@ def test_power_button_stops_erlang(testing):
 
 @pytest.mark.parametrize("cpus, clusters", [(1, 1), (2, 1), (4, 1), (8, 1), (8, 2), (8, 4)])
 def test_schedulers(cpus, clusters):
-    script = ('io:format("~p ~p ~p~n", [erlang:system_info(emu_flavor),'
-              ' erlang:system_info(schedulers_online), erlang:system_info(cpu_topology)]), halt(3).')
+    script = ('I = fun erlang:system_info/1, io:format("~p ~p ~p~n", '
+              '[I(emu_flavor), I(schedulers_online), I(cpu_topology)]), halt(3).')
     result = guest.run("--cpus", str(cpus), "--clusters", str(clusters),
                        argv=["erl", "-noshell", "-eval", script])
     assert result.status == 3, result

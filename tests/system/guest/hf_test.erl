@@ -2,7 +2,7 @@
 %% arguments returns ok, or fails with what it saw.
 -module(hf_test).
 
--export([os_cmd/0, port_to_cat/0, port_exit_status/0, many_ports/0, getifaddrs/0,
+-export([loopback_net/0, distribution/0, os_cmd/0, port_to_cat/0, port_exit_status/0, many_ports/0, getifaddrs/0,
          resolve/0, resolve_inet_res/1, files/0, big_file/0, directory/0, links/0,
          random/0, tls/0, sleep_accuracy/0, timers/0, ets_storm/0, message_storm/0,
          ring/0, binaries/0, udp/0, udp6/0, tcp6/0, unix_socket/0, sendfile/0, os_mon/0,
@@ -101,6 +101,42 @@ udp(Family, Address) ->
      end || Size <- [1, 100, 1400, 8000, 30000]],
     gen_udp:close(A),
     gen_udp:close(B).
+
+%% All of 127.0.0.0/8 is this machine; Debian gives the host name 127.0.1.1.
+loopback_net() ->
+    {ok, L} = gen_tcp:listen(0, [binary, {active, false}]),
+    {ok, Port} = inet:port(L),
+    [begin
+         {ok, C} = gen_tcp:connect(A, Port, [binary], 5000),
+         {ok, {A, Port}} = inet:peername(C),
+         ok = gen_tcp:close(C)
+     end || A <- [{127, 0, 0, 1}, {127, 0, 1, 1}, {127, 255, 255, 254}]],
+    gen_tcp:close(L).
+
+%% Erlang's own distribution: two nodes on this machine, epmd between them.
+distribution() ->
+    _ = os:cmd("epmd -daemon"),
+    {ok, _} = net_kernel:start([hf_one, shortnames]),
+    true = erlang:set_cookie(node(), hf_cookie),
+    Port = open_port({spawn, "erl -noshell -sname hf_two -setcookie hf_cookie"}, []),
+    [_, Host] = string:lexemes(atom_to_list(node()), "@"),
+    Two = list_to_atom("hf_two@" ++ Host),
+    connect(Two, 100),
+    4 = rpc:call(Two, erlang, '+', [2, 2]),
+    Data = crypto:strong_rand_bytes(1000000),
+    Data = rpc:call(Two, erlang, list_to_binary, [[Data]]),
+    monitor_node(Two, true),
+    rpc:cast(Two, init, stop, []),
+    receive {nodedown, Two} -> ok after 60000 -> error(still_up) end,
+    true = port_close(Port),
+    net_kernel:stop().
+
+connect(_, 0) -> error(no_connection);
+connect(Node, Left) ->
+    case net_adm:ping(Node) of
+        pong -> ok;
+        pang -> timer:sleep(200), connect(Node, Left - 1)
+    end.
 
 tcp6() ->
     {ok, L} = gen_tcp:listen(0, [inet6, binary, {active, false}, {ip, any6()}]),

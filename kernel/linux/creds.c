@@ -131,13 +131,13 @@ sys_setgid(u32 gid)
 }
 
 static long
-put_three(u32 *a, u32 *b, u32 *c, const u32 v[3])
+put_three(u32 __user *a, u32 __user *b, u32 __user *c, const u32 v[3])
 {
 	return put_user(v[0], a) || put_user(v[1], b) || put_user(v[2], c) ? -EFAULT : 0;
 }
 
 long
-sys_getresuid(u32 *ruid, u32 *euid, u32 *suid)
+sys_getresuid(u32 __user *ruid, u32 __user *euid, u32 __user *suid)
 {
 	const u32 v[3] = {mine()->uid, mine()->euid, mine()->suid};
 
@@ -145,7 +145,7 @@ sys_getresuid(u32 *ruid, u32 *euid, u32 *suid)
 }
 
 long
-sys_getresgid(u32 *rgid, u32 *egid, u32 *sgid)
+sys_getresgid(u32 __user *rgid, u32 __user *egid, u32 __user *sgid)
 {
 	const u32 v[3] = {mine()->gid, mine()->egid, mine()->sgid};
 
@@ -176,7 +176,7 @@ sys_setfsgid(u32 gid)
 }
 
 long
-sys_getgroups(int n, u32 *list)
+sys_getgroups(int n, u32 __user *list)
 {
 	struct credentials *c = mine();
 	u32 have = c->ngroups;
@@ -191,7 +191,7 @@ sys_getgroups(int n, u32 *list)
 }
 
 long
-sys_setgroups(int n, const u32 *list)
+sys_setgroups(int n, const u32 __user *list)
 {
 	u32 groups[ARRAY_SIZE(mine()->groups)];
 	struct process *p = current_process();
@@ -242,7 +242,7 @@ caps_of(int pid, int *err)
 }
 
 long
-sys_capget(void *header, void *data)
+sys_capget(void __user *header, void __user *data)
 {
 	struct __user_cap_data_struct d[2];
 	struct __user_cap_header_struct h;
@@ -264,7 +264,7 @@ sys_capget(void *header, void *data)
 }
 
 long
-sys_capset(void *header, const void *data)
+sys_capset(void __user *header, const void __user *data)
 {
 	struct __user_cap_data_struct d[2] = {0};
 	struct __user_cap_header_struct h;

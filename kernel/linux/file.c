@@ -220,7 +220,7 @@ fetch_vecs(struct user_vecs *v, const struct iovec __user *iov, unsigned long n,
 	for (unsigned long i = 0; i < n; i++) {
 		if ((ssize_t)v->vec[i].len < 0)
 			return -EINVAL;
-		if (!user_range_ok(v->vec[i].base, v->vec[i].len))
+		if (!user_range_ok((const void __user __force *)v->vec[i].base, v->vec[i].len))
 			return -EFAULT;
 		v->vec[i].len = min(v->vec[i].len, MAX_TRANSFER - total);
 		total += v->vec[i].len;

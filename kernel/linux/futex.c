@@ -49,7 +49,8 @@ call_wait(u32 __user *uaddr, int op, u32 value, const void __user *timeout, u32 
 }
 
 long
-sys_futex(u32 *uaddr, int op, u32 value, const void *timeout, u32 *uaddr2, u32 value3)
+sys_futex(u32 __user *uaddr, int op, u32 value, const void __user *timeout, u32 __user *uaddr2,
+	  u32 value3)
 {
 	bool shared = !(op & FUTEX_PRIVATE_FLAG);
 	int command = op & FUTEX_CMD_MASK, second = (int)(u64)timeout;

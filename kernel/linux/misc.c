@@ -37,7 +37,7 @@
 /* --- names --- */
 
 long
-sys_uname(struct new_utsname *buf)
+sys_uname(struct new_utsname __user *buf)
 {
 	struct processes *ps = processes();
 	struct new_utsname u;
@@ -72,19 +72,19 @@ set_name(char *name, const char __user *user, int len)
 }
 
 long
-sys_sethostname(const char *name, int len)
+sys_sethostname(const char __user *name, int len)
 {
 	return set_name(processes()->hostname, name, len);
 }
 
 long
-sys_setdomainname(const char *name, int len)
+sys_setdomainname(const char __user *name, int len)
 {
 	return set_name(processes()->domainname, name, len);
 }
 
 long
-sys_sysinfo(struct sysinfo *info)
+sys_sysinfo(struct sysinfo __user *info)
 {
 	struct memory_info m;
 	struct sysinfo s;
@@ -153,7 +153,8 @@ exchange_limit(struct process *p, unsigned which, const struct rlimit_pair *new,
 }
 
 long
-sys_prlimit64(int pid, unsigned which, const struct rlimit64 *new, struct rlimit64 *old)
+sys_prlimit64(int pid, unsigned which, const struct rlimit64 __user *new,
+	      struct rlimit64 __user *old)
 {
 	struct rlimit_pair want, was;
 	struct process *p;
@@ -176,13 +177,13 @@ sys_prlimit64(int pid, unsigned which, const struct rlimit64 *new, struct rlimit
 }
 
 long
-sys_getrlimit(unsigned which, void *limit)
+sys_getrlimit(unsigned which, void __user *limit)
 {
 	return limit ? sys_prlimit64(0, which, NULL, limit) : -EFAULT;
 }
 
 long
-sys_setrlimit(unsigned which, const void *limit)
+sys_setrlimit(unsigned which, const void __user *limit)
 {
 	return limit ? sys_prlimit64(0, which, limit, NULL) : -EFAULT;
 }
@@ -265,7 +266,7 @@ sys_prctl(int option, unsigned long a2, unsigned long a3, unsigned long a4, unsi
 	case PR_CAPBSET_READ:
 		return a2 <= CAP_LAST_CAP ? 1 : -EINVAL;
 	case PR_GET_TID_ADDRESS:
-		return put_user(current_task()->clear_tid, (int *__user *)a2);
+		return put_user(current_task()->clear_tid, (int __user *__user *)a2);
 	}
 	return prctl_set(p, option, a2, a3);
 }
@@ -315,7 +316,7 @@ sys_personality(unsigned persona)
 /* --- random bytes --- */
 
 long
-sys_getrandom(void *buf, size_t n, unsigned flags)
+sys_getrandom(void __user *buf, size_t n, unsigned flags)
 {
 	size_t done = 0;
 	u8 block[256];
@@ -362,7 +363,7 @@ read_log(char __user *buf, size_t len)
 }
 
 long
-sys_syslog(int type, char *buf, int len)
+sys_syslog(int type, char __user *buf, int len)
 {
 	switch (type) {
 	case 3: /* SYSLOG_ACTION_READ_ALL */
@@ -380,7 +381,7 @@ sys_syslog(int type, char *buf, int len)
 /* --- off --- */
 
 long
-sys_reboot(int magic1, int magic2, unsigned cmd, void *arg)
+sys_reboot(int magic1, int magic2, unsigned cmd, void __user *arg)
 {
 	if (!process_privileged())
 		return -EPERM;

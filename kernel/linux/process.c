@@ -23,7 +23,7 @@
 #define PATH_SIZE 4096
 
 long
-sys_clone(unsigned long flags, unsigned long stack, int *parent_tid, int *child_tid,
+sys_clone(unsigned long flags, unsigned long stack, int __user *parent_tid, int __user *child_tid,
 	  unsigned long tls)
 {
 	struct clone_request r = {
@@ -82,7 +82,7 @@ fetch_clone_args(struct clone_args *a, const struct clone_args __user *user, siz
 }
 
 long
-sys_clone3(const struct clone_args *args, size_t size)
+sys_clone3(const struct clone_args __user *args, size_t size)
 {
 	struct clone_args a;
 	struct clone_request r;
@@ -132,7 +132,7 @@ fetch_path(const char __user *path, int *err)
 }
 
 long
-sys_execve(const char *path, char *const *argv, char *const *envp)
+sys_execve(const char __user *path, char *const *argv, char *const *envp)
 {
 	int err;
 	char *name = fetch_path(path, &err);
@@ -167,7 +167,7 @@ open_for_exec(int dirfd, const char *name, int flags, struct file **out)
 }
 
 long
-sys_execveat(int dirfd, const char *path, char *const *argv, char *const *envp, int flags)
+sys_execveat(int dirfd, const char __user *path, char *const *argv, char *const *envp, int flags)
 {
 	struct file *f;
 	char *name;
@@ -224,7 +224,7 @@ put_wait_usage(const struct wait_result *w, struct rusage __user *ru)
 }
 
 long
-sys_wait4(int pid, int *status, int options, struct rusage *ru)
+sys_wait4(int pid, int __user *status, int options, struct rusage __user *ru)
 {
 	struct wait_result w;
 	int which = pid == -1 ? P_ALL : pid > 0 ? P_PID : P_PGID;
@@ -265,7 +265,7 @@ put_waitid_info(const struct wait_result *w, bool any, void __user *user)
 }
 
 long
-sys_waitid(int which, int id, void *info, int options, struct rusage *ru)
+sys_waitid(int which, int id, void __user *info, int options, struct rusage __user *ru)
 {
 	struct process *target = NULL;
 	struct wait_result w;
@@ -359,14 +359,14 @@ sys_getsid(int pid)
 }
 
 long
-sys_set_tid_address(int *tid)
+sys_set_tid_address(int __user *tid)
 {
 	current_task()->clear_tid = tid;
 	return current_thread()->tid;
 }
 
 long
-sys_set_robust_list(void *head, size_t len)
+sys_set_robust_list(void __user *head, size_t len)
 {
 	if (len != sizeof(struct robust_list_head))
 		return -EINVAL;
@@ -376,7 +376,7 @@ sys_set_robust_list(void *head, size_t len)
 }
 
 long
-sys_get_robust_list(int tid, void **head, size_t *len)
+sys_get_robust_list(int tid, void __user *__user *head, size_t __user *len)
 {
 	struct task *t = tid ? task_find(tid) : NULL;
 	void __user *list;
@@ -419,7 +419,7 @@ sys_pidfd_open(int pid, unsigned flags)
 }
 
 long
-sys_pidfd_send_signal(int fd, int sig, const void *user_info, unsigned flags)
+sys_pidfd_send_signal(int fd, int sig, const void __user *user_info, unsigned flags)
 {
 	struct file *f = fd_get(fd);
 	struct siginfo_k info;
@@ -486,7 +486,7 @@ usage_of_self(struct rusage *ru)
 }
 
 long
-sys_getrusage(int who, struct rusage *user_ru)
+sys_getrusage(int who, struct rusage __user *user_ru)
 {
 	struct process *p = current_process();
 	ns_t user, system;

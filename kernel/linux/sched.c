@@ -176,19 +176,19 @@ set_policy(int tid, int policy, const void __user *param)
 }
 
 long
-sys_sched_setparam(int tid, const void *param)
+sys_sched_setparam(int tid, const void __user *param)
 {
 	return set_policy(tid, -1, param);
 }
 
 long
-sys_sched_setscheduler(int tid, int policy, const void *param)
+sys_sched_setscheduler(int tid, int policy, const void __user *param)
 {
 	return policy < 0 ? -EINVAL : set_policy(tid, policy, param);
 }
 
 long
-sys_sched_getparam(int tid, void *param)
+sys_sched_getparam(int tid, void __user *param)
 {
 	struct task *t;
 	int priority = 0;
@@ -228,7 +228,7 @@ sys_sched_get_priority_min(int policy)
 }
 
 long
-sys_sched_rr_get_interval(int tid, void *ts)
+sys_sched_rr_get_interval(int tid, void __user *ts)
 {
 	struct task *t = task_of(tid);
 
@@ -249,7 +249,7 @@ all_cores(void)
 }
 
 long
-sys_sched_setaffinity(int tid, unsigned len, const void *mask)
+sys_sched_setaffinity(int tid, unsigned len, const void __user *mask)
 {
 	struct task *t;
 	u64 bits = 0;
@@ -272,7 +272,7 @@ sys_sched_setaffinity(int tid, unsigned len, const void *mask)
 }
 
 long
-sys_sched_getaffinity(int tid, unsigned len, void *mask)
+sys_sched_getaffinity(int tid, unsigned len, void __user *mask)
 {
 	struct task *t;
 	u64 bits;
@@ -288,7 +288,7 @@ sys_sched_getaffinity(int tid, unsigned len, void *mask)
 }
 
 long
-sys_getcpu(unsigned *cpu, unsigned *node, void *unused)
+sys_getcpu(unsigned __user *cpu, unsigned __user *node, void __user *unused)
 {
 	unsigned index = arch_core()->index, cxy = arch_core()->cxy;
 

@@ -23,7 +23,7 @@ struct user_sigaction { /* struct sigaction of the kernel's interface, x86-64 */
 _Static_assert(sizeof(struct user_sigaction) == 32, "struct sigaction of rt_sigaction");
 
 long
-sys_rt_sigaction(int sig, const void *act, void *old, size_t size)
+sys_rt_sigaction(int sig, const void __user *act, void __user *old, size_t size)
 {
 	struct sigaction_k new, was;
 	struct user_sigaction u;
@@ -47,7 +47,7 @@ sys_rt_sigaction(int sig, const void *act, void *old, size_t size)
 }
 
 long
-sys_rt_sigprocmask(int how, const u64 *set, u64 *old, size_t size)
+sys_rt_sigprocmask(int how, const u64 __user *set, u64 __user *old, size_t size)
 {
 	u64 was = current_task()->blocked, mask;
 
@@ -83,7 +83,7 @@ sys_pause(void)
 }
 
 long
-sys_rt_sigpending(u64 *set, size_t size)
+sys_rt_sigpending(u64 __user *set, size_t size)
 {
 	struct task *t = current_task();
 	u64 pending;
@@ -97,7 +97,8 @@ sys_rt_sigpending(u64 *set, size_t size)
 }
 
 long
-sys_rt_sigtimedwait(const u64 *set, void *info, const void *timeout, size_t size)
+sys_rt_sigtimedwait(const u64 __user *set, void __user *info, const void __user *timeout,
+		    size_t size)
 {
 	ns_t wait, deadline = NS_FOREVER;
 	struct siginfo_k got;
@@ -123,7 +124,7 @@ sys_rt_sigtimedwait(const u64 *set, void *info, const void *timeout, size_t size
 }
 
 long
-sys_rt_sigsuspend(const u64 *set, size_t size)
+sys_rt_sigsuspend(const u64 __user *set, size_t size)
 {
 	u64 mask;
 
@@ -249,7 +250,7 @@ fetch_siginfo(struct siginfo_k *info, const void __user *user, int sig, int pid)
 }
 
 long
-sys_rt_sigqueueinfo(int pid, int sig, const void *user_info)
+sys_rt_sigqueueinfo(int pid, int sig, const void __user *user_info)
 {
 	struct siginfo_k info;
 	struct process *p;
@@ -268,7 +269,7 @@ sys_rt_sigqueueinfo(int pid, int sig, const void *user_info)
 }
 
 long
-sys_rt_tgsigqueueinfo(int pid, int tid, int sig, const void *user_info)
+sys_rt_tgsigqueueinfo(int pid, int tid, int sig, const void __user *user_info)
 {
 	struct siginfo_k info;
 	int err;
@@ -314,7 +315,7 @@ set_altstack(struct task *t, const stack_t *new)
 }
 
 long
-sys_sigaltstack(const void *user_new, void *user_old)
+sys_sigaltstack(const void __user *user_new, void __user *user_old)
 {
 	struct task *t = current_task();
 	stack_t new, old = {

@@ -133,7 +133,7 @@ fetch_vectors(struct transfer *t)
 				kfree(t->vec);
 			return -EINVAL;
 		}
-		if (!user_range_ok(t->vec[i].base, t->vec[i].len))
+		if (!user_range_ok((const void __user __force *)t->vec[i].base, t->vec[i].len))
 			goto fault;
 		t->vec[i].len = min(t->vec[i].len, TRANSFER_MAX - total);
 		total += t->vec[i].len;

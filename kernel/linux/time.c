@@ -74,7 +74,7 @@ put_timeval(void __user *user, ns_t t)
 /* --- clocks --- */
 
 long
-sys_clock_gettime(int clock, void *ts)
+sys_clock_gettime(int clock, void __user *ts)
 {
 	ns_t now;
 	int err = clock_read(clock, &now);
@@ -83,7 +83,7 @@ sys_clock_gettime(int clock, void *ts)
 }
 
 long
-sys_clock_getres(int clock, void *ts)
+sys_clock_getres(int clock, void __user *ts)
 {
 	ns_t now;
 	int err = clock_read(clock, &now);
@@ -104,7 +104,7 @@ set_wall_clock(ns_t when)
 }
 
 long
-sys_clock_settime(int clock, const void *ts)
+sys_clock_settime(int clock, const void __user *ts)
 {
 	ns_t when, now;
 	int err = clock_read(clock, &now);
@@ -118,7 +118,7 @@ sys_clock_settime(int clock, const void *ts)
 }
 
 long
-sys_gettimeofday(void *tv, void *tz)
+sys_gettimeofday(void __user *tv, void __user *tz)
 {
 	u64 zone = 0; /* struct timezone: two ints, UTC */
 
@@ -128,7 +128,7 @@ sys_gettimeofday(void *tv, void *tz)
 }
 
 long
-sys_settimeofday(const void *tv, const void *tz)
+sys_settimeofday(const void __user *tv, const void __user *tz)
 {
 	ns_t when;
 	u64 zone;
@@ -143,7 +143,7 @@ sys_settimeofday(const void *tv, const void *tz)
 }
 
 long
-sys_time(long *out)
+sys_time(long __user *out)
 {
 	long now = (clock_now() + clock_real_offset()) / NS_PER_SEC;
 
@@ -157,7 +157,7 @@ ticks(ns_t t)
 }
 
 long
-sys_times(struct tms *buf)
+sys_times(struct tms __user *buf)
 {
 	struct process *p = current_process();
 	ns_t user, system;
@@ -175,7 +175,7 @@ sys_times(struct tms *buf)
 
 /* The clock runs free on the TSC: unsynchronised, no adjustment in progress, none possible. */
 long
-sys_adjtimex(void *buf)
+sys_adjtimex(void __user *buf)
 {
 	struct timex t;
 	ns_t now;
@@ -198,7 +198,7 @@ sys_adjtimex(void *buf)
 }
 
 long
-sys_clock_adjtime(int clock, void *buf)
+sys_clock_adjtime(int clock, void __user *buf)
 {
 	if (clock != CLOCK_REALTIME)
 		return clock_is_cpu(clock) || clock > CLOCK_TAI ? -EINVAL : -EOPNOTSUPP;
@@ -243,7 +243,7 @@ sleep_on_cpu_clock(int clock, ns_t target)
 }
 
 long
-sys_clock_nanosleep(int clock, int flags, const void *req, void *rem)
+sys_clock_nanosleep(int clock, int flags, const void __user *req, void __user *rem)
 {
 	struct restart_block *r = &current_task()->restart;
 	ns_t when, now;
@@ -269,7 +269,7 @@ sys_clock_nanosleep(int clock, int flags, const void *req, void *rem)
 }
 
 long
-sys_nanosleep(const void *req, void *rem)
+sys_nanosleep(const void __user *req, void __user *rem)
 {
 	return sys_clock_nanosleep(CLOCK_MONOTONIC, 0, req, rem);
 }
@@ -291,7 +291,7 @@ put_itimerval(void __user *user, const struct itimer_value *v)
 }
 
 long
-sys_getitimer(int which, void *value)
+sys_getitimer(int which, void __user *value)
 {
 	struct itimer_value v;
 	int err = itimer_exchange(which, NULL, &v);
@@ -300,7 +300,7 @@ sys_getitimer(int which, void *value)
 }
 
 long
-sys_setitimer(int which, const void *value, void *old)
+sys_setitimer(int which, const void __user *value, void __user *old)
 {
 	struct itimer_value new = {0}, was;
 	const char __user *at = value;
@@ -332,7 +332,7 @@ sys_alarm(unsigned seconds)
 /* --- POSIX timers --- */
 
 long
-sys_timer_create(int clock, struct sigevent *user_event, int *user_id)
+sys_timer_create(int clock, struct sigevent __user *user_event, int __user *user_id)
 {
 	struct sigevent_k ev = {.notify = SIGEV_SIGNAL, .signo = 14 /* SIGALRM */, .value = ~0UL};
 	sigevent_t e;
@@ -368,7 +368,7 @@ put_itimerspec(void __user *user, const struct itimer_value *v)
 }
 
 long
-sys_timer_settime(int id, int flags, const void *value, void *old)
+sys_timer_settime(int id, int flags, const void __user *value, void __user *old)
 {
 	struct itimer_value new, was;
 	const char __user *at = value;
@@ -385,7 +385,7 @@ sys_timer_settime(int id, int flags, const void *value, void *old)
 }
 
 long
-sys_timer_gettime(int id, void *value)
+sys_timer_gettime(int id, void __user *value)
 {
 	struct itimer_value v;
 	int err = posix_timer_get(id, &v);

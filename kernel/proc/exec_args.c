@@ -106,7 +106,8 @@ exec_copy_vector(struct exec_strings *s, char *const *vector, bool user)
 			return -EFAULT;
 		if (!string)
 			return 0;
-		err = user ? add_user_string(s, string) : exec_add_string(s, string);
+		err = user ? add_user_string(s, (const char __user __force *)string)
+			   : exec_add_string(s, string);
 	}
 	return err;
 }

@@ -20,7 +20,7 @@ struct runqueue {
 	u32 nr_running;	      /* [lock] runnable threads, the running one included, idle not */
 	ns_t min_vruntime;    /* [lock] */
 	ns_t slice_end;	      /* [c] when the running thread has had its turn */
-	bool polling; /* [a] idle and watching nr_running: needs no IPI */
+	bool polling;	      /* [a] idle and watching nr_running: needs no IPI */
 };
 
 struct timerq {

@@ -98,6 +98,8 @@ begin(const char *text)
 		say("\nHoldfast panic on core %u (cluster %u), thread '%s': %s\n",
 		    this_core()->arch.index, this_core()->arch.cxy,
 		    current_thread() ? current_thread()->name : "none", text);
+		for (u32 i = 0; i < arch_core()->nheld; i++)
+			say("holds spinlock '%s'\n", arch_core()->held[i]->name);
 	} else {
 		say("\nHoldfast panic during early boot: %s\n", text);
 	}

@@ -20,9 +20,11 @@
 #include "lib/assert.h"
 #include "lib/atomic.h"
 
-#define SLICE_NS	(4 * NS_PER_MS)
+#define SLICE_NS (4 * NS_PER_MS)
+#define SYNC_NS	 (100 * NS_PER_US) /* sleeping within this after a wake-up counts as "right after" \
+				    */
 #define SPREAD_NS	(500 * NS_PER_US) /* how long a woken thread waits for its waker */
-#define SAMPLE_NS	(10 * NS_PER_MS) /* between samples of a thread that is alone */
+#define SAMPLE_NS	(10 * NS_PER_MS)  /* between samples of a thread that is alone */
 #define WAKE_CREDIT_NS	(3 * NS_PER_MS)
 #define PREEMPT_GAIN_NS (1 * NS_PER_MS)
 #define IDLE_POLL_NS	(20 * NS_PER_US)
@@ -280,6 +282,10 @@ sched_switch(void)
 	assert(spin_held(&c->rq.lock));
 	assert(c->arch.irq_off_depth == 1);
 	account(c, prev, now);
+	if (prev->woke_at && prev->state != THREAD_READY) {
+		prev->sleeps_after_wake = now - prev->woke_at < SYNC_NS;
+		prev->woke_at = 0;
+	}
 	if (prev != c->idle) {
 		atomic_store_relaxed(&c->rq.nr_running, c->rq.nr_running - 1);
 		if (prev->state == THREAD_READY && (prev->affinity & 1UL << c->arch.index))
@@ -338,28 +344,30 @@ cluster_mask(const struct core *c)
 	return machine()->cluster_cores[c->arch.cxy];
 }
 
-/* Whether the waker is the only one on the core that t ran on last. Then t stays: as a rule the
- * waker is about to wait for it, and to wake another core costs more than that wait. If the waker
- * goes on instead, sched_tick offers t to an idle core after SPREAD_NS. */
+/* Whether the thread that wakes another will soon make room for it on this core: it is alone there,
+ * and the last time it woke somebody it slept right after. To wake another core would cost more
+ * than that wait. If it goes on this time, sched_tick offers the woken one to an idle core. */
 static bool
-waker_makes_room(const struct core *last)
+waker_makes_room(const struct core *here)
 {
-	return last == this_core() && !last->arch.in_irq &&
-	       atomic_load_relaxed(&last->rq.nr_running) == 1;
+	return here->arch.current->sleeps_after_wake && !here->arch.in_irq &&
+	       atomic_load_relaxed(&here->rq.nr_running) == 1;
 }
 
-/* The core a waking thread goes to: where it was if that is idle (its caches are there) or will be
- * soon, else an idle core of the same cluster, else any idle one, else back where it was. */
+/* The core a waking thread goes to: its waker's if that makes room, where it was if that is idle
+ * (its caches are there), else an idle core of the same cluster, else any, else back where it was.
+ */
 static struct core *
 choose_core(struct thread *t)
 {
 	struct machine *m = machine();
-	struct core *last = t->core ? t->core : this_core();
+	struct core *here = this_core(), *last = t->core ? t->core : here;
 	u64 allowed = t->affinity, idle = atomic_load(&m->idle_mask) & allowed;
 	u64 last_bit = 1UL << last->arch.index;
 
-	if ((allowed & last_bit) && waker_makes_room(last))
-		return last;
+	if ((allowed & 1UL << here->arch.index) && here->cluster == last->cluster &&
+	    waker_makes_room(here))
+		return here;
 	if (claim_idle(m, idle & last_bit))
 		return last;
 	while (idle) {
@@ -390,7 +398,8 @@ kick(struct core *c, struct thread *t, bool was_idle, u32 others)
 	if (preempt) {
 		atomic_fetch_or(&running->flags, TF_RESCHED);
 	} else if (others <= 1) {
-		/* The running one was alone: it has company, here or on an idle core (sched_tick). */
+		/* The running one was alone: it has company, here or on an idle core (sched_tick).
+		 */
 		c->rq.slice_end = min(c->rq.slice_end, clock_now() + SPREAD_NS);
 	} else {
 		return;
@@ -399,7 +408,8 @@ kick(struct core *c, struct thread *t, bool was_idle, u32 others)
 		if (!preempt)
 			timer_rearm();
 	} else {
-		/* Against idle_poll: it clears the flag and looks at the queue, we do the reverse. */
+		/* Against idle_poll: it clears the flag and looks at the queue, we do the reverse.
+		 */
 		atomic_fence();
 		if (!was_idle || !atomic_load(&c->rq.polling))
 			ipi_send(&c->arch, IPI_RESCHED);
@@ -452,6 +462,8 @@ thread_wake(struct thread *t)
 	}
 	t->state = THREAD_READY;
 	to = choose_core(t);
+	if (!arch_core()->in_irq)
+		current_thread()->woke_at = clock_now();
 	t->vruntime -= from->rq.min_vruntime;
 	/* Still its core's until it is placed: nobody else touches a READY thread off the queues.
 	 */
@@ -511,7 +523,6 @@ sched_migrate(void)
 	sched_switch();
 }
 
-/* Charges what has run since the last look to the mode that the interrupt found. */
 /* Calls an idle core, which will steal a thread that waits here. Returns whether there was one. */
 static bool
 offer_to_idle(struct core *c)
@@ -525,6 +536,7 @@ offer_to_idle(struct core *c)
 	return idle != 0;
 }
 
+/* Charges what has run since the last look to the mode that the interrupt found. */
 void
 sched_tick(ns_t now)
 {
@@ -618,7 +630,8 @@ sched_idle(void)
 			continue;
 		atomic_fetch_or(&c->machine->idle_mask, bit);
 		idle_poll(c);
-		/* A waker that saw us busy or polling sent nothing: look here and elsewhere again. */
+		/* A waker that saw us busy or polling sent nothing: look here and elsewhere again.
+		 */
 		if (idle_once(c))
 			continue;
 		cpu_wait_for_interrupt();

@@ -1,8 +1,8 @@
 /*
  * The scheduler: a run queue per core ordered by virtual run time, wake-up placement on an idle
  * core near the last one, stealing by idle cores. Preemption on return to user mode and at
- * sched_point(). Idle cores halt until an interrupt. A thread that is alone on its core is looked at
- * every 10 ms, to tell user from system time.
+ * sched_point(). Idle cores halt until an interrupt. A thread that is alone on its core is looked
+ * at every 10 ms, to tell user from system time.
  */
 #ifndef CORE_SCHED_H
 #define CORE_SCHED_H

@@ -25,7 +25,8 @@ enum lock_rank {
 	RANK_FUTEX,
 	RANK_OBJECT,
 	RANK_PMAP,
-	RANK_EPOLL, /* pollers and ready lists: taken by wakers, under the lock of what is watched */
+	RANK_EPOLL, /* pollers and ready lists: taken by wakers, under the lock of what is watched
+		     */
 	RANK_WAITQ, /* queues inside mutexes and rwlocks */
 	RANK_SLAB,
 	RANK_FRAME,

@@ -21,6 +21,7 @@ thread_init(struct thread *t, const char *name, void *stack, void (*entry)(void 
 	t->ops = ops;
 	t->state = THREAD_NEW;
 	t->affinity = ~0UL;
+	t->sleeps_after_wake = true; /* most new threads end by waking who waits for them */
 	t->entry = entry;
 	t->arg = arg;
 	t->canary = random_u64() & ~0xffUL; /* a NUL byte stops string overruns */

@@ -57,6 +57,8 @@ struct thread {
 	int nice;		 /* [rq] -20..19 */
 	struct rb_node rq_node;	 /* [rq] */
 	ns_t vruntime;		 /* [rq] */
+	ns_t woke_at;		 /* [c] when it last woke another thread; 0: not since it slept */
+	bool sleeps_after_wake;	 /* [c] it slept right after it last did; see sched.c */
 	ns_t run_since;		 /* [c] */
 	ns_t user_ns, system_ns; /* [c] CPU time; charged at timer interrupts and switches */
 	bool sampled_kernel;	 /* [c] the last timer interrupt found it in the kernel */

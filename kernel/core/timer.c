@@ -85,24 +85,28 @@ timer_start(struct timer *t, ns_t expires)
 	irq_pop_off();
 }
 
+/* A handler that runs meanwhile on another core may start its timer again: so look once more when
+ * it has ended. */
 bool
 timer_cancel(struct timer *t)
 {
-	struct core *c = atomic_load(&t->core);
-	bool was_pending;
+	struct core *c;
+	bool was_pending = false, running;
 
-	if (!c)
-		return false;
-	spin_lock(&c->timers.lock);
-	was_pending = t->pending;
-	if (was_pending) {
-		rb_remove(&c->timers.tree, &t->node);
-		t->pending = false;
-	}
-	spin_unlock(&c->timers.lock);
-	if (c != this_core())
+	while ((c = atomic_load(&t->core)) != NULL) {
+		spin_lock(&c->timers.lock);
+		if (t->pending) {
+			rb_remove(&c->timers.tree, &t->node);
+			t->pending = false;
+			was_pending = true;
+		}
+		running = c->timers.running == t;
+		spin_unlock(&c->timers.lock);
+		if (!running || c == this_core())
+			break;
 		while (atomic_load(&c->timers.running) == t)
 			cpu_pause();
+	}
 	return was_pending;
 }
 

@@ -117,6 +117,8 @@ waitq_wake_events(struct waitq *q, unsigned n, unsigned events)
 	while (!list_empty(&q->waiters)) {
 		struct waiter *w = list_first(&q->waiters, struct waiter, link);
 
+		/* A waker with another lock may find w's stack in use for something else. */
+		debug_assert(!w->lock || spin_held(w->lock));
 		list_del(&w->link);
 		if (w->exclusive && exclusive >= n) {
 			list_add_tail(&later, &w->link);

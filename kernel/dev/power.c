@@ -76,11 +76,22 @@ halt(void)
 		__asm__ volatile("cli; hlt");
 }
 
+/* A byte that was written before the end is seen by who watches the console. */
+static void
+drain_console(void)
+{
+	struct power *p = machine()->power;
+
+	if (p->drain)
+		p->drain(p->drain_dev);
+}
+
 void
 power_off(void)
 {
 	const struct acpi *a = machine()->acpi;
 
+	drain_console();
 	irq_disable();
 	if (a->has_s5) {
 		write_pm1_control(a->pm1a_control, a->s5_a);
@@ -108,6 +119,7 @@ power_reboot(void)
 		u64 base;
 	} no_idt = {0, 0};
 
+	drain_console();
 	irq_disable();
 	write_reset_register(machine()->acpi);
 	outb(0xcf9, 0x02); /* PCI reset control: system reset, then do it */

@@ -12,6 +12,9 @@ struct power {		      /* machine()->power, allocated (zeroed) by boot */
 	struct spinlock lock; /* rank RANK_LOG: lines to COM2 are whole */
 	void (*button)(void); /* [a] */
 	u32 pressed;	      /* [a] before anybody asked */
+	/* Sends what the console still holds, by polling; set by its driver. NULL: holds nothing. */
+	void (*drain)(void *dev);
+	void *drain_dev;
 };
 
 /* Makes a panic reach the host. Works from the moment struct machine exists. */

@@ -16,8 +16,8 @@ struct tty;
 struct pty;
 
 struct tty_driver {
-	/* Queues bytes for output; returns how many were taken (the driver calls tty_output_ready when
-	 * there is room again). => called with the tty's lock held, any context. */
+	/* Queues bytes for output; returns how many were taken (the driver calls tty_output_ready
+	 * when there is room again). => called with the tty's lock held, any context. */
 	size_t (*write)(void *dev, const char *s, size_t n);
 	size_t (*room)(void *dev);
 	/* Drops what is queued and not yet sent (TCFLSH). NULL: nothing is queued. */
@@ -39,8 +39,8 @@ void tty_output_ready(struct tty *t);
 /* Ends every open of the terminal: reads give end of file, writes -EIO; SIGHUP to its session. */
 void tty_hangup(struct tty *t);
 void tty_set_winsize(struct tty *t, unsigned rows, unsigned cols);
-/* The session's leader exits (proc/): hangs up or lets go of the terminal, SIGHUP and SIGCONT to the
- * foreground group. */
+/* The session's leader exits (proc/): hangs up or lets go of the terminal, SIGHUP and SIGCONT to
+ * the foreground group. */
 void tty_session_ended(struct tty *t);
 const char *tty_name(const struct tty *t);
 /* Calls fn for every terminal but pseudo terminals. Sleeping allowed: they never go away. */
@@ -65,7 +65,7 @@ long tty_ioctl(struct tty_open *o, unsigned cmd, unsigned long arg);
 /* The calling process's controlling terminal, NULL. */
 struct tty *tty_controlling(void);
 unsigned tty_device_number(const struct tty *t); /* major << 8 | minor, for /proc/pid/stat */
-int tty_pty_index(const struct tty *t); /* of a pseudo terminal's slave; -1 */
+int tty_pty_index(const struct tty *t);		 /* of a pseudo terminal's slave; -1 */
 void tty_set_device_number(struct tty *t, unsigned major, unsigned minor);
 
 /*
@@ -82,8 +82,8 @@ void pty_put(struct pty *p);
 void pty_master_close(struct pty *p);
 ssize_t pty_master_read(struct pty *p, struct uio *u, bool nonblock);
 ssize_t pty_master_write(struct pty *p, struct uio *u, bool nonblock);
-unsigned pty_master_poll(struct pty *p,
-			 void (*add)(void *arg, struct waitq *q, struct spinlock *l), void *arg);
+unsigned pty_master_poll(struct pty *p, void (*add)(void *arg, struct waitq *q, struct spinlock *l),
+			 void *arg);
 /* Everything but TIOCGPTPEER. */
 long pty_master_ioctl(struct pty *p, unsigned cmd, unsigned long arg);
 

@@ -13,51 +13,51 @@
 #define TTY_IN	4096u /* power of two */
 #define TTY_OUT 4096u
 
-#define TTY_POLL_IN   (0x001u | 0x040u)
-#define TTY_POLL_OUT  (0x004u | 0x100u)
-#define TTY_POLL_ERR  0x008u
-#define TTY_POLL_HUP  0x010u
+#define TTY_POLL_IN  (0x001u | 0x040u)
+#define TTY_POLL_OUT (0x004u | 0x100u)
+#define TTY_POLL_ERR 0x008u
+#define TTY_POLL_HUP 0x010u
 
 struct tty {
-	struct list link;		/* [shared->lock] */
-	char name[16];			/* [I] */
-	const struct tty_driver *drv;	/* [I] */
-	void *dev;			/* [I] */
-	bool is_pty;			/* [I] */
-	unsigned device_number;		/* [I] */
-	struct spinlock lock;		/* rank RANK_FILE */
-	struct termios2 tio;		/* [lock] */
-	struct winsize winsize;		/* [lock] */
-	u32 opens;			/* [lock] */
-	u32 generation;			/* [lock] hang-ups so far */
-	int session, pgrp;		/* [lock] 0: none */
-	bool exclusive;			/* [lock] TIOCEXCL */
+	struct list link;	      /* [shared->lock] */
+	char name[16];		      /* [I] */
+	const struct tty_driver *drv; /* [I] */
+	void *dev;		      /* [I] */
+	bool is_pty;		      /* [I] */
+	unsigned device_number;	      /* [I] */
+	struct spinlock lock;	      /* rank RANK_FILE */
+	struct termios2 tio;	      /* [lock] */
+	struct winsize winsize;	      /* [lock] */
+	u32 opens;		      /* [lock] */
+	u32 generation;		      /* [lock] hang-ups so far */
+	int session, pgrp;	      /* [lock] 0: none */
+	bool exclusive;		      /* [lock] TIOCEXCL */
 	/* Input: positions grow for ever, the ring index is their low bits. */
-	char *in;			/* [lock] */
-	u8 *delimiter;			/* [lock] a bit for each byte of `in`: it ends a line */
-	u32 in_tail, in_head;		/* [lock] */
-	u32 line_end;			/* [lock] behind the last complete line */
-	bool literal_next;		/* [lock] after VLNEXT */
-	bool other_side_gone;		/* [lock] pty: the master was closed */
-	struct waitq readers;		/* [lock] */
-	struct waitq feeders;		/* [lock] wait for room for input: a pty's master */
+	char *in;	      /* [lock] */
+	u8 *delimiter;	      /* [lock] a bit for each byte of `in`: it ends a line */
+	u32 in_tail, in_head; /* [lock] */
+	u32 line_end;	      /* [lock] behind the last complete line */
+	bool literal_next;    /* [lock] after VLNEXT */
+	bool other_side_gone; /* [lock] pty: the master was closed */
+	struct waitq readers; /* [lock] */
+	struct waitq feeders; /* [lock] wait for room for input: a pty's master */
 	/* Output, ready for the device. */
-	char *out;			/* [lock] */
-	u32 out_tail, out_head;		/* [lock] */
-	u32 column;			/* [lock] of the cursor, for tabs and erasing */
-	u32 line_column;		/* [lock] where the line being typed began */
-	bool stopped;			/* [lock] by VSTOP or TCOOFF */
-	struct waitq writers;		/* [lock] */
+	char *out;		/* [lock] */
+	u32 out_tail, out_head; /* [lock] */
+	u32 column;		/* [lock] of the cursor, for tabs and erasing */
+	u32 line_column;	/* [lock] where the line being typed began */
+	bool stopped;		/* [lock] by VSTOP or TCOOFF */
+	struct waitq writers;	/* [lock] */
 };
 
 struct tty_shared {
-	struct spinlock lock;	       /* rank RANK_FILE; before a tty's */
-	struct list ttys;	       /* [lock] */
-	struct tty *console;	       /* [a] */
+	struct spinlock lock;		 /* rank RANK_FILE; before a tty's */
+	struct list ttys;		 /* [lock] */
+	struct tty *console;		 /* [a] */
 	const struct tty_proc_ops *proc; /* [a] NULL until proc/ starts */
-	void *log_device;	       /* [a] the driver's device for kernel lines */
-	struct pty **ptys;	       /* [lock] by index */
-	unsigned ptys_room;	       /* [lock] */
+	void *log_device;		 /* [a] the driver's device for kernel lines */
+	struct pty **ptys;		 /* [lock] by index */
+	unsigned ptys_room;		 /* [lock] */
 };
 
 struct tty_shared *tty_shared_root(void); /* made on first use; NULL: no memory */

@@ -20,6 +20,7 @@
 #include "core/core.h"
 #include "core/klog.h"
 #include "dev/fwcfg.h"
+#include "dev/power.h"
 #include "dev/tty_impl.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -45,12 +46,14 @@
 #define REG_LSR	 5
 #define LSR_DATA 1u
 #define LSR_THRE 0x20u
+#define LSR_TEMT 0x40u
 #define REG_SCR	 7
 
 #define FIFO	     16
 #define TX_RING	     8192u /* power of two */
 #define RX_BURST     64
 #define CONTROL_LINE 80
+#define DRAIN_SPINS  1000000u
 
 struct uart {
 	u16 port; /* [I] */
@@ -165,6 +168,19 @@ drain_polled(struct uart *u)
 			cpu_pause();
 		fill_fifo(u);
 	}
+}
+
+/* For power_off: all of the ring, and the FIFO behind it (bounded: the host may not read). */
+static void
+uart_drain(void *dev)
+{
+	struct uart *u = dev;
+
+	spin_lock(&u->lock);
+	drain_polled(u);
+	for (u32 spin = 0; spin < DRAIN_SPINS && !(inb(u->port + REG_LSR) & LSR_TEMT); spin++)
+		cpu_pause();
+	spin_unlock(&u->lock);
 }
 
 static void
@@ -368,6 +384,8 @@ com1_probe(struct pci_device *d)
 		klog(KLOG_WARN, "uart", "no interrupt %d: error %d, no input", COM1_IRQ, -err);
 	atomic_store(&machine()->ttys->log_device, u);
 	klog_set_console(uart_log);
+	machine()->power->drain_dev = u;
+	machine()->power->drain = uart_drain;
 	console_winsize_init(u->tty);
 	return 0;
 free_ring:

@@ -16,7 +16,7 @@ struct ipc {
 	struct spinlock lock;		     /* rank RANK_FILE; before any object's */
 	struct list clock_timers;	     /* [lock] timerfds on the real-time clock */
 	const struct signalfd_ops *signalfd; /* [a] */
-	const struct socket_family *family[SOCKET_FAMILIES]; /* [a] */
+	const struct socket_family *family[SOCKET_FAMILIES];	  /* [a] */
 	long (*interface_ioctl)(unsigned cmd, unsigned long arg); /* [a] */
 };
 

@@ -29,8 +29,8 @@ struct signalfd_ops {
 	int (*dequeue)(u64 mask, void *info128);
 	/* => called with the queue's lock held. */
 	bool (*pending)(u64 mask);
-	/* The calling process's queue, woken whenever a signal is sent, and the lock that guards it.
-	 * Waiters that hang on it when the process is freed are unlinked by proc/. */
+	/* The calling process's queue, woken whenever a signal is sent, and the lock that guards
+	 * it. Waiters that hang on it when the process is freed are unlinked by proc/. */
 	struct waitq *(*queue)(struct spinlock **lock);
 };
 void signalfd_set_ops(const struct signalfd_ops *ops);

@@ -47,11 +47,11 @@ struct poller_entry {
 
 struct poller {
 	struct poll_table table;
-	struct spinlock lock;	/* rank RANK_EPOLL */
-	struct waitq queue;	/* [lock] */
-	bool triggered;		/* [lock] */
+	struct spinlock lock; /* rank RANK_EPOLL */
+	struct waitq queue;   /* [lock] */
+	bool triggered;	      /* [lock] */
 	bool no_memory;
-	unsigned used;		/* of entry[] */
+	unsigned used; /* of entry[] */
 	struct poller_entry entry[POLLER_INLINE];
 	struct poller_entry *more;
 };

@@ -10,7 +10,8 @@ struct timerfd_setting {
 };
 
 /* flags: TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET. `old` gets what was set, relative. */
-int timerfd_set(struct file *f, int flags, const struct timerfd_setting *s, struct timerfd_setting *old);
+int timerfd_set(struct file *f, int flags, const struct timerfd_setting *s,
+		struct timerfd_setting *old);
 int timerfd_get(struct file *f, struct timerfd_setting *out);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * /proc/net/unix: a line for every AF_UNIX socket, in Linux's format (man 5 proc). The first column,
- * an address in Linux's kernel, is always zero.
+ * /proc/net/unix: a line for every AF_UNIX socket, in Linux's format (man 5 proc). The first
+ * column, an address in Linux's kernel, is always zero.
  *
  * Locks: unix->lock while a text is made; it also guards the names.
  */

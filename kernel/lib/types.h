@@ -67,10 +67,10 @@ typedef long ssize_t;
 		__typeof__(b) m = (b);                                                             \
 		n op m ? n : m;                                                                    \
 	})
-#define MIN_MAX_PASTE(x, y)	 x##y
-#define MIN_MAX_NAME(x, y)	 MIN_MAX_PASTE(x, y)
-#define min(a, b)		 MIN_MAX(a, b, <, MIN_MAX_NAME(a_, __COUNTER__), MIN_MAX_NAME(b_, __COUNTER__))
-#define max(a, b)		 MIN_MAX(a, b, >, MIN_MAX_NAME(a_, __COUNTER__), MIN_MAX_NAME(b_, __COUNTER__))
+#define MIN_MAX_PASTE(x, y) x##y
+#define MIN_MAX_NAME(x, y)  MIN_MAX_PASTE(x, y)
+#define min(a, b)	    MIN_MAX(a, b, <, MIN_MAX_NAME(a_, __COUNTER__), MIN_MAX_NAME(b_, __COUNTER__))
+#define max(a, b)	    MIN_MAX(a, b, >, MIN_MAX_NAME(a_, __COUNTER__), MIN_MAX_NAME(b_, __COUNTER__))
 
 #define PAGE_SHIFT 12
 #define PAGE_SIZE  4096UL

@@ -24,8 +24,8 @@ bool anon_overlaps(const struct vm_mapping *v, u64 first, u64 n);
 bool anon_can_extend(const struct vm_mapping *v, u64 first, u64 n);
 /* Makes v the only one to show its pages. 0 or -ENOMEM. => map lock held for writing */
 int __must_check anon_unshare(struct vm_mapping *v);
-/* Sees to it that v may be extended over these pages of its anon, if need be by giving it one of its
- * own. 0 or -ENOMEM. => map lock held for writing; they adjoin v's pages */
+/* Sees to it that v may be extended over these pages of its anon, if need be by giving it one of
+ * its own. 0 or -ENOMEM. => map lock held for writing; they adjoin v's pages */
 int __must_check anon_make_room(struct vm_mapping *v, u64 first, u64 n);
 /* Frees the frames of the pages [first, first + n) that no other mapping shows. => v's translations
  * are gone; map lock held for writing */

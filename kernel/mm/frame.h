@@ -19,11 +19,13 @@
 #define FF_RESERVED 1u /* never given out: firmware, kernel image */
 #define FF_IMAGE    2u /* part of the root image: used in place, read-only */
 #define FF_SLAB	    4u
-#define FF_DIRTY    8u /* written since the last checkpoint through a mapping that is gone, or by the kernel */
-#define FF_FREE	    16u
-#define FF_PINNED   32u
-#define FF_ANON	    64u	 /* counted as FRAME_USE_ANON until it is freed */
-#define FF_CACHE    128u /* counted as FRAME_USE_CACHE until it is freed */
+#define FF_DIRTY                                                                                   \
+	8u /* written since the last checkpoint through a mapping that is gone, or by the kernel   \
+	    */
+#define FF_FREE	  16u
+#define FF_PINNED 32u
+#define FF_ANON	  64u  /* counted as FRAME_USE_ANON until it is freed */
+#define FF_CACHE  128u /* counted as FRAME_USE_CACHE until it is freed */
 
 struct frame {
 	struct refcount refs; /* [a] */
@@ -43,9 +45,9 @@ struct frame {
 
 _Static_assert(sizeof(struct frame) == 32 + sizeof(struct frame_poison), "32 bytes a frame");
 
-#define FRAME_ZERO     1u /* zeroed */
-#define FRAME_LOCAL    2u /* from this cluster or not at all */
-#define FRAME_RESERVE  4u /* may dip into the kernel's emergency reserve */
+#define FRAME_ZERO    1u /* zeroed */
+#define FRAME_LOCAL   2u /* from this cluster or not at all */
+#define FRAME_RESERVE 4u /* may dip into the kernel's emergency reserve */
 
 /* Maps the cluster's part of FRAMES, closes bootmem and takes the free memory over.
  * => each cluster's first core, in D3, after which every allocation of mm/ works */
@@ -53,7 +55,8 @@ void frame_init_cluster(void);
 /* Gives memory of this machine that was reserved at boot to the allocator (whole pages). */
 void frame_release_range(paddr_t start, u64 size);
 
-/* 2^order frames, aligned to their size, each with refs 1. NULL when there is none. Never sleeps. */
+/* 2^order frames, aligned to their size, each with refs 1. NULL when there is none. Never sleeps.
+ */
 struct frame *frame_alloc(unsigned order, unsigned how);
 /* The same on a given cluster first. */
 struct frame *frame_alloc_on(unsigned cxy, unsigned order, unsigned how);

@@ -93,7 +93,8 @@ check(vaddr_t va, size_t n, const char *what, void *from)
 		return;
 	for (paddr_t at = ALIGN_DOWN(first, KASAN_GRANULE); at <= last; at += KASAN_GRANULE)
 		if (is_poisoned(at))
-			panic("%s of %lu bytes at %lx, which nobody owns, by %p", what, n, va, from);
+			panic("%s of %lu bytes at %lx, which nobody owns, by %p", what, n, va,
+			      from);
 }
 
 #define HANDLER(kind, what, n)                                                                     \

@@ -21,10 +21,20 @@ void kasan_unpoison(void *p, size_t n);
 /* Panics when p is nobody's already. */
 void kasan_check_free(void *p);
 #else
-struct frame_poison {};
-static inline void kasan_poison(void *p, size_t n) {}
-static inline void kasan_unpoison(void *p, size_t n) {}
-static inline void kasan_check_free(void *p) {}
+struct frame_poison {
+};
+static inline void
+kasan_poison(void *p, size_t n)
+{
+}
+static inline void
+kasan_unpoison(void *p, size_t n)
+{
+}
+static inline void
+kasan_check_free(void *p)
+{
+}
 #endif
 
 #endif

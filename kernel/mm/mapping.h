@@ -12,8 +12,8 @@
 	(VM_SHARED | VM_NORESERVE | VM_STACK | VM_DEVICE | VM_NOFORK | VM_WIPEFORK | VM_LOCKED |   \
 	 VM_NOHUGE)
 
-#define STACK_GUARD  (256 * PAGE_SIZE) /* kept free below a growing stack */
-#define MIN_ADDRESS  0x10000UL
+#define STACK_GUARD (256 * PAGE_SIZE) /* kept free below a growing stack */
+#define MIN_ADDRESS 0x10000UL
 
 /* What the machine's cores share: machine()->mm. */
 struct mm {
@@ -31,7 +31,8 @@ void mapping_place(struct vm_mapping *v, vaddr_t start, vaddr_t end, u64 offset,
 
 /* => lock for reading suffices */
 struct vm_mapping *mapping_find(const struct vm_map *m, vaddr_t va);
-struct vm_mapping *mapping_from(const struct vm_map *m, vaddr_t va); /* the first ending behind va */
+struct vm_mapping *mapping_from(const struct vm_map *m,
+				vaddr_t va); /* the first ending behind va */
 struct vm_mapping *mapping_next(const struct vm_mapping *v);
 struct vm_mapping *mapping_prev(const struct vm_mapping *v);
 

@@ -28,7 +28,8 @@ struct vm_object_ops {
 	u16 frame_flag; /* FF_ANON, FF_CACHE: what its frames are counted as */
 	/* Makes page `index` present in the tree or names it directly: *out gets the frame with a
 	 * reference for the caller. `write` asks for a frame that may be written (a root-image file
-	 * replaces the image's frame by a copy). 0, -ENOMEM, -EFAULT (beyond the end: SIGBUS), -EIO.
+	 * replaces the image's frame by a copy). 0, -ENOMEM, -EFAULT (beyond the end: SIGBUS),
+	 * -EIO.
 	 * => called with object->lock held; does not sleep. */
 	int (*get_frame)(struct vm_object *o, u64 index, bool write, struct frame **out);
 	/* The address of page `index` if it is there already and may be shown for reading; else 0.
@@ -37,16 +38,16 @@ struct vm_object_ops {
 };
 
 struct vm_object {
-	struct refcount refs;		  /* [a] */
-	const struct vm_object_ops *ops;  /* [I] */
-	struct spinlock lock;		  /* rank RANK_OBJECT */
-	struct radix pages;		  /* [lock] index -> struct frame */
-	u64 size;			  /* [lock] bytes; mappings beyond it get SIGBUS (file kinds) */
-	struct list mappings;		  /* [lock] vm_mapping.object_link; of a mapping's anon: anon_link */
-	u64 image_base;			  /* [I] paddr of in-place root image data or device, 0 none */
-	u64 image_size;			  /* [lock] bytes of it that are still valid */
-	u64 resident;			  /* [lock] frames in the tree */
-	bool uncached;			  /* [I] device registers */
+	struct refcount refs;		 /* [a] */
+	const struct vm_object_ops *ops; /* [I] */
+	struct spinlock lock;		 /* rank RANK_OBJECT */
+	struct radix pages;		 /* [lock] index -> struct frame */
+	u64 size;	      /* [lock] bytes; mappings beyond it get SIGBUS (file kinds) */
+	struct list mappings; /* [lock] vm_mapping.object_link; of a mapping's anon: anon_link */
+	u64 image_base;	      /* [I] paddr of in-place root image data or device, 0 none */
+	u64 image_size;	      /* [lock] bytes of it that are still valid */
+	u64 resident;	      /* [lock] frames in the tree */
+	bool uncached;	      /* [I] device registers */
 };
 
 /* Objects start with one reference. NULL: out of memory. */
@@ -63,7 +64,8 @@ void vm_object_put(struct vm_object *o);
  * file's own lock. Return bytes done or a negative errno. Reads stop at size; writes extend it. */
 ssize_t vm_object_read(struct vm_object *o, struct uio *u, u64 offset);
 ssize_t vm_object_write(struct vm_object *o, struct uio *u, u64 offset);
-/* Changes the size; frames beyond go away from every mapping, the rest of the last one is zeroed. */
+/* Changes the size; frames beyond go away from every mapping, the rest of the last one is zeroed.
+ */
 int vm_object_truncate(struct vm_object *o, u64 size);
 /* Drops the frames of [first, first + n) (MADV_DONTNEED on shared, hole punching). */
 void vm_object_drop(struct vm_object *o, u64 first, u64 n);
@@ -79,9 +81,11 @@ struct vm_object *object_create(const struct vm_object_ops *ops);
 int __must_check object_insert(struct vm_object *o, u64 index, struct frame *f);
 /* Takes a frame out; the reference is the caller's. NULL: there was none. => o->lock held */
 struct frame *object_extract(struct vm_object *o, u64 index);
-/* Takes the translations of n pages out of every mapping. => o->lock held; not for a mapping's anon */
+/* Takes the translations of n pages out of every mapping. => o->lock held; not for a mapping's anon
+ */
 void object_unmap(struct vm_object *o, u64 first, u64 n);
-/* Puts the frames of [first, end) in batches, with the lock taken for each. => nothing shows them */
+/* Puts the frames of [first, end) in batches, with the lock taken for each. => nothing shows them
+ */
 void object_release(struct vm_object *o, u64 first, u64 end);
 
 #endif

@@ -32,8 +32,8 @@ struct pmap {
 	u64 active;		    /* [a] of these: cores that run a thread of it */
 	u64 tlb_gen;		    /* [lock to change] grows with every removal */
 	struct pmap_flush flush[PMAP_FLUSHES]; /* [lock to change] by generation */
-	u64 seen_gen[MAX_CORES];    /* [c of that core] */
-	u64 table_pages;	    /* [lock] */
+	u64 seen_gen[MAX_CORES];	       /* [c of that core] */
+	u64 table_pages;		       /* [lock] */
 };
 
 /* Extra bits for prot, beside VM_READ, VM_WRITE and VM_EXEC. */
@@ -63,8 +63,8 @@ void pmap_protect(struct pmap *p, vaddr_t start, vaddr_t end, unsigned prot);
 /* The same for many ranges with one flush at the end. The frames stay in use until then. */
 struct pmap_batch {
 	struct pmap *pmap;
-	vaddr_t start, end;  /* hull of what changed; empty: nothing did */
-	struct list tables;  /* detached, freed after the flush */
+	vaddr_t start, end; /* hull of what changed; empty: nothing did */
+	struct list tables; /* detached, freed after the flush */
 };
 void pmap_batch_begin(struct pmap_batch *b, struct pmap *p);
 void pmap_batch_remove(struct pmap_batch *b, vaddr_t start, vaddr_t end);
@@ -83,8 +83,9 @@ void pmap_barrier(struct pmap *p);
 /* Whether the translation allows `access` now (for spurious faults). */
 bool pmap_allows(struct pmap *p, vaddr_t va, unsigned access);
 
-/* Between pmap.c and tlb.c: makes this cluster's root, 0 when out of memory or retired; and the flush of
- * [start, end), on all cores that have p loaded when a table goes away, else on the active ones.
+/* Between pmap.c and tlb.c: makes this cluster's root, 0 when out of memory or retired; and the
+ * flush of [start, end), on all cores that have p loaded when a table goes away, else on the active
+ * ones.
  * => the frames and tables must stay until it returns; no lock but the object's held */
 paddr_t pmap_root(struct pmap *p);
 void pmap_flush(struct pmap *p, vaddr_t start, vaddr_t end, bool everywhere);

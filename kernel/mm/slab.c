@@ -3,9 +3,10 @@
  *
  * A slab is a block of frames cut into objects of one class. Its state is packed into `private` of
  * its first frame: how many objects are in use, the first free one (free objects link to each other
- * by index in their first two bytes), and how many were ever handed out (behind that the slab is
- * untouched). Slabs with room are on their class's list; a full one is on none; of the empty ones a
- * class keeps one. Sizes above the largest class are blocks of frames, marked by their order.
+ * by index in their first two bytes), how many were ever handed out (behind that the slab is
+ * untouched), and the cluster whose cache it is in: one that is short of frames makes slabs of its
+ * neighbours'. Slabs with room are on their class's list; a full one is on none; of the empty ones
+ * a class keeps one. Sizes above the largest class are blocks of frames, marked by their order.
  *
  * Locks: each class has one (rank RANK_SLAB), taken before the frames'. Magazines belong to their
  * core and are used with interrupts off. An object of another cluster goes back to its own at once.
@@ -15,6 +16,7 @@
  */
 #include "cluster/cluster.h"
 #include "lib/assert.h"
+#include "lib/atomic.h"
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "mm/slab.h"
@@ -60,9 +62,12 @@ union slab_state {
 		u16 free;  /* index of the first free object, or NO_OBJECT */
 		u16 used;  /* objects out */
 		u16 fresh; /* objects ever handed out */
-		u16 class;
+		u8 class;
+		u8 home; /* cluster whose cache it belongs to: its frames may be another's */
 	};
 };
+
+_Static_assert(MAX_CLUSTERS <= 256, "slab_state.home");
 
 static unsigned
 class_objects(unsigned class)
@@ -98,7 +103,7 @@ static struct frame *
 slab_make(unsigned class)
 {
 	unsigned order = classes[class].order;
-	union slab_state s = {.free = NO_OBJECT, .class = class};
+	union slab_state s = {.free = NO_OBJECT, .class = class, .home = this_cluster()->cxy};
 	struct frame *f = frame_alloc(order, FRAME_RESERVE);
 
 	if (f == NULL)
@@ -265,19 +270,21 @@ kfree(void *p)
 {
 	struct frame *f;
 	struct slab_caches *s;
+	union slab_state state;
 	unsigned class, room;
 
 	if (p == NULL)
 		return;
 	kasan_check_free(p);
 	f = frame_of_virt(p);
-	s = machine()->cluster[f->cxy]->slabs;
 	if (!(f->flags & FF_SLAB)) {
 		frame_account(f, FRAME_USE_SLAB, -(1L << f->order));
 		frame_free(f, f->order);
 		return;
 	}
-	class = ((union slab_state){.word = slab_of(p)->private}).class;
+	state.word = atomic_load_relaxed(&slab_of(p)->private);
+	class = state.class;
+	s = machine()->cluster[state.home]->slabs;
 	kasan_poison(p, classes[class].size);
 	if (s != this_cluster()->slabs) {
 		cache_give(&s->cache[class], &p, 1);

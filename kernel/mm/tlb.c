@@ -94,7 +94,8 @@ join_cores(struct pmap *p, u64 bit)
 
 	atomic_fetch_or(&p->cores, bit);
 	atomic_fetch_or(&p->active, bit);
-	/* From here pmap_retire() waits for this core before it frees this root, or has been seen. */
+	/* From here pmap_retire() waits for this core before it frees this root, or has been seen.
+	 */
 	root = atomic_load(&p->root[this_core()->arch.cxy]);
 	if (!atomic_load(&p->retired) && root != 0)
 		return root;

@@ -19,7 +19,7 @@ struct uio {
 	size_t skip;		   /* used up in the current one */
 	size_t resid;		   /* bytes left over all */
 	bool user;
-	bool fault;		   /* a copy met EFAULT */
+	bool fault; /* a copy met EFAULT */
 	struct uio_vec single;
 };
 

@@ -88,9 +88,10 @@ op_page_fault(struct trapframe *f, vaddr_t va)
 {
 	int err;
 
-	/* Copies under a spinlock must not sleep: they get -EFAULT and try again without the lock. */
-	if (!trapframe_is_user(f) && (arch_core()->irq_off_depth > 0 || arch_core()->in_irq ||
-				      !current_thread()->process))
+	/* Copies under a spinlock must not sleep: they get -EFAULT and try again without the lock.
+	 */
+	if (!trapframe_is_user(f) &&
+	    (arch_core()->irq_off_depth > 0 || arch_core()->in_irq || !current_thread()->process))
 		return -EFAULT;
 	err = mm_trap_page_fault(f, va);
 	if (err && trapframe_is_user(f))
@@ -139,9 +140,9 @@ fpe_code(bool simd)
 		now = mxcsr & 0x3f & ~(mxcsr >> 7);
 	else
 		now = status & ~control & 0x3f;
-	return now & 1	? FPE_FLTINV
-	       : now & 4 ? FPE_FLTDIV
-	       : now & 8 ? FPE_FLTOVF
+	return now & 1	    ? FPE_FLTINV
+	       : now & 4    ? FPE_FLTDIV
+	       : now & 8    ? FPE_FLTOVF
 	       : now & 0x12 ? FPE_FLTUND
 			    : FPE_FLTRES;
 }
@@ -184,7 +185,7 @@ static void
 op_user_exception(struct trapframe *f, vaddr_t va)
 {
 	struct task *t = current_task();
-	struct siginfo_k info = { 0 };
+	struct siginfo_k info = {0};
 
 	t->fault_vector = f->vector;
 	t->fault_error = f->error;

@@ -26,6 +26,31 @@ HTTP_S = 8
 FIRST = b"\nFIRST"
 
 
+class Row:
+    """One line of the table. Bounds are on the ratio of Holdfast to Linux, or
+    on Holdfast's own value; `more` says that large is good."""
+
+    def __init__(self, figure, unit, sides, must=None, aim=None, of="ratio", more=False):
+        self.figure, self.unit, self.sides = figure, unit, sides
+        self.must, self.aim, self.of, self.more = must, aim, of, more
+
+    def ratio(self):
+        if not self.sides.get("linux"):
+            return None
+        return self.sides["holdfast"] / self.sides["linux"]
+
+    def verdict(self):
+        value = self.ratio() if self.of == "ratio" else self.sides["holdfast"]
+        if self.must is None or value is None:
+            return ""
+
+        def good(bound):
+            return value >= bound if self.more else value <= bound
+        if self.aim is not None and good(self.aim):
+            return "aim"
+        return "must" if good(self.must) else "MISSED"
+
+
 def progress(text):
     print("  " + text, file=sys.stderr, flush=True)
 
@@ -47,7 +72,7 @@ def boot(runs):
         argv = ["erl", "-noshell", "-eval", 'io:put_chars("\\nFIRST\\n"), halt().']
         with Machine(kernel, argv, "--cpus", "2", "--memory", "512M") as machine:
             return machine.until(FIRST)
-    return [("boot to the first Erlang expression", "s", 0.40, 0.25, paired(runs, measure))]
+    return [Row("boot to the first Erlang expression", "s", paired(runs, measure), 0.40, 0.25)]
 
 
 def user(runs):
@@ -55,13 +80,13 @@ def user(runs):
     def measure(kernel):
         with Machine(kernel, ["/bench/first"], "--cpus", "2", "--memory", "512M") as machine:
             return machine.until(FIRST)
-    return [("boot to the first user instruction", "s", 0.25, 0.05, paired(runs, measure))]
+    return [Row("boot to the first user instruction", "s", paired(runs, measure), 0.25, 0.05)]
 
 
 def _reaches_shell(kernel, mib):
     try:
         with Machine(kernel, ["erl"], "--base", "minimal", "--cpus", "1",
-                     "--memory", "%dM" % mib) as machine:
+                     "--memory", "%dM" % mib, bench=False) as machine:
             machine.until(b"1> ", 60)
             return True
     except (Stuck, WrongUse):
@@ -81,7 +106,7 @@ def memory(_runs):
                 low = middle
             progress("%s: %dM to %dM" % (kernel, low, high))
         found[kernel] = high
-    return [("smallest memory that reaches the shell", "MiB", None, None, found)]
+    return [Row("smallest memory that reaches the shell", "MiB", found, 96, 48, "value")]
 
 
 def _lines(kernel, argv, runs):
@@ -107,9 +132,9 @@ def _set(title, unit, argv, runs, must, aim, worst):
     for name in sides["linux"][0]:
         both = {k: statistics.median([s[name] for s in sides[k]]) for k in KERNELS}
         ratios.append(both["holdfast"] / max(1, both["linux"]))
-        rows.append(("  " + name, unit, worst, None, both))
+        rows.append(Row("  " + name, unit, both, worst))
     mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-    return [(title, "ratio", must, aim, {"linux": 1.0, "holdfast": mean})] + rows
+    return [Row(title, "ratio", {"linux": 1.0, "holdfast": mean}, must, aim)] + rows
 
 
 def beam(runs):
@@ -143,8 +168,8 @@ def http(runs):
                                         str(HTTP_S)).stdout) for _ in range(runs)]
                 sides_of[kernel] = statistics.median(rates)
                 progress("%s, %d connections: %.0f/s" % (kernel, connections, sides_of[kernel]))
-    return [("HTTP keep-alive, %d connection%s" % (n, "s" * (n > 1)), "1/s", -1.5, -2.5, both)
-            for n, both in sides.items()]
+    return [Row("HTTP keep-alive, %d connection%s" % (n, "s" * (n > 1)), "1/s", both, 1.5, 2.5,
+                more=True) for n, both in sides.items()]
 
 
 def idle(_runs):
@@ -156,7 +181,7 @@ def idle(_runs):
             before = machine.cpu_seconds()
             time.sleep(IDLE_S)
             return machine.cpu_seconds() - before
-    return [("host CPU of an idle shell, %d s" % IDLE_S, "s", 1.0, 0.5, paired(1, measure))]
+    return [Row("host CPU of an idle shell, %d s" % IDLE_S, "s", paired(1, measure), 1.0, 0.5)]
 
 
 def size(_runs):
@@ -166,31 +191,11 @@ def size(_runs):
                           check=True).stdout
     code = sum(int(m.group(1), 16) for m in
                re.finditer(r"^\s*\d+ \S+\s+([0-9a-f]+) .*CODE", text, re.M))
-    return [("kernel code (one 2 MiB page)", "KiB", None, None, {"holdfast": code / 1024})]
+    return [Row("kernel code", "KiB", {"holdfast": code / 1024}, 2048, 1024, "value")]
 
 
 FIGURES = {"user": user, "boot": boot, "memory": memory, "beam": beam, "http": http,
            "idle": idle, "calls": calls, "size": size}
-
-
-def ratio_of(row):
-    sides = row[4]
-    if "linux" not in sides or not sides["linux"]:
-        return None
-    return sides["holdfast"] / sides["linux"]
-
-
-def verdict(row):
-    """A negative bound is one to reach, a positive one not to pass."""
-    must, aim, ratio = row[2], row[3], ratio_of(row)
-    if must is None or ratio is None:
-        return ""
-
-    def good(bound):
-        return ratio >= -bound if bound < 0 else ratio <= bound
-    if aim is not None and good(aim):
-        return "aim"
-    return "must" if good(must) else "MISSED"
 
 
 def number(value):
@@ -200,12 +205,12 @@ def number(value):
 def table(rows):
     print("%-40s %10s %10s %8s %6s  %s" % ("figure", "Linux", "Holdfast", "ratio", "must", ""))
     for row in rows:
-        ratio = ratio_of(row)
-        linux = number(row[4]["linux"]) if "linux" in row[4] else "-"
+        ratio = row.ratio()
+        linux = number(row.sides["linux"]) if "linux" in row.sides else "-"
         print("%-40s %10s %10s %8s %6s  %s" % (
-            "%s, %s" % (row[0], row[1]), linux, number(row[4]["holdfast"]),
+            "%s, %s" % (row.figure, row.unit), linux, number(row.sides["holdfast"]),
             "-" if ratio is None else "%.2f" % ratio,
-            "-" if row[2] is None else "%g" % abs(row[2]), verdict(row)))
+            "-" if row.must is None else "%g" % row.must, row.verdict()))
 
 
 def main():
@@ -228,8 +233,8 @@ def main():
     table(rows)
     os.makedirs(os.path.dirname(os.path.abspath(options.json)), exist_ok=True)
     with open(options.json, "w", encoding="utf-8") as file:
-        json.dump([{"figure": r[0].strip(), "unit": r[1], "ratio": ratio_of(r), **r[4]}
-                   for r in rows], file, indent=1)
+        json.dump([{"figure": r.figure.strip(), "unit": r.unit, "ratio": r.ratio(),
+                    "verdict": r.verdict(), **r.sides} for r in rows], file, indent=1)
     return 1 if failed else 0
 
 

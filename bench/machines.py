@@ -50,10 +50,12 @@ def guest_folder():
 class Machine:
     """One run of one kernel; output is kept with the time it came at."""
 
-    def __init__(self, kernel, argv, *options, prefix=()):
+    def __init__(self, kernel, argv, *options, prefix=(), bench=True):
         self.work = tempfile.TemporaryDirectory(prefix="holdfast-")
         words = ["run", "--accel", os.environ.get("HOLDFAST_BENCH_ACCEL", "tcg"), "--headless",
-                 "--add", guest_folder() + ":/bench", *options]
+                 *options]
+        if bench:
+            words += ["--add", guest_folder() + ":/bench"]
         if kernel == "linux":
             words += ["--kernel", "linux"]
         else:

@@ -152,7 +152,8 @@ mappings(int count)
 	enum { SIZE = 64 * 4096 };
 
 	while (count--) {
-		char *p = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		char *p = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			       0);
 		for (int at = 0; at < SIZE; at += 4096)
 			p[at] = 1;
 		munmap(p, SIZE);

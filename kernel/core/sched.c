@@ -20,9 +20,8 @@
 #include "lib/assert.h"
 #include "lib/atomic.h"
 
-#define SLICE_NS (4 * NS_PER_MS)
-#define SYNC_NS	 (100 * NS_PER_US) /* sleeping within this after a wake-up counts as "right after" \
-				    */
+#define SLICE_NS	(4 * NS_PER_MS)
+#define SYNC_NS		(100 * NS_PER_US) /* sleeping this soon after a wake-up is "right after" */
 #define SPREAD_NS	(500 * NS_PER_US) /* how long a woken thread waits for its waker */
 #define SAMPLE_NS	(10 * NS_PER_MS)  /* between samples of a thread that is alone */
 #define WAKE_CREDIT_NS	(3 * NS_PER_MS)

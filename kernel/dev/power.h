@@ -12,7 +12,7 @@ struct power {		      /* machine()->power, allocated (zeroed) by boot */
 	struct spinlock lock; /* rank RANK_LOG: lines to COM2 are whole */
 	void (*button)(void); /* [a] */
 	u32 pressed;	      /* [a] before anybody asked */
-	/* Sends what the console still holds, by polling; set by its driver. NULL: holds nothing. */
+	/* Sends what the console still holds, by polling; set by its driver. NULL: nothing. */
 	void (*drain)(void *dev);
 	void *drain_dev;
 };

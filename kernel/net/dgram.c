@@ -298,7 +298,7 @@ read_controls(struct socket_msg *m, struct dgram_to *to)
 			memcpy(&pi, data, sizeof(pi));
 			to->ifindex = pi.ipi_ifindex;
 			if (pi.ipi_spec_dst.s_addr)
-				ip_addr_set_ip4_u32(&to->from, pi.ipi_spec_dst.s_addr);
+				inet_set_ip4(&to->from, pi.ipi_spec_dst.s_addr);
 		} else if (h.level == IPPROTO_IPV6 && h.type == IPV6_PKTINFO &&
 			   n >= sizeof(struct in6_pktinfo)) {
 			struct in6_pktinfo pi;
@@ -308,7 +308,7 @@ read_controls(struct socket_msg *m, struct dgram_to *to)
 			memcpy(w, &pi.ipi6_addr, 16);
 			to->ifindex = pi.ipi6_ifindex;
 			if (w[0] | w[1] | w[2] | w[3])
-				IP_ADDR6(&to->from, w[0], w[1], w[2], w[3]);
+				inet_set_ip6(&to->from, w);
 		} else if ((h.level == IPPROTO_IP && h.type == IP_TTL) ||
 			   (h.level == IPPROTO_IPV6 && h.type == IPV6_HOPLIMIT)) {
 			to->ttl = v;
@@ -338,9 +338,8 @@ destination(struct inet *s, struct socket_msg *m, struct dgram_to *to)
 		err = inet_addr_in(s, m->name, m->name_len, &to->ip, &to->port);
 		if (!err && to->port == 0 && s->protocol == IPPROTO_UDP)
 			err = -EINVAL;
-		if (!err && ip_addr_isany(&to->ip))
-			ip_addr_set_loopback(IP_IS_V6(&to->ip) && !IP_IS_ANY_TYPE_VAL(to->ip),
-					     &to->ip);
+		if (!err)
+			inet_any_to_loopback(&to->ip);
 	} else {
 		spin_lock(&s->lock);
 		if (s->state != INET_CONNECTED)
@@ -564,8 +563,7 @@ set_peer(struct inet *s, ip_addr_t *ip, u16 port)
 
 	if (err)
 		return err;
-	if (ip_addr_isany(ip))
-		ip_addr_set_loopback(IP_IS_V6(ip) && !IP_IS_ANY_TYPE_VAL(*ip), ip);
+	inet_any_to_loopback(ip);
 	out = ip_route(&s->local, ip);
 	if (!out)
 		return -ENETUNREACH;

@@ -70,8 +70,8 @@ inet_alloc(int family, int type, int protocol)
 	s->keepcnt = 9;
 	s->syncnt = TCP_SYNMAXRTX;
 	if (family == AF_INET6) {
-		ip_addr_set_zero_ip6(&s->local);
-		ip_addr_set_zero_ip6(&s->peer);
+		s->local = *IP6_ADDR_ANY;
+		s->peer = *IP6_ADDR_ANY;
 	}
 	return s;
 }
@@ -192,6 +192,31 @@ swap16(u16 v)
 	return (u16)(v << 8 | v >> 8);
 }
 
+void
+inet_set_ip4(ip_addr_t *ip, u32 word)
+{
+	*ip = (ip_addr_t)IPADDR4_INIT(word);
+}
+
+void
+inet_set_ip6(ip_addr_t *ip, const u32 w[4])
+{
+	*ip = (ip_addr_t)IPADDR6_INIT(w[0], w[1], w[2], w[3]);
+}
+
+void
+inet_any_to_loopback(ip_addr_t *ip)
+{
+	static const u32 loopback6[4] = {0, 0, 0, PP_HTONL(1)};
+
+	if (!ip_addr_isany(ip))
+		return;
+	if (IP_IS_V4_VAL(*ip))
+		inet_set_ip4(ip, PP_HTONL(INADDR_LOOPBACK));
+	else
+		inet_set_ip6(ip, loopback6);
+}
+
 static int
 addr4_in(const void *sa, unsigned len, ip_addr_t *ip, u16 *port)
 {
@@ -200,7 +225,7 @@ addr4_in(const void *sa, unsigned len, ip_addr_t *ip, u16 *port)
 	if (len < sizeof(in))
 		return -EINVAL;
 	memcpy(&in, sa, sizeof(in));
-	ip_addr_set_ip4_u32(ip, in.sin_addr.s_addr);
+	inet_set_ip4(ip, in.sin_addr.s_addr);
 	*port = swap16(in.sin_port);
 	return 0;
 }
@@ -231,14 +256,14 @@ inet_addr_in(const struct inet *s, const void *sa, unsigned len, ip_addr_t *ip, 
 	if (w[0] == 0 && w[1] == 0 && w[2] == PP_HTONL(0xffff)) {
 		if (s->v6only)
 			return -ENETUNREACH;
-		ip_addr_set_ip4_u32(ip, w[3]);
+		inet_set_ip4(ip, w[3]);
 		return 0;
 	}
 	if (!(w[0] | w[1] | w[2] | w[3])) {
 		ip_addr_copy(*ip, *(s->v6only ? IP6_ADDR_ANY : IP_ANY_TYPE));
 		return 0;
 	}
-	IP_ADDR6(ip, w[0], w[1], w[2], w[3]);
+	inet_set_ip6(ip, w);
 	if (ip6_addr_has_scope(ip_2_ip6(ip), IP6_UNKNOWN))
 		ip6_addr_set_zone(ip_2_ip6(ip),
 				  (u8)(in6.sin6_scope_id ? in6.sin6_scope_id : (u32)s->bound_if));

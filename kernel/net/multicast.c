@@ -105,7 +105,7 @@ read_mreq(const void *val, unsigned len, ip_addr_t *group, struct iface **out)
 	if (len < sizeof(struct ip_mreq))
 		return -EINVAL;
 	memcpy(&r, val, min((size_t)len, sizeof(r)));
-	ip_addr_set_ip4_u32(group, r.imr_multiaddr.s_addr);
+	inet_set_ip4(group, r.imr_multiaddr.s_addr);
 	*out = NULL;
 	if (r.imr_ifindex) {
 		*out = iface_by_index(net_root(), (unsigned)r.imr_ifindex);
@@ -184,7 +184,7 @@ option6(struct inet *s, int name, const void *val, unsigned len)
 			return -EINVAL;
 		memcpy(&r, val, sizeof(r));
 		memcpy(w, &r.ipv6mr_multiaddr, sizeof(w));
-		IP_ADDR6(&group, w[0], w[1], w[2], w[3]);
+		inet_set_ip6(&group, w);
 		i = r.ipv6mr_ifindex ? iface_by_index(net_root(), (unsigned)r.ipv6mr_ifindex)
 				     : default_iface();
 		if (i)

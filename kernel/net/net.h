@@ -221,6 +221,11 @@ int inet_addr_in(const struct inet *s, const void *sa, unsigned len, ip_addr_t *
 void inet_addr_out(const struct inet *s, const ip_addr_t *ip, u16 port, void *sa, unsigned *len);
 /* Whether we may use it as our own address. => net->lock */
 bool inet_addr_is_ours(const ip_addr_t *ip);
+/* lwIP's setters as functions; words in network order. */
+void inet_set_ip4(ip_addr_t *ip, u32 word);
+void inet_set_ip6(ip_addr_t *ip, const u32 w[4]);
+/* "Any" as a destination is the machine itself: 127.0.0.1 or ::1. */
+void inet_any_to_loopback(ip_addr_t *ip);
 /* Whether another socket has the port. => net->lock */
 bool inet_port_taken(const struct inet *s, const ip_addr_t *ip, u16 port);
 int inet_getname(struct file *f, bool peer, void *addr, unsigned *len);

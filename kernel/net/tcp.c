@@ -387,15 +387,9 @@ start_connect(struct inet *s, ip_addr_t *ip, u16 port)
 		if (e)
 			return e;
 	}
-	if (ip_addr_isany(ip)) { /* to oneself */
-		if (IP_IS_V4(ip))
-			ip_addr_set_loopback(false, ip);
-		else
-			ip_addr_set_loopback(true, ip);
-	}
-	if (ip_addr_isany(&s->tcp->local_ip) && inet_addr_is_ours(ip)) {
-		ip_addr_copy(s->tcp->local_ip, *ip);
-	}
+	inet_any_to_loopback(ip);
+	if (ip_addr_isany(&s->tcp->local_ip) && inet_addr_is_ours(ip))
+		s->tcp->local_ip = *ip;
 	s->state = INET_CONNECTING;
 	err = tcp_connect(s->tcp, ip, port, on_connected);
 	if (err != ERR_OK) {

@@ -323,9 +323,15 @@ move_waiters(struct bucket *a, const struct futex_key *from, struct bucket *b,
 	return done;
 }
 
+struct requeue { /* from [0] to [1] */
+	struct futex_key keys[2];
+	struct vm_object *held[2];
+	struct bucket *bucket[2];
+	int wake, move;
+};
+
 static long
-requeue_locked(u32 __user *from_addr, const u32 *compare, struct bucket *a, struct bucket *b,
-	       const struct futex_key keys[2], struct vm_object *to_held, int wake, int move)
+requeue_locked(u32 __user *from_addr, const u32 *compare, const struct requeue *r)
 {
 	long woken, moved;
 	u32 now;
@@ -336,38 +342,37 @@ requeue_locked(u32 __user *from_addr, const u32 *compare, struct bucket *a, stru
 		if (now != *compare)
 			return -EAGAIN;
 	}
-	woken = wake_in_bucket(a, &keys[0], wake, ~0u);
-	moved = move_waiters(a, &keys[0], b, &keys[1], to_held, move);
+	woken = wake_in_bucket(r->bucket[0], &r->keys[0], r->wake, ~0u);
+	moved = move_waiters(r->bucket[0], &r->keys[0], r->bucket[1], &r->keys[1], r->held[1],
+			     r->move);
 	return compare ? woken + moved : woken;
 }
 
 long
 futex_requeue(u32 __user *from, u32 __user *to, bool shared, int wake, int move, const u32 *compare)
 {
-	struct vm_object *held[2];
-	struct futex_key keys[2];
-	struct bucket *a, *b;
+	struct requeue r = {.wake = wake, .move = move};
 	long result;
 	u32 word;
 
 	if (wake < 0 || move < 0)
 		return -EINVAL;
 	for (;;) {
-		result = make_key(from, shared, &keys[0], &held[0]);
+		result = make_key(from, shared, &r.keys[0], &r.held[0]);
 		if (result)
 			return result;
-		result = make_key(to, shared, &keys[1], &held[1]);
+		result = make_key(to, shared, &r.keys[1], &r.held[1]);
 		if (result) {
-			drop_key(held[0]);
+			drop_key(r.held[0]);
 			return result;
 		}
-		a = bucket_of(&keys[0]);
-		b = bucket_of(&keys[1]);
-		lock_two(a, b);
-		result = requeue_locked(from, compare, a, b, keys, held[1], wake, move);
-		unlock_two(a, b);
-		drop_key(held[0]);
-		drop_key(held[1]);
+		r.bucket[0] = bucket_of(&r.keys[0]);
+		r.bucket[1] = bucket_of(&r.keys[1]);
+		lock_two(r.bucket[0], r.bucket[1]);
+		result = requeue_locked(from, compare, &r);
+		unlock_two(r.bucket[0], r.bucket[1]);
+		drop_key(r.held[0]);
+		drop_key(r.held[1]);
 		if (result != -EFAULT)
 			return result;
 		result = user_load32(&word, from);

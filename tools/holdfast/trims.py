@@ -47,6 +47,15 @@ MINIMAL = (
     "usr/bin/epmd", "usr/bin/erl_call", "usr/bin/erlc", "usr/bin/escript",
     "usr/bin/run_erl", "usr/bin/to_erl", "usr/bin/start_embedded",
     "usr/bin/getent", "usr/bin/ldd", "usr/bin/getconf",
+    # Modules that the shell does not load by itself.
+    "usr/lib/erlang/lib/stdlib-*/ebin/dets*", "usr/lib/erlang/lib/stdlib-*/ebin/qlc*",
+    "usr/lib/erlang/lib/stdlib-*/ebin/sofs.beam", "usr/lib/erlang/lib/stdlib-*/ebin/zip.beam",
+    "usr/lib/erlang/lib/stdlib-*/ebin/erl_tar.beam",
+    "usr/lib/erlang/lib/stdlib-*/ebin/file_sorter.beam",
+    "usr/lib/erlang/lib/kernel-*/ebin/disk_log*", "usr/lib/erlang/lib/kernel-*/ebin/pg*",
+    "usr/lib/erlang/lib/kernel-*/ebin/dist_ac.beam",
+    "usr/lib/erlang/lib/kernel-*/ebin/wrap_log_reader.beam",
+    "usr/lib/erlang/lib/*/ebin/*.appup", "usr/lib/erlang/releases/*/start_all_example.rel",
 )
 
 

@@ -32,7 +32,7 @@
 #include <unistd.h>
 
 #define MAX_STRINGS 256
-#define BUTTONS     4
+#define BUTTONS	    4
 
 static int console, control;
 
@@ -183,8 +183,7 @@ reap(pid_t program)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == program)
-			power_off(WIFEXITED(status) ? WEXITSTATUS(status)
-						    : 128 + WTERMSIG(status));
+			power_off(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 	}
 }
 

@@ -410,21 +410,30 @@ send_udp(struct inet *s, struct pbuf *p, const struct dgram_to *to)
 	struct netif *out = out_netif(s, to);
 	struct udp_pcb *u = s->udp;
 	u8 ttl = u->ttl, tos = u->tos;
+	ip_addr_t from;
 	err_t err;
 
 	if (to->ttl >= 0)
 		u->ttl = (u8)to->ttl;
 	if (to->tos >= 0)
 		u->tos = (u8)to->tos;
-	if (!ip_addr_isany(&to->from)) {
+	ip_addr_copy(from, to->from);
+	if (ip_addr_isany(&from) && !ip_addr_ismulticast(&u->local_ip))
+		ip_addr_copy(from, u->local_ip);
+	if (inet_addr_is_ours(&to->ip)) {
+		out = NULL;
+		if (ip_addr_isany(&from))
+			inet_source_to(&to->ip, &from);
+	}
+	if (!ip_addr_isany(&from)) {
 		if (!out)
-			out = ip_route(&to->from, &to->ip);
-		err = out ? udp_sendto_if_src(u, p, &to->ip, to->port, out, &to->from) : ERR_RTE;
-	} else if (out && !inet_addr_is_ours(&to->ip)) {
+			out = ip_route(&from, &to->ip);
+		err = !out ? ERR_RTE
+		      : inet_addr_is_loop4(&from) && out != &net_root()->loopback->netif
+			      ? ERR_ARG /* 127/8 does not leave the machine */
+			      : udp_sendto_if_src(u, p, &to->ip, to->port, out, &from);
+	} else if (out) {
 		err = udp_sendto_if(u, p, &to->ip, to->port, out);
-	} else if (ip_addr_isany(&u->local_ip) && inet_addr_is_ours(&to->ip) &&
-		   (out = ip_route(&to->ip, &to->ip))) {
-		err = udp_sendto_if_src(u, p, &to->ip, to->port, out, &to->ip);
 	} else {
 		err = udp_sendto(u, p, &to->ip, to->port);
 	}
@@ -564,9 +573,9 @@ set_peer(struct inet *s, ip_addr_t *ip, u16 port)
 	if (err)
 		return err;
 	inet_any_to_loopback(ip);
-	out = ip_route(&s->local, ip);
+	out = inet_route(&s->local, ip);
 	if (!out)
-		return -ENETUNREACH;
+		return inet_addr_is_loop4(&s->local) ? -EINVAL : -ENETUNREACH;
 	err = udp ? errno_of(udp_connect(s->udp, ip, port)) : errno_of(raw_connect(s->raw, ip));
 	if (err)
 		return err;
@@ -575,7 +584,7 @@ set_peer(struct inet *s, ip_addr_t *ip, u16 port)
 	ip_addr_copy(s->peer, *ip);
 	s->peer_port = port;
 	if (ip_addr_isany(&s->local) && inet_addr_is_ours(ip)) {
-		ip_addr_copy(s->local, *ip);
+		inet_source_to(ip, &s->local);
 	} else if (ip_addr_isany(&s->local)) {
 		const ip_addr_t *src = ip_netif_get_local_ip(out, ip);
 

@@ -300,13 +300,17 @@ inet_addr_out(const struct inet *s, const ip_addr_t *ip, u16 port, void *sa, uns
 }
 
 bool
+inet_addr_is_loop4(const ip_addr_t *ip)
+{
+	return IP_IS_V4_VAL(*ip) && ip4_addr_isloopback(ip_2_ip4(ip));
+}
+
+bool
 inet_addr_is_ours(const ip_addr_t *ip)
 {
 	struct iface *i;
 
-	if (ip_addr_isany(ip))
-		return true;
-	if (IP_IS_V4(ip) && ip4_addr_isloopback(ip_2_ip4(ip)))
+	if (ip_addr_isany(ip) || inet_addr_is_loop4(ip))
 		return true;
 	list_for_each_entry (i, &net_root()->ifaces, link) {
 		if (IP_IS_V4(ip) && ip4_addr_cmp(ip_2_ip4(ip), netif_ip4_addr(&i->netif)))
@@ -315,6 +319,25 @@ inet_addr_is_ours(const ip_addr_t *ip)
 			return true;
 	}
 	return false;
+}
+
+void
+inet_source_to(const ip_addr_t *to, ip_addr_t *from)
+{
+	if (inet_addr_is_loop4(to))
+		inet_set_ip4(from, PP_HTONL(INADDR_LOOPBACK));
+	else
+		*from = *to;
+}
+
+struct netif *
+inet_route(const ip_addr_t *from, const ip_addr_t *to)
+{
+	struct netif *out = ip_route(from, to);
+
+	if (out && inet_addr_is_loop4(from) && out != &net_root()->loopback->netif)
+		return NULL;
+	return out;
 }
 
 /* Whether two bound addresses overlap, :: of a dual-stack socket being everything. */

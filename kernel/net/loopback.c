@@ -5,6 +5,9 @@
  * follows refers to the sender's pbufs, which stay until the reader has the data. Packets wait in
  * a queue that whoever releases net->lock delivers; so sending never calls receiving directly, and
  * no other thread is needed.
+ *
+ * lwIP loops what goes to an interface's own address by netif_loop_output(), which copies; for the
+ * loopback interface the linker puts loop_output() in its place (--wrap in net/lwip/lwip.mk).
  */
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -116,6 +119,20 @@ loop_output(struct netif *netif, struct pbuf *p)
 	return ERR_OK;
 }
 
+err_t __real_netif_loop_output(struct netif *netif, struct pbuf *p);
+err_t __wrap_netif_loop_output(struct netif *netif, struct pbuf *p);
+
+/* => net->lock */
+err_t
+__wrap_netif_loop_output(struct netif *netif, struct pbuf *p)
+{
+	if (netif != &net_root()->loopback->netif)
+		return __real_netif_loop_output(netif, p); /* which keeps the interface's zone */
+	if (p->flags & PBUF_FLAG_MCASTLOOP)
+		return ERR_OK; /* lwIP calls loop_output4 or 6 as well */
+	return loop_output(netif, p);
+}
+
 static err_t
 loop_output4(struct netif *netif, struct pbuf *p, const ip4_addr_t *to)
 {
@@ -128,6 +145,41 @@ loop_output6(struct netif *netif, struct pbuf *p, const ip6_addr_t *to)
 	return loop_output(netif, p);
 }
 
+/* All of 127/8 is ours (RFC 1122, 3.2.1.3), but lwIP accepts only an interface's address: so that
+ * is the packet's destination while lwIP has it. => net->lock, under which alone it is read */
+static void
+deliver(struct loop_packet *k, struct netif *lo)
+{
+	const struct ip_hdr *ip = (const struct ip_hdr *)k->bytes;
+	ip_addr_t own = lo->ip_addr;
+	ip4_addr_t to;
+
+	if (k->pc.pbuf.len >= IP_HLEN && IPH_V(ip) == 4) {
+		ip4_addr_copy(to, ip->dest);
+		if (ip4_addr_isloopback(&to))
+			lo->ip_addr = (ip_addr_t)IPADDR4_INIT(to.addr);
+	}
+	if (ip_input(&k->pc.pbuf, lo) != ERR_OK)
+		pbuf_free(&k->pc.pbuf);
+	lo->ip_addr = own;
+}
+
+bool
+net_lwip_martian(struct pbuf *p, struct netif *in)
+{
+	const struct ip_hdr *ip = p->payload;
+	ip4_addr_t from, to;
+
+	if (in == &net_root()->loopback->netif || p->len < IP_HLEN)
+		return false;
+	ip4_addr_copy(from, ip->src);
+	ip4_addr_copy(to, ip->dest);
+	if (!ip4_addr_isloopback(&from) && !ip4_addr_isloopback(&to))
+		return false;
+	pbuf_free(p);
+	return true;
+}
+
 void
 loopback_deliver(struct net *n)
 {
@@ -138,8 +190,7 @@ loopback_deliver(struct net *n)
 		n->loop_head = k->next;
 		if (!n->loop_head)
 			n->loop_tail = NULL;
-		if (ip_input(&k->pc.pbuf, &n->loopback->netif) != ERR_OK)
-			pbuf_free(&k->pc.pbuf);
+		deliver(k, &n->loopback->netif);
 	}
 	/* To one's own link-local address: lwIP's own loop, which keeps the interface's zone. */
 	list_for_each_entry (i, &n->ifaces, link)

@@ -221,6 +221,11 @@ int inet_addr_in(const struct inet *s, const void *sa, unsigned len, ip_addr_t *
 void inet_addr_out(const struct inet *s, const ip_addr_t *ip, u16 port, void *sa, unsigned *len);
 /* Whether we may use it as our own address. => net->lock */
 bool inet_addr_is_ours(const ip_addr_t *ip);
+bool inet_addr_is_loop4(const ip_addr_t *ip); /* in 127/8 */
+/* The source of what an unbound socket sends to `to`, which is an address of ours. */
+void inet_source_to(const ip_addr_t *to, ip_addr_t *from);
+/* How a packet goes from `from` (may be any) to `to`. NULL: no route; 127/8 does not leave. */
+struct netif *inet_route(const ip_addr_t *from, const ip_addr_t *to);
 /* lwIP's setters as functions; words in network order. */
 void inet_set_ip4(ip_addr_t *ip, u32 word);
 void inet_set_ip6(ip_addr_t *ip, const u32 w[4]);

@@ -389,7 +389,9 @@ start_connect(struct inet *s, ip_addr_t *ip, u16 port)
 	}
 	inet_any_to_loopback(ip);
 	if (ip_addr_isany(&s->tcp->local_ip) && inet_addr_is_ours(ip))
-		s->tcp->local_ip = *ip;
+		inet_source_to(ip, &s->tcp->local_ip);
+	else if (inet_addr_is_loop4(&s->tcp->local_ip) && !inet_route(&s->tcp->local_ip, ip))
+		return -EINVAL;
 	s->state = INET_CONNECTING;
 	err = tcp_connect(s->tcp, ip, port, on_connected);
 	if (err != ERR_OK) {

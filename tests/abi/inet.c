@@ -743,6 +743,48 @@ CASE(shutdown_wakes, "does shutdown wake a thread that reads?")
 	CHECK_EQ((intptr_t)result, 0);
 }
 
+CASE(loopback_net, "is all of 127/8 this machine, with 127.0.0.1 as the client?")
+{
+	int listener = OK(socket(AF_INET, SOCK_STREAM, 0)),
+	    one = OK(socket(AF_INET, SOCK_DGRAM, 0));
+	struct address any = loopback(AF_INET, 0), name, peer = {.size = sizeof(peer.name)}, away;
+	struct sockaddr_in *in = (void *)&any.name;
+	int client, server, two;
+	char c = 'x';
+
+	in->sin_addr.s_addr = htonl(INADDR_ANY);
+	OK(bind(listener, sa(&any), any.size));
+	OK(listen(listener, 8));
+	name = own_name(listener);
+	((struct sockaddr_in *)&name.name)->sin_addr.s_addr = inet_addr("127.200.3.4");
+	client = connect_to(&name);
+	server = OK(accept(listener, sa(&peer), &peer.size));
+	CHECK_EQ(((struct sockaddr_in *)&peer.name)->sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+	name = own_name(server);
+	CHECK_EQ(((struct sockaddr_in *)&name.name)->sin_addr.s_addr, inet_addr("127.200.3.4"));
+	CHECK_EQ(OK(write(client, &c, 1)), 1);
+	CHECK_EQ(OK(read(server, &c, 1)), 1);
+
+	in->sin_addr.s_addr = inet_addr("127.0.1.1");
+	OK(bind(one, sa(&any), any.size));
+	name = own_name(one);
+	two = OK(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_EQ(OK(sendto(two, &c, 1, 0, sa(&name), name.size)), 1);
+	peer.size = sizeof(peer.name);
+	CHECK_EQ(OK(recvfrom(one, &c, 1, 0, sa(&peer), &peer.size)), 1);
+	CHECK_EQ(((struct sockaddr_in *)&peer.name)->sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+	CHECK_EQ(OK(sendto(one, &c, 1, 0, sa(&peer), peer.size)), 1);
+	CHECK_EQ(OK(recvfrom(two, &c, 1, 0, sa(&peer), &peer.size)), 1);
+	CHECK_EQ(((struct sockaddr_in *)&peer.name)->sin_addr.s_addr, inet_addr("127.0.1.1"));
+
+	away = loopback(AF_INET, htons(9));
+	((struct sockaddr_in *)&away.name)->sin_addr.s_addr = inet_addr("192.0.2.1");
+	CHECK(sendto(one, &c, 1, 0, sa(&away), away.size) < 0);
+	two = OK(socket(AF_INET, SOCK_STREAM, 0));
+	OK(bind(two, sa(&any), any.size));
+	CHECK(connect(two, sa(&away), away.size) < 0);
+}
+
 CASE(unbound_listen, "does listen without bind pick a port?")
 {
 	int fd = OK(socket(AF_INET, SOCK_STREAM, 0));

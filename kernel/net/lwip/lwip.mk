@@ -10,6 +10,7 @@ L_OBJ := $(L_SRC:%.c=$(L)/obj/%.o)
 L_INC := -I$(L)/src/src/include -Ikernel/net/lwip
 L_DEPS := kernel/net/lwip/lwipopts.h kernel/net/lwip/arch/cc.h kernel/net/lwip/lwip.mk
 K_LIBS += $(L)/liblwip.a
+K_LDFLAGS += --wrap=netif_loop_output
 
 $(L)/src/.unpacked: kernel/net/lwip/fetch
 	kernel/net/lwip/fetch lwip $(L)

@@ -134,10 +134,14 @@ void kfree(void *p);
 
 /* Our own addresses are reached through the loopback (net/loopback.c). */
 struct netif;
+struct pbuf;
 struct ip4_addr;
 struct ip6_addr;
 struct netif *net_lwip_route4(const struct ip4_addr *dest);
 struct netif *net_lwip_route6(const struct ip6_addr *dest);
+/* 127/8 from outside is dropped. => true: it was */
+_Bool net_lwip_martian(struct pbuf *p, struct netif *in);
+#define LWIP_HOOK_IP4_INPUT(p, in)	   net_lwip_martian((p), (in))
 #define LWIP_HOOK_IP4_ROUTE_SRC(src, dest) net_lwip_route4(dest)
 #define LWIP_HOOK_IP6_ROUTE(src, dest)	   net_lwip_route6(dest)
 

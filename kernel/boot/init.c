@@ -198,7 +198,6 @@ start_thread(void *arg)
 	devices_start(1); /* infrastructure */
 	devices_start(2); /* disks */
 	processes_init(); /* before whoever registers with it */
-	must(linux_init(), "the table of Linux calls");
 	must(ipc_init(), "pipes, events and local sockets");
 	signal_init(); /* what signalfd asks for */
 	must(vfs_init(boot_info.module_paddr, boot_info.module_size), "the root image");

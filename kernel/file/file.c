@@ -72,8 +72,7 @@ file_put(struct file *f)
 
 	if (!refcount_put(&f->refs))
 		return;
-	if (!list_empty(&f->epoll_items))
-		epoll_forget(f);
+	epoll_forget(f);
 	if (f->vnode && !(f->mode & FILE_PATH)) {
 		vnode_notify(f->dentry, f->writable ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
 		if (f->vnode->locks)

@@ -30,8 +30,11 @@ struct signalfd_ops {
 	/* => called with the queue's lock held. */
 	bool (*pending)(u64 mask);
 	/* The calling process's queue, woken whenever a signal is sent, and the lock that guards
-	 * it. Waiters that hang on it when the process is freed are unlinked by proc/. */
+	 * it: both stay while the process runs or somebody has a reference. */
 	struct waitq *(*queue)(struct spinlock **lock);
+	/* A reference of the calling process; gives one back. */
+	void *(*owner_get)(void);
+	void (*owner_put)(void *owner);
 };
 void signalfd_set_ops(const struct signalfd_ops *ops);
 /* Changes the mask of a signalfd: -EINVAL if f is none. */

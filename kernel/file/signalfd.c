@@ -16,8 +16,15 @@
 
 _Static_assert(sizeof(struct signalfd_siginfo) == 128, "as proc/ writes it");
 
+struct watcher { /* a process on whose queue an epoll may hang because of this file */
+	struct list link;
+	void *process; /* [I] with a reference */
+};
+
 struct signalfd {
-	u64 mask; /* [a] */
+	u64 mask;	      /* [a] */
+	struct spinlock lock; /* rank RANK_FILE */
+	struct list watchers; /* [lock] */
 };
 
 /* Waits until a signal of the mask is pending for the caller. */
@@ -65,6 +72,30 @@ signalfd_read(struct file *f, struct uio *u, u64 *pos)
 	return done == 0 && r < 0 ? r : uio_result(u, done);
 }
 
+/* An epoll's waiters stay on the caller's queue until the file goes, and a child may hold that
+ * longer than the caller lives: the queue has to stay as well. => returns -ENOMEM */
+static int
+keep_caller(const struct signalfd_ops *ops, struct signalfd *s)
+{
+	struct watcher *w, *mine = kmalloc(sizeof(*mine));
+	bool known = false;
+
+	if (!mine)
+		return -ENOMEM;
+	mine->process = ops->owner_get();
+	spin_lock(&s->lock);
+	list_for_each_entry (w, &s->watchers, link)
+		known |= w->process == mine->process;
+	if (!known)
+		list_add_tail(&s->watchers, &mine->link);
+	spin_unlock(&s->lock);
+	if (known) {
+		ops->owner_put(mine->process);
+		kfree(mine);
+	}
+	return 0;
+}
+
 static unsigned
 signalfd_poll(struct file *f, struct poll_table *pt)
 {
@@ -74,6 +105,8 @@ signalfd_poll(struct file *f, struct poll_table *pt)
 	struct waitq *q = ops->queue(&lock);
 	unsigned events;
 
+	if (pt && keep_caller(ops, s))
+		return POLL_ERR;
 	spin_lock(lock);
 	poll_add(pt, q, lock);
 	events = ops->pending(atomic_load(&s->mask)) ? POLL_IN : 0;
@@ -84,7 +117,14 @@ signalfd_poll(struct file *f, struct poll_table *pt)
 static void
 signalfd_release(struct file *f)
 {
-	kfree(f->private);
+	struct signalfd *s = f->private;
+	struct watcher *w, *next;
+
+	list_for_each_entry_safe (w, next, &s->watchers, link) {
+		atomic_load(&ipc_root()->signalfd)->owner_put(w->process);
+		kfree(w);
+	}
+	kfree(s);
 }
 
 static size_t
@@ -121,6 +161,8 @@ signalfd_create(u64 mask, unsigned flags, struct file **out)
 	if (!s)
 		return -ENOMEM;
 	s->mask = mask & ~UNBLOCKABLE;
+	spin_init(&s->lock, "signalfd", RANK_FILE);
+	list_init(&s->watchers);
 	*out = file_create(&signalfd_file_ops, O_RDWR | (flags & O_NONBLOCK), s);
 	if (!*out) {
 		kfree(s);

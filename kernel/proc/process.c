@@ -213,11 +213,7 @@ process_put(struct process *p)
 		return;
 	assert(p->ntasks == 0 && !p->map && !p->files && !p->fs);
 	sigqueue_flush(&p->pending);
-	/* A signalfd's poller may outlive the process whose queue it hangs on. */
-	while (!list_empty(&p->signal_wait.waiters))
-		list_del(p->signal_wait.waiters.next);
-	while (!list_empty(&p->exit_wait.waiters))
-		list_del(p->exit_wait.waiters.next);
+	assert(list_empty(&p->signal_wait.waiters) && list_empty(&p->exit_wait.waiters));
 	if (p->handlers)
 		sighandlers_put(p->handlers);
 	kfree(p->itimers);

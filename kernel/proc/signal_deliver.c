@@ -221,10 +221,25 @@ signalfd_op_queue(struct spinlock **lock)
 	return &current_process()->signal_wait;
 }
 
+static void *
+signalfd_op_owner_get(void)
+{
+	process_get(current_process());
+	return current_process();
+}
+
+static void
+signalfd_op_owner_put(void *owner)
+{
+	process_put(owner);
+}
+
 static const struct signalfd_ops signalfd_operations = {
 	.dequeue = signalfd_op_dequeue,
 	.pending = signal_peek,
 	.queue = signalfd_op_queue,
+	.owner_get = signalfd_op_owner_get,
+	.owner_put = signalfd_op_owner_put,
 };
 
 void

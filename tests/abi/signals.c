@@ -4,6 +4,7 @@
  * processor's exceptions cause are in faults.c.
  */
 #include "abi.h"
+#include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <ucontext.h>
 
@@ -726,6 +727,33 @@ CASE(signalfd, "does signalfd read signals, poll, and change its mask?")
 	CHECK_ERR(read(fd, info, 10), EINVAL);
 	CHECK_ERR(signalfd(0, &set, 0), EINVAL);
 	CHECK_ERR(signalfd(-1, &set, 0x10), EINVAL);
+}
+
+CASE(signalfd_outlives, "may the process that put a signalfd into an epoll end first?")
+{
+	sigset_t set = set_of(SIGUSR1);
+	struct epoll_event event = {.events = EPOLLIN};
+	int fd, ep, pid;
+
+	block(SIGUSR1);
+	fd = OK(signalfd(-1, &set, SFD_NONBLOCK));
+	ep = OK(epoll_create1(0));
+	for (int i = 0; i < 20; i++) {
+		pid = OK(fork());
+		if (pid == 0) {
+			OK(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event));
+			_exit(0);
+		}
+		CHECK_EQ(abi_reap(pid), 0);
+		CHECK_EQ(epoll_wait(ep, &event, 1, 0), 0);
+		event.events = EPOLLIN;
+		if (i % 2)
+			OK(epoll_ctl(ep, EPOLL_CTL_DEL, fd, NULL));
+		else
+			OK(close(fd));
+		if (i % 2 == 0)
+			fd = OK(signalfd(-1, &set, SFD_NONBLOCK));
+	}
 }
 
 static volatile sig_atomic_t hits[2];

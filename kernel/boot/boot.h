@@ -63,6 +63,7 @@ struct boot_report {
 	u64 anchor;	 /* bytes of a cluster's copies of the kernel */
 	/* Bytes of each cluster's memory: boot stacks, root image, what failed its test. */
 	u64 stacks[MAX_CLUSTERS], module[MAX_CLUSTERS], bad_in[MAX_CLUSTERS];
+	u32 barrier_round[MAX_CORES]; /* [a] of the barrier test, by index */
 	u64 barrier_rounds;
 	ns_t barrier_ns;
 };
@@ -123,7 +124,7 @@ struct boot_state {
 	u32 nslots;   /* [a] slots handed out */
 	u32 met;      /* [a] arrivals at the first cores' meetings */
 	u32 round;    /* [a] meetings that are over */
-	u64 met_mask; /* [a] clusters that came to one, for the report */
+	u64 met_mask; /* [a] clusters that came to this one, for the report */
 	u32 freed;    /* [a] clusters that left boot memory behind */
 };
 
@@ -170,6 +171,10 @@ void instance_build(struct boot_state *st, struct boot_plan *p);
 struct core *instance_core(struct boot_state *st, struct boot_plan *p, u32 lid);
 /* Enters the final cores and fills boot_info, checksums included. */
 void instance_finish(struct boot_state *st, struct boot_plan *p);
+
+/* barriertest.c: barriers=N and stall=ID of the command line; on every core. */
+void barrier_test(struct boot_state *st);
+void barrier_stall(const struct boot_state *st);
 
 /* init.c: D1 to D7, on every core. */
 __noreturn void kernel_init(struct boot_info *info, struct boot_state *st);

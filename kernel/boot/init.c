@@ -258,16 +258,17 @@ kernel_init(struct boot_info *info, struct boot_state *st)
 {
 	struct core *c = this_core();
 
+	barrier_stall(st);  /* test: one is missing */
 	barrier_all();	    /* B: every core has left the trampoline */
 	identify(info);	    /* D1: who am I */
 	fpu_init_core();    /* D1: SSE, AVX for programs */
 	clock_check_core(); /* D1: does my TSC agree */
-	sched_init_core(c); /* D1: run queue, timer queue */
 	if (is_boot_core())
 		klog(KLOG_BOOT, "boot", "parallel phase: D1 done");
 	if (is_first())
 		introduce(info); /* D2: TXT0: one line for each instance */
 	barrier_all();
+	barrier_test(st);
 	if (is_first())
 		init_cluster(); /* D3: cluster manager and its memory */
 	barrier_all();

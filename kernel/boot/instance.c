@@ -14,6 +14,7 @@
 #include "core/klog_ring.h"
 #include "core/panic.h"
 #include "core/random_state.h"
+#include "core/sched.h"
 #include "core/thread.h"
 #include "lib/assert.h"
 #include "lib/checksum.h"
@@ -108,6 +109,7 @@ instance_core(struct boot_state *st, struct boot_plan *p, u32 lid)
 	c->arch.cxy = p->cxy;
 	c->arch.lid = lid;
 	c->arch.trap_ops = &proc_trap_ops;
+	sched_init_core(c); /* run queue, timer queue: barriers have a time limit */
 	p->core[lid] = c;
 	return c;
 }

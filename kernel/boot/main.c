@@ -142,9 +142,17 @@ first_cores_meet(struct boot_state *st, u32 round)
 
 	atomic_fetch_or(&st->met_mask, 1UL << arch_core()->cxy);
 	if (atomic_add_fetch(&st->met, 1) < round * atomic_load(&st->nclusters)) {
-		barrier_wait_word(&st->round, round - 1, &asleep, &st->met_mask, "boot");
+		struct barrier_who who = {
+			.name = "boot",
+			.here = &st->met_mask,
+			.all = ~0UL >> (64 - st->nclusters),
+			.boot_core_only = true, /* it waits long for cores that are dead */
+		};
+
+		barrier_wait_word(&st->round, round - 1, &asleep, &who);
 		return;
 	}
+	atomic_store(&st->met_mask, 0);
 	atomic_xchg(&st->round, round);
 	for (u32 i = 0; i < st->nclusters; i++)
 		if (st->plan[i].core[0] != this_core())
@@ -158,7 +166,7 @@ local_core_main(void *arg)
 
 	trap_init_core(&this_core()->arch, &proc_trap_ops);
 	apic_init_core();
-	barrier_wait_word(&p->go, 0, &p->asleep, NULL, "start");
+	barrier_wait_word(&p->go, 0, &p->asleep, NULL);
 	kernel_init(&boot_info, p->st);
 }
 

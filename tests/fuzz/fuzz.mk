@@ -6,6 +6,10 @@ F_LIB     := $(wildcard kernel/lib/*.c)
 F_CFLAGS  := -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-DHOLDFAST_HOST -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Ikernel
 
+# The planner of clusters is fuzzed with the file that it follows.
+$(B)/fuzz/archinfo_fuzz: F_LIB += kernel/boot/plan.c
+$(B)/fuzz/archinfo_fuzz: kernel/boot/plan.c
+
 $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(F_LIB) $(wildcard kernel/lib/*.h)
 	@mkdir -p $(@D)
 	@echo "  fuzzer  $@"; $(F_CC) $(F_CFLAGS) -o $@ $< $(F_LIB)

@@ -74,7 +74,7 @@ def abi_linux():
 
 
 def _abi_guest(cpus):
-    status, text = run(["make", "-s", "-f", "tests/abi/abi.mk", "abi"], 600)
+    status, text = run(["make", "-s", "abi"], 600)
     if status:
         return _total(status, text)
     return _total(*run(

@@ -375,7 +375,7 @@ memory_info(struct memory_info *out)
 }
 
 static void *
-bootmem_page(void)
+bootmem_page(unsigned cxy)
 {
 	return bootmem_alloc(PAGE_SIZE, PAGE_SIZE);
 }
@@ -397,7 +397,7 @@ map_frames(paddr_t start, paddr_t end)
 		int err;
 
 		if (page == NULL)
-			page = bootmem_page();
+			page = bootmem_page(this_cluster()->cxy);
 		err = page == NULL ? -ENOMEM
 				   : kmap_page(va, virt_to_phys(page), KMAP_MEMORY, bootmem_page);
 		if (err == -ENOMEM)

@@ -59,7 +59,7 @@ slot_map(vaddr_t stack)
 		struct frame *f = frame_alloc(0, FRAME_RESERVE);
 		int err = f == NULL
 				  ? -ENOMEM
-				  : kmap_page(stack + at, frame_paddr(f), KMAP_MEMORY, page_alloc);
+				  : kmap_page(stack + at, frame_paddr(f), KMAP_MEMORY, kmap_table);
 
 		if (err == 0)
 			frame_account(f, FRAME_USE_KSTACK, 1);

@@ -129,18 +129,18 @@ $(L)/src/.unpacked: kernel/net/lwip/fetch
 
 $(L)/obj/%.o: $(L)/src/.unpacked $(L_DEPS)
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -W%,$(K_CFLAGS)) -w -fno-data-sections $(L_INC) -c -o $@ $(L)/src/src/$*.c
-	objcopy --rename-section .data=.shared_data,alloc,load,data,contents \
+	@echo "  cc      lwip/$*.c"
+	@$(CC) $(filter-out -W%,$(K_CFLAGS)) -w -fno-data-sections $(L_INC) -c -o $@ $(L)/src/src/$*.c
+	@objcopy --rename-section .data=.shared_data,alloc,load,data,contents \
 		--rename-section .bss=.shared_bss,alloc $@
 
 $(L)/liblwip.a: $(L_OBJ)
-	rm -f $@
-	ar rcs $@ $^
+	@rm -f $@; ar rcs $@ $^
 
 # Our side of the stack is the only code that sees lwIP's headers.
 $(B)/obj/kernel/net/%.o: kernel/net/%.c $(L)/src/.unpacked $(L_DEPS) | $(B)/gen/calls.h
 	@mkdir -p $(@D)
-	$(CC) $(K_CFLAGS) -isystem $(L)/src/src/include -Ikernel/net/lwip -MMD -MP -c -o $@ $<
+	@echo "  cc      $<"; $(CC) $(K_CFLAGS) -isystem $(L)/src/src/include -Ikernel/net/lwip -MMD -MP -c -o $@ $<
 
 # Programs of ours that the kernel image carries: init and the vDSO; and the names of all calls.
 K_OBJ += $(B)/obj/gen/names.o

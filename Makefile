@@ -7,6 +7,7 @@
 #   make boot-gate N=200     boot N times, every one has to succeed
 #   make fuzz T=60           the readers of foreign data under libFuzzer, T seconds each
 #   make fuzz-calls T=600    random arguments to every system call in a guest, T seconds
+#   make storm T=600         memory calls from every cluster, T seconds, rules checked
 #   make debug               boot halted, with gdb attached
 #   make deps                install what is missing on this host
 #   make clean               remove build/ but keep the downloads

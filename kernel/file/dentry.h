@@ -245,6 +245,7 @@ int memdev_register(void);
 extern const struct vnode_ops proc_root_ops;
 int procfs_populate(void);
 int procinfo_register(void);
+int proc_clusters_register(void);
 int proctunables_register(void);
 int sysrq_register(void);
 int sysfs_populate(void);

@@ -20,6 +20,7 @@
 #include "mm/frame.h"
 #include "mm/map.h"
 #include "mm/pmap.h"
+#include "mm/registry.h"
 #include "mm/slab.h"
 
 #define TABLE_FLAGS  (PTE_P | PTE_W | PTE_U | PTE_A)
@@ -41,6 +42,7 @@ pmap_create(struct vm_map *map)
 		kfree(p);
 		return NULL;
 	}
+	registry_add(&p->registered, REGISTRY_PMAPS);
 	return p;
 }
 
@@ -57,6 +59,7 @@ pmap_put(struct pmap *p)
 		return;
 	if (!p->retired)
 		pmap_retire(p);
+	registry_remove(&p->registered, REGISTRY_PMAPS);
 	kfree(p);
 }
 
@@ -68,6 +71,7 @@ table_make(struct pmap *p, unsigned cxy, unsigned how)
 
 	if (f == NULL)
 		return NULL;
+	f->flags |= FF_TABLE;
 	frame_account(f, FRAME_USE_TABLE, 1);
 	p->table_pages++;
 	return frame_virt(f);

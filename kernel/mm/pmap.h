@@ -13,6 +13,7 @@
 #include "core/core.h"
 #include "lib/atomic.h"
 #include "lib/list.h"
+#include "mm/registry.h"
 
 struct vm_map;
 
@@ -34,6 +35,7 @@ struct pmap {
 	struct pmap_flush flush[PMAP_FLUSHES]; /* [lock to change] by generation */
 	u64 seen_gen[MAX_CORES];	       /* [c of that core] */
 	u64 table_pages;		       /* [lock] */
+	struct registered registered;	       /* mm/registry.c */
 };
 
 /* Extra bits for prot, beside VM_READ, VM_WRITE and VM_EXEC. */

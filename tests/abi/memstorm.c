@@ -320,6 +320,58 @@ CASE(zeros_elsewhere, "does who has read zeros see what another processor then w
 	PT(pthread_join(reader, NULL));
 }
 
+#define COUNT_PAGES  64
+#define COUNT_ROUNDS 12
+
+/* Counts in every page of the common area, while others fork and change the map. */
+static void *
+count_pinned(void *arg)
+{
+	int id = (intptr_t)arg, round;
+	size_t p;
+
+	pin(id - 1);
+	for (round = 0; round < COUNT_ROUNDS; round++) {
+		for (p = 0; p < COUNT_PAGES; p++)
+			((volatile int *)(area + p * PAGE))[id]++;
+		if ((round + id) % 4 == 0) {
+			pid_t pid = abi_fork();
+
+			if (pid == 0) {
+				for (p = 0; p < COUNT_PAGES; p++)
+					((volatile int *)(area + p * PAGE))[id] = -1;
+				_exit(0);
+			}
+			CHECK_EQ(abi_reap(pid), 0);
+		}
+		if ((round + id) % 4 == 1)
+			OK(madvise(area + COUNT_PAGES * PAGE, COUNT_PAGES * PAGE, MADV_DONTNEED));
+		area[(COUNT_PAGES + id) * PAGE] = 1;
+		if ((round + id) % 4 == 2) {
+			char *map = MAPPED(mmap(NULL, 40 * PAGE, RW, ANON, -1, 0));
+
+			map[7 * PAGE] = 1;
+			OK(mprotect(map, 20 * PAGE, PROT_READ));
+			CHECK_EQ(map[7 * PAGE], 1);
+			OK(munmap(map, 40 * PAGE));
+		}
+	}
+	return NULL;
+}
+
+CASE(every_core, "do counts in shared pages survive forks and unmapping on every processor?")
+{
+	size_t p;
+	int i;
+
+	area = MAPPED(mmap(NULL, 2 * COUNT_PAGES * PAGE, RW, ANON, -1, 0));
+	run(8, count_pinned);
+	for (p = 0; p < COUNT_PAGES; p++)
+		for (i = 1; i <= 8; i++)
+			CHECK_EQ(((int *)(area + p * PAGE))[i], COUNT_ROUNDS);
+	OK(munmap(area, 2 * COUNT_PAGES * PAGE));
+}
+
 CASE(pipe_between, "are read and write right while pages are copied on write?")
 {
 	char *map = MAPPED(mmap(NULL, 16 * PAGE, RW, ANON, -1, 0));

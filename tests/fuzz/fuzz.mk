@@ -23,3 +23,15 @@ fuzz-calls: all
 	@$(MAKE) --no-print-directory -s -f tests/abi/abi.mk abi
 	@echo "seed $(SEED)"; ./holdfast run --headless --base busybox --cpus $(F_CPUS) --memory 512M \
 		--add build/abi/fuzz:/abi/fuzz -- /abi/fuzz -g -t $(or $(T),600) -s $(SEED)
+
+# mmap, munmap, mprotect and fork from every core of four clusters for T seconds, with the walk over
+# all memory after each round.
+S_SCRIPT = end=$$(($$(date +%s) + $(or $(T),600))); n=0; while [ $$(date +%s) -lt $$end ]; do \
+	/abi/memstorm >/tmp/out || { cat /tmp/out; exit 1; }; n=$$((n + 1)); \
+	cat /proc/holdfast/check >/tmp/check; grep -q "^broken 0" /tmp/check || { cat /tmp/check; exit 2; }; \
+	done; cat /tmp/check; echo "$$n rounds"
+.PHONY: storm
+storm: all
+	@$(MAKE) --no-print-directory -s -f tests/abi/abi.mk abi
+	@./holdfast run --headless --base busybox --cpus 8 --clusters 4 --memory 1G \
+		--add build/abi/memstorm:/abi/memstorm -- sh -c '$(S_SCRIPT)'

@@ -2,6 +2,7 @@
  * /proc/holdfast: what the clusters do.
  *   clusters  a line of figures for each (holdfast:clusters() in Erlang reads it)
  *   rpc       remote calls from cluster to cluster, and the table of procedures
+ *   selftest  measures remote calls and barriers (selftest.c)
  *   check     stops the machine and walks all memory (mm/check.c); "broken 0" when all is well
  */
 #include <asm/errno.h>
@@ -91,12 +92,15 @@ int
 proc_clusters_register(void)
 {
 	static const struct genfile_ops clusters = {clusters_show}, rpc = {rpc_show},
-					check = {check_show};
-	int err = procfs_add("holdfast/clusters", 0444, &clusters, NULL);
+					check = {check_show}, selftest = {selftest_show};
+	struct selftest *s = selftest_create();
+	int err = s == NULL ? -ENOMEM : procfs_add("holdfast/clusters", 0444, &clusters, NULL);
 
 	if (err == 0)
 		err = procfs_add("holdfast/rpc", 0444, &rpc, NULL);
 	if (err == 0)
 		err = procfs_add("holdfast/check", 0400, &check, NULL);
+	if (err == 0)
+		err = procfs_add("holdfast/selftest", 0400, &selftest, s);
 	return err;
 }

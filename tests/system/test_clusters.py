@@ -50,6 +50,27 @@ def test_check_after_beam():
     assert found["user_tables"] > 20 and found["roots"] >= 8
 
 
+def test_clusters_in_erlang():
+    """Does holdfast:clusters() tell of each cluster, and of pages taken from its own memory?"""
+    ask = ("C = holdfast:clusters(), 4 = length(C), "
+           "[begin #{cluster := N, cores := 2, allocs_local := L, allocs_remote := 0, "
+           "faults := F} = M, true = L > 0, true = F >= 0 end || {N, M} <- "
+           "lists:zip(lists:seq(0, 3), C)], io:format(\"all four~n\"), halt().")
+    result = run(*FOUR, argv=["erl", "-noshell", "-eval", ask])
+    assert result.status == 0 and "all four" in result.out, result
+
+
+def test_selftest():
+    """Do remote calls from every core to every cluster, and barriers, come back?"""
+    result = run(*FOUR, "--base", "busybox", argv=["cat", "/proc/holdfast/selftest"])
+    assert result.status == 0, result
+    assert re.search(r"rpc own_cluster calls 200 mean_ns [1-9]", result.out), result
+    assert re.search(r"rpc other_cluster calls 1200 mean_ns [1-9]", result.out), result
+    assert "rpc wrong 0" in result.out, result
+    assert re.search(r"barrier cores 8 rounds 100 mean_ns [1-9]", result.out), result
+    print(result.out)
+
+
 def test_check_after_storm(abi):
     """After mmap, munmap, mprotect and fork on every core at once, do the rules hold?"""
     script = "/abi/memstorm every_core mixed_storm >/tmp/out && cat /proc/holdfast/check"

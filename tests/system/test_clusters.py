@@ -32,7 +32,7 @@ def check(result):
 @pytest.fixture(scope="module")
 def abi():
     """Programs of tests/abi, for --add."""
-    subprocess.run(["make", "-s", "-f", "tests/abi/abi.mk", "abi"], cwd=guest.TOP, check=True)
+    subprocess.run(["make", "-s", "abi"], cwd=guest.TOP, check=True)
     return os.path.join(guest.TOP, "build", "abi")
 
 

@@ -7,6 +7,7 @@
 #   make boot-gate N=200     boot N times, every one has to succeed
 #   make fuzz T=60           the readers of foreign data under libFuzzer, T seconds each
 #   make fuzz-calls T=600    random arguments to every system call in a guest, T seconds
+#   make storm T=600         memory calls from every cluster, T seconds, rules checked
 #   make abi                 the Linux programs of tests/abi, as build/abi/NAME
 #   make debug               boot halted, with gdb attached
 #   make deps                install what is missing on this host
@@ -264,3 +265,16 @@ fuzz-calls: all
 	@$(MAKE) --no-print-directory -s abi
 	@echo "seed $(SEED)"; ./holdfast run --headless --base busybox --cpus $(F_CPUS) --memory 512M \
 		--add build/abi/fuzz:/abi/fuzz -- /abi/fuzz -g -t $(or $(T),600) -s $(SEED)
+
+# mmap, munmap, mprotect and fork from every core of four clusters for T seconds, with the walk over
+# all memory after each round.
+STORM := end=$$(($$(date +%s) + $(or $(T),600))); n=0; while [ $$(date +%s) -lt $$end ]; do \
+	/abi/memstorm >/tmp/out || { cat /tmp/out; exit 1; }; n=$$((n + 1)); \
+	cat /proc/holdfast/check >/tmp/check; \
+	grep -q "^broken 0" /tmp/check || { cat /tmp/check; exit 2; }; \
+	done; cat /tmp/check; echo "$$n rounds"
+.PHONY: storm
+storm: all
+	@$(MAKE) --no-print-directory -s abi
+	@./holdfast run --headless --base busybox --cpus 8 --clusters 4 --memory 1G \
+		--add build/abi/memstorm:/abi/memstorm -- sh -c '$(STORM)'

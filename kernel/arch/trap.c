@@ -226,6 +226,24 @@ exception(struct trapframe *f)
 	}
 }
 
+/* While in_irq is set nobody sends this core an IPI: see ipi_send(). */
+static void
+leave_interrupt(struct arch_core *c)
+{
+	for (;;) {
+		u32 reasons;
+
+		atomic_store(&c->in_irq, false);
+		atomic_fence();
+		if (likely(!atomic_load_relaxed(&c->mailbox)))
+			return;
+		c->in_irq = true;
+		reasons = atomic_xchg(&c->mailbox, 0);
+		if (reasons)
+			c->trap_ops->ipi(reasons);
+	}
+}
+
 static void
 interrupt(struct trapframe *f)
 {
@@ -239,7 +257,7 @@ interrupt(struct trapframe *f)
 		c->trap_ops->ipi(atomic_xchg(&c->mailbox, 0));
 	else if (f->vector != VECTOR_SPURIOUS)
 		c->trap_ops->irq((unsigned)f->vector);
-	c->in_irq = false;
+	leave_interrupt(c);
 	if (f->vector != VECTOR_SPURIOUS)
 		apic_eoi();
 }

@@ -27,7 +27,10 @@ kmap_table(unsigned cxy)
 {
 	struct frame *f = frame_alloc_on(cxy, 0, FRAME_ZERO | FRAME_RESERVE);
 
-	return f == NULL ? NULL : frame_virt(f);
+	if (f == NULL)
+		return NULL;
+	f->flags |= FF_TABLE;
+	return frame_virt(f);
 }
 
 /* The table that *entry points to, made when there is none. */

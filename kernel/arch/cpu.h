@@ -42,6 +42,7 @@ cpuid(u32 leaf, u32 sub, u32 regs[4])
 		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(cr) : : "memory");                    \
 		cr;                                                                                \
 	})
+#define CR4_PGE	       (1UL << 7)
 #define WRITE_CR(n, v) __asm__ volatile("mov %0, %%cr" #n : : "r"((u64)(v)) : "memory")
 
 static inline void

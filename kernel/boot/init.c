@@ -29,6 +29,7 @@
 #include "lib/checksum.h"
 #include "lib/format.h"
 #include "mm/frame.h"
+#include "mm/kmap.h"
 #include "mm/kstack.h"
 #include "mm/map.h"
 #include "mm/slab.h"
@@ -272,6 +273,10 @@ kernel_init(struct boot_info *info, struct boot_state *st)
 	if (is_first())
 		init_cluster(); /* D3: cluster manager and its memory */
 	barrier_all();
+	if (is_first())
+		kmap_localise(); /* D3: page tables of the kernel's half */
+	barrier_all();
+	kmap_localised();
 	if (is_boot_core())
 		init_machine(); /* D3: what all clusters share */
 	barrier_all();

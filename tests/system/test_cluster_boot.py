@@ -5,6 +5,7 @@ Machine checks that whatever the test is about.
 """
 import os
 import re
+import struct
 import subprocess
 import zlib
 
@@ -181,6 +182,16 @@ def test_dead_cores():
         assert machine.said("core %d of cluster" % core)
     assert machine.said("cluster 2 is given up: its memory goes to cluster 3")
     assert machine.said("the boot core runs already")
+
+
+def test_core_that_is_not_there(tmp_path):
+    """Is a core that the firmware names and that never answers waited for, and left out?"""
+    body = struct.pack("<II", 0xfee00000, 1) + struct.pack("<BBBBI", 0, 8, 9, 9, 1)
+    (tmp_path / "madt").write_bytes(body)
+    machine = boot("--cpus", "2", "--qemu=-acpitable",
+                   "--qemu=sig=APIC,data=%s" % (tmp_path / "madt"))
+    assert machine.cores == [0, 1]
+    assert machine.decided == ["core 9 of cluster 0 does not start: left out"]
 
 
 def test_bad_memory_under_an_anchor():

@@ -70,7 +70,8 @@ wake_wait(struct boot_state *st, struct boot_slot *s, ns_t began)
 			wake_start(st, s);
 		}
 		if (waited > ALIVE_LIMIT_NS && atomic_cas(&s->state, SLOT_AWAITED, SLOT_LOST)) {
-			/* One that comes later must not: the trampoline's memory will be others'. */
+			/* One that comes later must not: the trampoline's memory will be others'.
+			 */
 			apic_send_init(s->apic_id);
 			return false;
 		}

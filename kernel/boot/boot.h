@@ -114,6 +114,7 @@ struct boot_state {
 	struct acpi tables;
 	struct archinfo arch; /* what the plan is made of */
 	struct boot_report early, *report;
+	u32 kind;		 /* of processor: core_kind() of the boot core */
 	u32 boot_gid, smt_shift; /* APIC ids that differ below this bit are threads of one core */
 	u32 nclusters;
 	struct boot_plan plan[MAX_CLUSTERS];

@@ -170,12 +170,13 @@ def test_distances_of_the_hmat():
 # --- only tested hardware ---
 
 def test_dead_cores():
-    """Are dead cores left out and lids renumbered, a dead first core replaced, and a dead cluster's
-    memory given to the nearest?"""
+    """Are dead cores left out and lids renumbered, a dead or odd first core replaced, and a dead
+    cluster's memory given to the nearest?"""
     far = [(0, 1, 20), (0, 2, 20), (0, 3, 30), (1, 2, 30), (1, 3, 20), (2, 3, 15)]
     machine = boot(*nodes([128] * 4, [[0, 1], [2, 3], [4, 5], [6, 7]], far),
-                   kernel_args="kill=1 kill=6,4,5 kill=0")
-    assert [c.cores for c in machine.clusters] == [[0], [2, 3], [7]]
+                   kernel_args="kill=1 kill=6,4,5 kill=0 odd=2")
+    assert [c.cores for c in machine.clusters] == [[0], [3], [7]]
+    assert machine.said("core 2 of cluster 1 is another kind of processor: left out")
     assert machine.clusters[2].size > 255 << 20 and machine.clusters[2].joined
     assert machine.clusters[2].distances == [30, 20, 10]
     for core in (1, 4, 5, 6):

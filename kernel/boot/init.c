@@ -64,7 +64,8 @@ identify(const struct boot_info *info)
 {
 	u32 gid = apic_id();
 
-	assert(info->magic == BOOT_INFO_MAGIC && info->size == sizeof(*info));
+	if (is_first() && !instance_is_whole(info))
+		panic("the boot information of cluster %u is damaged", arch_core()->cxy);
 	for (u32 i = 0; i < info->cores_nr; i++) {
 		if (info->core[i].gid != gid)
 			continue;

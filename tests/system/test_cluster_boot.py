@@ -198,10 +198,23 @@ def test_core_that_is_not_there(tmp_path):
 def test_bad_memory_under_an_anchor():
     """Does the kernel's copy move off a page that fails, and is only that page lost?"""
     machine = boot("--cpus", "2", "--clusters", "2", "--memory", "256M",
-                   kernel_args="badmem=0x8000123")
+                   kernel_args="badmem=0x8100123")
     assert machine.clusters[1].copy[1] == "8200000"
     assert [c.pages["bad"] for c in machine.clusters] == [0, 1]
-    assert machine.said("memory at 8000000 fails its test: 4 KiB left out")
+    assert machine.said("memory at 8100000 fails its test: 4 KiB left out")
+
+
+def test_bad_bank():
+    """Is a bank whose beginning fails left out as a whole, and a cluster that it was all of?"""
+    bank = 128 << 20
+    machine = boot(*nodes([128, 64, 64], [[0], [1], []]), kernel_args="badmem=%d" % bank)
+    assert [c.cores for c in machine.clusters] == [[0, 1]]
+    assert machine.clusters[0].pages["bad"] == (64 << 20) >> 12
+    assert machine.said("memory at 8000000 fails its test: 65536 KiB left out")
+    assert machine.said("cluster 1 is given up")
+    machine = boot(*nodes([128, 64, 64], [[0], [1], []]), kernel_args="badmem=%d" % (3 * bank // 2))
+    assert [c.cores for c in machine.clusters] == [[0], [1]]
+    assert [c.pages["bad"] for c in machine.clusters] == [16352, 0]
 
 
 def test_all_memory():

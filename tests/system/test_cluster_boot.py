@@ -291,6 +291,20 @@ def test_file_regroups_and_leaves_out(regrouped):
     assert machine.said("core 9 is not in this machine")
 
 
+def test_file_made_from_a_boot(tmp_path):
+    """Does what a machine says of itself, as a file, give the same machine?"""
+    machine = boot("--cpus", "4", "--clusters", "2", "--memory", "256M")
+    (tmp_path / "boot").write_text(machine.result.out)
+    done = subprocess.run([ARCH_INFO, "boot", str(tmp_path / "boot")], check=True,
+                          capture_output=True)
+    path = str(tmp_path / "arch_info.bin")
+    subprocess.run([ARCH_INFO, "write", "-", "-o", path], input=done.stdout, check=True)
+    same = boot("--cpus", "4", "--clusters", "2", "--memory", "256M", "--arch-info", path)
+    assert same.facts["source"] == "arch_info.bin Holdfast"
+    assert [c.ranges for c in same.clusters] == [c.ranges for c in machine.clusters]
+    assert [c.cores for c in same.clusters] == [[0, 1], [2, 3]]
+
+
 def test_file_and_command_line(regrouped):
     """Is the file not looked at with noarch, and cut by clusters=?"""
     assert len(boot(*FOUR, "--arch-info", regrouped, kernel_args="noarch").cores) == 4

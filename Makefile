@@ -196,7 +196,7 @@ H_TESTS := $(patsubst tests/host/%.c,$(B)/host/%,$(wildcard tests/host/*_test.c)
 H_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -DHOLDFAST_HOST \
 	-fsanitize=address,undefined -fno-sanitize-recover=all -Ikernel
 
-H_PURE := $(wildcard kernel/lib/*.c) kernel/mm/buddy.c
+H_PURE := $(wildcard kernel/lib/*.c) kernel/mm/buddy.c kernel/boot/plan.c
 H_OBJ := $(H_PURE:%.c=$(B)/host/%.o)
 
 $(B)/host/%.o: %.c $(wildcard kernel/lib/*.h)

@@ -51,6 +51,13 @@ invlpg(vaddr_t va)
 	__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
 }
 
+/* Writes a cache line back to memory and forgets it. */
+static inline void
+cpu_flush_line(const void *p)
+{
+	__asm__ volatile("clflush (%0)" : : "r"(p) : "memory");
+}
+
 static inline void
 cpu_pause(void)
 {

@@ -17,6 +17,16 @@
 #define ALIVE_LIMIT_NS                                                                             \
 	(3 * NS_PER_SEC) /* for a dead core; a live one is waited for no longer than it takes */
 
+/* kill=: a test of dead cores. */
+static bool
+is_killed(const struct boot_state *st, u32 gid)
+{
+	for (u32 i = 0; i < st->cmdline.nkill; i++)
+		if (st->cmdline.kill[i] == gid)
+			return true;
+	return false;
+}
+
 struct boot_slot *
 wake_prepare(struct boot_state *st, const struct wake *w)
 {
@@ -30,7 +40,7 @@ wake_prepare(struct boot_state *st, const struct wake *w)
 	s->entry = (u64)w->entry;
 	s->arg = (u64)w->arg;
 	s->apic_id = w->gid;
-	if (w->gid == st->cmdline.kill) /* test of a dead core: nobody rings for it */
+	if (is_killed(st, w->gid)) /* nobody rings for it */
 		return s;
 	atomic_store(&s->state, SLOT_AWAITED);
 	apic_send_init(w->gid);
@@ -45,9 +55,8 @@ wake_start(struct boot_state *st, struct boot_slot *s)
 }
 
 bool
-wake_wait(struct boot_state *st, struct boot_slot *s)
+wake_wait(struct boot_state *st, struct boot_slot *s, ns_t began)
 {
-	ns_t began = clock_now();
 	bool again = false;
 
 	if (atomic_load(&s->state) == SLOT_FREE)

@@ -65,7 +65,9 @@ struct machine {
 	void (*panic_off)(void);		 /* dev/power.c */
 	struct clock *clock;			 /* arch/clock.c */
 	struct ioapics *ioapics;		 /* arch/apic.c */
-	struct acpi *acpi;			 /* boot/acpi.c: what the tables said */
+	struct acpi *acpi;			 /* lib/acpi.h: what the tables said */
+	struct boot_report *boot_report;	 /* boot/report.c */
+	ns_t barrier_limit;			 /* [I] cluster/barrier.c */
 	struct klog_shared *klog;		 /* core/klog.c */
 	struct thread_table *threads;		 /* core/thread.c */
 	struct mm *mm;				 /* mm/ */

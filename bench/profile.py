@@ -23,19 +23,24 @@ KERNEL_HALF = 1 << 63
 KINDS = ("syscall", "iret", "cr3", "invlpg", "wrmsr", "hlt", "pause", "rdtsc", "cpuid", "user pause")
 
 
-def plugin():
-    """The plugin; its header comes from QEMU's source package."""
-    header = os.path.join(OUT, "include", "qemu-plugin.h")
-    if not os.path.exists(header):
+def header():
+    """The header of QEMU's plugins, from QEMU's source package."""
+    path = os.path.join(OUT, "include", "qemu-plugin.h")
+    if not os.path.exists(path):
         with tempfile.TemporaryDirectory(dir=os.path.dirname(OUT)) as work:
             subprocess.run([os.path.join(TOP, "kernel", "net", "lwip", "fetch"), "qemu", work],
                            check=True)
-            os.makedirs(os.path.dirname(header), exist_ok=True)
-            shutil.copy(os.path.join(work, "src", "include", "qemu", "qemu-plugin.h"), header)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            shutil.copy(os.path.join(work, "src", "include", "qemu", "qemu-plugin.h"), path)
+    return path
+
+
+def plugin():
+    """The plugin, built when it is older than its source."""
     path, source = os.path.join(OUT, "plugin.so"), os.path.join(TOP, "bench/profile/plugin.c")
     if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(source):
         subprocess.run(["gcc", "-O2", "-Wall", "-shared", "-fPIC", "-fvisibility=hidden",
-                        "-I", os.path.dirname(header), "-o", path, source], check=True)
+                        "-I", os.path.dirname(header()), "-o", path, source], check=True)
     return path
 
 

@@ -5,6 +5,7 @@
 #   make check               style and static checks, silent when right
 #   make bench               the table of figures, Linux beside Holdfast
 #   make boot-gate N=200     boot N times, every one has to succeed
+#   make crashstates N=1000000   what power cuts leave of a disk, and what recovery finds
 #   make fuzz T=60           the readers of foreign data under libFuzzer, T seconds each
 #   make fuzz-calls T=600    random arguments to every system call in a guest, T seconds
 #   make debug               boot halted, with gdb attached
@@ -15,7 +16,7 @@
 SHELL         := /bin/sh
 PYTHON        ?= /usr/bin/python3
 BUILD         ?= build
-N             ?= 200
+N             ?=
 
 KERNEL        := $(BUILD)/holdfast.elf
 export HOLDFAST_BUILD := $(abspath $(BUILD))
@@ -53,7 +54,7 @@ bench: deps
 
 boot-gate: deps
 	@$(MAKE) --no-print-directory all
-	@$(PYTHON) tests/system/boot_gate.py --count $(N)
+	@$(PYTHON) tests/system/boot_gate.py --count $(or $(N),200)
 
 debug: deps
 	@$(MAKE) --no-print-directory all

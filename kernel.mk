@@ -79,10 +79,11 @@ H_TESTS := $(patsubst tests/host/%.c,$(B)/host/%,$(wildcard tests/host/*_test.c)
 H_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -DHOLDFAST_HOST \
 	-fsanitize=address,undefined -fno-sanitize-recover=all -Ikernel
 
-H_PURE := $(wildcard kernel/lib/*.c) kernel/mm/buddy.c
+H_PURE := $(wildcard kernel/lib/*.c) kernel/mm/buddy.c $(wildcard kernel/store/*.c)
+H_HEADERS := $(wildcard kernel/lib/*.h kernel/store/*.h tests/host/*.h)
 H_OBJ := $(H_PURE:%.c=$(B)/host/%.o)
 
-$(B)/host/%.o: %.c $(wildcard kernel/lib/*.h)
+$(B)/host/%.o: %.c $(H_HEADERS)
 	@mkdir -p $(@D)
 	@$(CC) $(H_CFLAGS) -c -o $@ $<
 
@@ -92,6 +93,15 @@ $(B)/host/libpure.a: $(H_OBJ)
 $(B)/host/%: tests/host/%.c $(B)/host/libpure.a
 	@echo "  test    $<"; $(CC) $(H_CFLAGS) -o $@ $^ -lcmocka
 
-.PHONY: host-tests
+.PHONY: host-tests crashstates
 host-tests: $(H_TESTS)
 	@for t in $(H_TESTS); do $$t || exit 1; done
+
+# What power cuts leave of a disk, and what the store's recovery makes of it: N states from SEED.
+$(B)/crashstates: tests/host/crashstates.c $(wildcard kernel/lib/*.c kernel/store/*.c) $(H_HEADERS)
+	@mkdir -p $(@D)
+	@echo "  cc      $@"; $(CC) $(filter-out -O1 -fsanitize% -fno-sanitize%,$(H_CFLAGS)) -O2 \
+		-o $@ $(filter %.c,$^)
+
+crashstates: $(B)/crashstates
+	@$< -n $(or $(N),1000000) -s $(or $(SEED),$(shell date +%s))

@@ -36,7 +36,7 @@ run: deps
 
 # --- kernel ---
 B := $(BUILD)
-all: $(KERNEL)
+all: $(KERNEL) $(BUILD)/holdfast-store
 include kernel.mk
 include tests/fuzz/fuzz.mk
 # --- end of kernel ---

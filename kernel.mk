@@ -103,5 +103,11 @@ $(B)/crashstates: tests/host/crashstates.c $(wildcard kernel/lib/*.c kernel/stor
 	@echo "  cc      $@"; $(CC) $(filter-out -O1 -fsanitize% -fno-sanitize%,$(H_CFLAGS)) -O2 \
 		-o $@ $(filter %.c,$^)
 
+# What `holdfast store` calls.
+$(B)/holdfast-store: tools/store/main.c $(wildcard kernel/lib/*.c kernel/store/*.c) $(H_HEADERS)
+	@mkdir -p $(@D)
+	@echo "  cc      $@"; $(CC) $(filter-out -O1 -fsanitize% -fno-sanitize%,$(H_CFLAGS)) -O2 \
+		-o $@ $(filter %.c,$^)
+
 crashstates: $(B)/crashstates
 	@$< -n $(or $(N),1000000) -s $(or $(SEED),$(shell date +%s))

@@ -18,6 +18,8 @@ BUILD = os.environ.get("HOLDFAST_BUILD", os.path.join(TOP, "build"))
 LAST = re.compile(r"(\d+) passed, (\d+) failed")
 CMOCKA = re.compile(r"\[  (PASSED|FAILED)  \] (\d+) test")
 ABI_LIMIT_S = 900
+# Tests of the tools that boot nothing.
+QUICK = ("test_cli.py", "test_pack.py", "test_store.py")
 
 
 def show(text):
@@ -137,14 +139,13 @@ def fuzz():
 
 def tools():
     """The command line and root images, without booting."""
-    return _pytest("tests/system/test_cli.py", "tests/system/test_pack.py")
+    return _pytest(*["tests/system/" + name for name in QUICK])
 
 
 def system():
     """Boots: a program, Erlang, Elixir, TCP, bad input."""
-    quick = {"test_cli.py", "test_pack.py"}
     files = sorted(glob.glob(os.path.join(TOP, "tests", "system", "test_*.py")))
-    return _pytest(*[f for f in files if os.path.basename(f) not in quick])
+    return _pytest(*[f for f in files if os.path.basename(f) not in QUICK])
 
 
 def boot_gate():

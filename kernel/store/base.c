@@ -95,12 +95,13 @@ map_item(struct store *s, u64 i)
 static void
 uncount(struct store *s, u8 **image, u64 block, u64 *used)
 {
-	u8 *count;
+	u8 *count = image[block / MAP_BLOCKS];
 
-	assert(image[block / MAP_BLOCKS]);
-	count = &image[block / MAP_BLOCKS][block % MAP_BLOCKS];
-	assert(*count > 0);
-	if (--*count == 0)
+	assert(count);
+	count += block % MAP_BLOCKS;
+	if (*count == 0)
+		s->failed = -EBADMSG; /* as in space_drop */
+	else if (--*count == 0)
 		--*used;
 }
 

@@ -85,8 +85,9 @@ space_drop(struct store *s, u64 block)
 {
 	u8 *count = &s->space.chunk[block / MAP_BLOCKS].count[block % MAP_BLOCKS];
 
-	assert(*count > 0);
-	if (--*count == 0)
+	if (*count == 0)
+		s->failed = -EBADMSG; /* the map was wrong: write no more by it */
+	else if (--*count == 0)
 		s->space.free++;
 }
 

@@ -3,8 +3,15 @@
 F_CC      ?= clang
 F_TARGETS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 F_LIB     := $(wildcard kernel/lib/*.c)
+F_STORE   := $(wildcard kernel/store/*.c)
 F_CFLAGS  := -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-DHOLDFAST_HOST -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Ikernel
+
+# Its own hash takes whatever is changed for right.
+$(B)/fuzz/store_fuzz: tests/fuzz/store_fuzz.c tests/fuzz/fuzz.h $(F_LIB) $(F_STORE) $(H_HEADERS)
+	@mkdir -p $(@D)
+	@echo "  fuzzer  $@"; $(F_CC) $(F_CFLAGS) -Itests/host -o $@ $< \
+		$(filter-out kernel/lib/hash.c,$(F_LIB)) $(F_STORE)
 
 $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(F_LIB) $(wildcard kernel/lib/*.h)
 	@mkdir -p $(@D)

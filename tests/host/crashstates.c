@@ -1,14 +1,15 @@
 /*
  * Crash states of a disk, and what recovery makes of each (doc/store.md, "Tests").
  *
- *	crashstates [-n STATES] [-s SEED] [-v]
+ *	crashstates [-n STATES] [-s SEED] [-o FILE] [-v]
  *
  * A random workload runs on a disk that remembers writes and flushes. For every point between two
  * of them, power is cut: what was flushed is there, and of what was not, nothing, all, some, or
  * sectors of it, old bytes or garbage in the rest. Recovery has to find the last epoch whose commit
  * had returned, or the one whose commit had begun, with all its contents and all counts right. Then
  * the workload goes on from one such state, or from an older epoch of it; so a disk lives through
- * thousands of cuts and goes round many times. Fails with the seed that shows the state again.
+ * thousands of cuts and goes round many times. Fails with the seed that shows the state again. FILE
+ * gets the disk as the last cut left it.
  */
 #include <getopt.h>
 #include "store_model.h"
@@ -330,20 +331,34 @@ live(struct world *w, unsigned long states)
 	}
 }
 
+static void
+save(const struct world *w, const char *path)
+{
+	FILE *f = fopen(path, "wb");
+
+	if (!f || fwrite(w->d.mem, STORE_BLOCK, w->d.blocks, f) != w->d.blocks || fclose(f)) {
+		perror(path);
+		exit(2);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
 	struct world *w = calloc(1, sizeof(*w));
 	unsigned long states = 20000;
+	const char *out = NULL;
 	bool verbose = false;
 	int c;
 
 	w->r.x = 1;
-	while ((c = getopt(argc, argv, "n:s:v")) != -1) {
+	while ((c = getopt(argc, argv, "n:s:o:v")) != -1) {
 		if (c == 'n')
 			states = strtoul(optarg, NULL, 0);
 		else if (c == 's')
 			w->r.x = strtoull(optarg, NULL, 0);
+		else if (c == 'o')
+			out = optarg;
 		else if (c == 'v')
 			verbose = true;
 		else
@@ -359,5 +374,7 @@ main(int argc, char **argv)
 	printf("%lu states of %lu cuts, %lu epochs, %lu from an older one, %lu errors; found the "
 	       "last %lu times, the next %lu\n",
 	       w->states, w->segments, w->epochs, w->older, w->errors, w->both[0], w->both[1]);
+	if (out)
+		save(w, out);
 	return 0;
 }

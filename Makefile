@@ -5,6 +5,7 @@
 #   make check               style and static checks, silent when right
 #   make bench               the table of figures, Linux beside Holdfast
 #   make boot-gate N=200     boot N times, every one has to succeed
+#   make crashstates N=1000000   what power cuts leave of a disk, and what recovery finds
 #   make fuzz T=60           the readers of foreign data under libFuzzer, T seconds each
 #   make fuzz-calls T=600    random arguments to every system call in a guest, T seconds
 #   make storm T=600         memory calls from every cluster, T seconds, rules checked
@@ -17,7 +18,7 @@
 SHELL         := /bin/sh
 PYTHON        ?= /usr/bin/python3
 BUILD         ?= build
-N             ?= 200
+N             ?=
 
 KERNEL        := $(BUILD)/holdfast.elf
 export HOLDFAST_BUILD := $(abspath $(BUILD))
@@ -35,7 +36,7 @@ run: deps
 	@$(MAKE) --no-print-directory all
 	@./holdfast run $(RUN)
 
-all: $(KERNEL)
+all: $(KERNEL) $(BUILD)/holdfast-store
 
 test: deps
 	@$(MAKE) --no-print-directory all
@@ -50,7 +51,7 @@ bench: deps
 
 boot-gate: deps
 	@$(MAKE) --no-print-directory all
-	@$(PYTHON) tests/system/boot_gate.py --count $(N)
+	@$(PYTHON) tests/system/boot_gate.py --count $(or $(N),200)
 
 debug: deps
 	@$(MAKE) --no-print-directory all
@@ -196,10 +197,11 @@ H_TESTS := $(patsubst tests/host/%.c,$(B)/host/%,$(wildcard tests/host/*_test.c)
 H_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -DHOLDFAST_HOST \
 	-fsanitize=address,undefined -fno-sanitize-recover=all -Ikernel
 
-H_PURE := $(wildcard kernel/lib/*.c) kernel/mm/buddy.c kernel/boot/plan.c
+H_PURE := $(wildcard kernel/lib/*.c kernel/store/*.c) kernel/mm/buddy.c kernel/boot/plan.c
+H_HEADERS := $(wildcard kernel/lib/*.h kernel/store/*.h tests/host/*.h)
 H_OBJ := $(H_PURE:%.c=$(B)/host/%.o)
 
-$(B)/host/%.o: %.c $(wildcard kernel/lib/*.h)
+$(B)/host/%.o: %.c $(H_HEADERS)
 	@mkdir -p $(@D)
 	@$(CC) $(H_CFLAGS) -c -o $@ $<
 
@@ -209,9 +211,24 @@ $(B)/host/libpure.a: $(H_OBJ)
 $(B)/host/%: tests/host/%.c $(B)/host/libpure.a
 	@echo "  test    $<"; $(CC) $(H_CFLAGS) -o $@ $^ -lcmocka
 
-.PHONY: host-tests
+.PHONY: host-tests crashstates
 host-tests: $(H_TESTS)
 	@for t in $(H_TESTS); do $$t || exit 1; done
+
+# What power cuts leave of a disk, and what the store's recovery makes of it: N states from SEED.
+$(B)/crashstates: tests/host/crashstates.c $(wildcard kernel/lib/*.c kernel/store/*.c) $(H_HEADERS)
+	@mkdir -p $(@D)
+	@echo "  cc      $@"; $(CC) $(filter-out -O1 -fsanitize% -fno-sanitize%,$(H_CFLAGS)) -O2 \
+		-o $@ $(filter %.c,$^)
+
+# What `holdfast store` calls.
+$(B)/holdfast-store: tools/store/main.c $(wildcard kernel/lib/*.c kernel/store/*.c) $(H_HEADERS)
+	@mkdir -p $(@D)
+	@echo "  cc      $@"; $(CC) $(filter-out -O1 -fsanitize% -fno-sanitize%,$(H_CFLAGS)) -O2 \
+		-o $@ $(filter %.c,$^)
+
+crashstates: $(B)/crashstates
+	@$< -n $(or $(N),1000000) -s $(or $(SEED),$(shell date +%s))
 
 # --- programs for tests ---
 
@@ -245,12 +262,19 @@ $(ABI_SCRIPTS): build/abi/%: tests/abi/%
 F_CC      ?= clang
 F_TARGETS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 F_LIB     := $(wildcard kernel/lib/*.c)
+F_STORE   := $(wildcard kernel/store/*.c)
 F_CFLAGS  := -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-DHOLDFAST_HOST -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Ikernel
 
 # The planner of clusters is fuzzed with the file that it follows.
 $(B)/fuzz/archinfo_fuzz: F_LIB += kernel/boot/plan.c
 $(B)/fuzz/archinfo_fuzz: kernel/boot/plan.c
+
+# Its own hash takes whatever is changed for right.
+$(B)/fuzz/store_fuzz: tests/fuzz/store_fuzz.c tests/fuzz/fuzz.h $(F_LIB) $(F_STORE) $(H_HEADERS)
+	@mkdir -p $(@D)
+	@echo "  fuzzer  $@"; $(F_CC) $(F_CFLAGS) -Itests/host -o $@ $< \
+		$(filter-out kernel/lib/hash.c,$(F_LIB)) $(F_STORE)
 
 $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(F_LIB) $(wildcard kernel/lib/*.h)
 	@mkdir -p $(@D)

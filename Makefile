@@ -17,7 +17,7 @@ PYTHON        ?= /usr/bin/python3
 BUILD         ?= build
 N             ?= 200
 
-KERNEL        := $(BUILD)/holdfast.elf
+KERNEL        := $(BUILD)/holdfast.elf $(BUILD)/holdfast-pvh.elf
 export HOLDFAST_BUILD := $(abspath $(BUILD))
 
 .PHONY: all help deps run test check bench boot-gate debug clean distclean

@@ -68,7 +68,8 @@ $(B)/obj/gen/%.o: $(B)/gen/%.c
 $(B)/holdfast.elf: $(B)/holdfast0.elf $(B)/obj/gen/symbols1.o
 	@echo "  ld      $@"; ld $(K_LDFLAGS) -o $@ $(K_OBJ) $(B)/obj/gen/symbols1.o $(K_LIBS)
 
-# The same without the Multiboot magic: QEMU then takes the PVH entry.
+# The same without the Multiboot magic: QEMU then takes the PVH entry, and maps the root image
+# instead of reading it into a buffer first. This is what `holdfast run` starts.
 $(B)/holdfast-pvh.elf: $(B)/holdfast.elf
 	LC_ALL=C sed 's/\x02\xb0\xad\x1b/\x00\x00\x00\x00/' $< > $@
 

@@ -8,17 +8,20 @@ L_SRC := $(addprefix core/,def.c dns.c inet_chksum.c init.c ip.c mem.c memp.c ne
 	netif/ethernet.c
 L_OBJ := $(L_SRC:%.c=$(L)/obj/%.o)
 L_INC := -I$(L)/src/src/include -Ikernel/net/lwip
-L_DEPS := kernel/net/lwip/lwipopts.h kernel/net/lwip/arch/cc.h kernel/net/lwip/lwip.mk
+L_DEPS := kernel/net/lwip/lwipopts.h kernel/net/lwip/arch/cc.h kernel/net/lwip/lwip.mk \
+	kernel/net/lwip/pcbs.h
 K_LIBS += $(L)/liblwip.a
-K_LDFLAGS += --wrap=netif_loop_output
+K_LDFLAGS += --wrap=netif_loop_output --wrap=tcp_input --wrap=memp_malloc --wrap=memp_free
 
 $(L)/src/.unpacked: kernel/net/lwip/fetch
 	kernel/net/lwip/fetch lwip $(L)
 	@touch $@
 
+$(L)/obj/core/tcp.o $(L)/obj/core/tcp_in.o: L_FIRST := -include kernel/net/lwip/pcbs.h
+
 $(L)/obj/%.o: $(L)/src/.unpacked $(L_DEPS)
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -W%,$(K_CFLAGS)) -w -fno-data-sections $(L_INC) -c -o $@ $(L)/src/src/$*.c
+	$(CC) $(filter-out -W%,$(K_CFLAGS)) -w -fno-data-sections $(L_INC) $(L_FIRST) -c -o $@ $(L)/src/src/$*.c
 	objcopy --rename-section .data=.shared_data,alloc,load,data,contents \
 		--rename-section .bss=.shared_bss,alloc $@
 

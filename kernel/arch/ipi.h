@@ -2,7 +2,9 @@
  * Inter-processor interrupts: one vector, a mailbox word of reasons per core.
  *
  * The sender ORs a reason into the target's mailbox and sends the vector when the word was zero;
- * the receiver exchanges the word with zero and handles every bit: coalesced IPIs lose nothing.
+ * the receiver exchanges the word with zero and handles every bit: coalesced IPIs lose nothing. A
+ * core that is in an interrupt handler is sent none: it clears in_irq, then looks at its mailbox
+ * once more, and the sender ORs before it looks at in_irq, with full fences in both.
  *
  * The host of a virtual machine takes an IPI as a reason to run the target's thread at once,
  * perhaps in the sender's place. A sender that held a spinlock then would keep everybody waiting

@@ -54,7 +54,7 @@ struct arch_core {
 	} later;		  /* [c] what is due when the depth returns to zero */
 	u8 irq_vector;		  /* [c] */
 	bool irq_was_on;	  /* [c] */
-	bool in_irq;		  /* [c] an interrupt handler is running */
+	bool in_irq;		  /* [a] an interrupt handler is running */
 	bool irq_from_user;	  /* [c] it interrupted user mode */
 	u32 mailbox;		  /* [a] IPI reasons, see arch/ipi.h */
 	u64 ipi_later;		  /* [c] mask of core indexes */

@@ -1,8 +1,9 @@
 /*
  * The kernel's page tables. Every cluster has a root of its own, whose entries 256..510 are the
  * same everywhere (physmap, frame array, kernel stacks, device registers: tables shared by all
- * clusters) and whose last entry maps the cluster's own kcode (R-X, one 2 MiB page), krodata (R--)
- * and kdata (RW-). There is no identity map in it: the boot tables alone have one.
+ * clusters until D3, see mm/kmap.h) and whose last entry maps the cluster's own kcode (R-X, one 2
+ * MiB page), krodata (R--) and kdata (RW-). There is no identity map in it: the boot tables alone
+ * have one.
  */
 #include "arch/cpu.h"
 #include "arch/pte.h"

@@ -580,6 +580,7 @@ mm_trap_page_fault(struct trapframe *f, vaddr_t va)
 	unsigned access = VM_READ;
 	struct vm_map *map;
 
+	atomic_add_relaxed(&c->stat_faults, 1);
 	if (va >= USER_TOP || t == NULL || t->pmap == NULL || (f->error & ERROR_RSVD))
 		return -EFAULT;
 	if (!trapframe_is_user(f) &&

@@ -5,7 +5,7 @@
  * tcp_input() runs.
  *
  * To take a pcb out of lwIP's singly linked list, each has a node behind it with what stands before
- * it: memp_malloc() and memp_free() are ours for TCP pcbs (--wrap in net/lwip/lwip.mk), and so are
+ * it: memp_malloc() and memp_free() are ours for TCP pcbs (--wrap in the Makefile), and so are
  * the macros by which lwIP lists them (net/lwip/pcbs.h). Two places of lwIP change the active list
  * by themselves: tcp_input() moves what it found to the front, where it is already, and
  * tcp_slowtmr() takes out a pcb and frees it at once, which memp_free() makes good.

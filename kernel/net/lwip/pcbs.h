@@ -1,5 +1,5 @@
 /*
- * Seen before lwIP's tcp.c and tcp_in.c (lwip.mk): TCP's lists of pcbs are kept by net/pcbs.c,
+ * Seen before lwIP's tcp.c and tcp_in.c (Makefile): TCP's lists of pcbs are kept by net/pcbs.c,
  * which finds and takes out a connection without walking a list.
  */
 #ifndef NET_LWIP_PCBS_H

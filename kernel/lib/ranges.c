@@ -1,8 +1,7 @@
-/* Sorted lists of physical ranges, for the time before there is an allocator. Pure. */
-#include "boot/boot.h"
+/* Sorted lists of physical ranges: see ranges.h. */
+#include "lib/ranges.h"
 #include "lib/string.h"
 
-/* Adds a range and keeps the list sorted and merged. A list that is full drops the smallest. */
 void
 ranges_add(struct boot_ranges *rs, u64 base, u64 size)
 {
@@ -29,7 +28,28 @@ ranges_add(struct boot_ranges *rs, u64 base, u64 size)
 	rs->r[i] = (struct boot_range){base, end - base};
 }
 
-/* The first range that overlaps [base, end). */
+void
+ranges_remove(struct boot_ranges *rs, u64 base, u64 size)
+{
+	u64 end = base + size;
+
+	if (end < base)
+		return;
+	for (u32 i = 0; i < rs->n; i++) {
+		struct boot_range r = rs->r[i];
+		u64 r_end = r.base + r.size;
+
+		if (r_end <= base || r.base >= end)
+			continue;
+		memmove(&rs->r[i], &rs->r[i + 1], (--rs->n - i) * sizeof(rs->r[0]));
+		i--; /* the parts that stay are looked at again and do not overlap */
+		if (r.base < base)
+			ranges_add(rs, r.base, base - r.base);
+		if (r_end > end)
+			ranges_add(rs, end, r_end - end);
+	}
+}
+
 bool
 ranges_overlap(const struct boot_ranges *rs, u64 base, u64 end, struct boot_range *hit)
 {
@@ -40,6 +60,15 @@ ranges_overlap(const struct boot_ranges *rs, u64 base, u64 end, struct boot_rang
 		}
 	}
 	return false;
+}
+
+bool
+ranges_cover(const struct boot_ranges *rs, u64 base, u64 end)
+{
+	struct boot_range hit;
+
+	return ranges_overlap(rs, base, end, &hit) && hit.base <= base &&
+	       hit.base + hit.size >= end;
 }
 
 bool
@@ -67,5 +96,15 @@ ranges_free_bytes(const struct boot_ranges *taken, u64 base, u64 end)
 		sum += to - at;
 		at = to;
 	}
+	return sum;
+}
+
+u64
+ranges_bytes(const struct boot_ranges *rs)
+{
+	u64 sum = 0;
+
+	for (u32 i = 0; i < rs->n; i++)
+		sum += rs->r[i].size;
 	return sum;
 }

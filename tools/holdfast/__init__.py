@@ -19,4 +19,4 @@ VERSION = "0.1.0"
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 BUILD = os.environ.get("HOLDFAST_BUILD") or os.path.join(TOP, "build")
 CACHE = os.path.join(BUILD, "cache")
-KERNEL = os.path.join(BUILD, "holdfast.elf")
+KERNEL = os.path.join(BUILD, "holdfast-pvh.elf")

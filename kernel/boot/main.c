@@ -126,6 +126,7 @@ make_machine(struct boot_state *st)
 	m->fwcfg = &mp->fwcfg;
 	memcpy(mp->cmdline, st->cmdline_text, sizeof(mp->cmdline));
 	m->cmdline = mp->cmdline;
+	m->one_copy = st->cmdline.replicas_off;
 	m->barrier_limit = st->cmdline.patience * NS_PER_SEC;
 	m->nclusters = st->nclusters;
 	mp->report = st->early;

@@ -218,6 +218,8 @@ parse_flag(struct cmdline *c, const char *word)
 		c->quiet = true;
 	else if (!strcmp(word, "noarch"))
 		c->noarch = true;
+	else if (!strcmp(word, "replicas=off"))
+		c->replicas_off = true;
 	else if (!strcmp(word, "memtest=full"))
 		c->memtest_full = true;
 	else

@@ -26,6 +26,7 @@ struct cmdline {
 	unsigned cores;	   /* per cluster; 0: all */
 	unsigned mem;	   /* MiB per cluster; 0: all */
 	u32 io;		   /* cluster whose first core starts the devices; -1: not given */
+	bool replicas_off; /* one copy of the kernel's code, tables and objects, to compare */
 	bool noarch;	   /* an arch_info.bin is not looked at */
 	bool memtest_full; /* all memory is tested, not only what the kernel begins with */
 	unsigned nkill;

@@ -22,6 +22,7 @@
 #include "lib/string.h"
 #include "mm/fault.h"
 #include "mm/mapping.h"
+#include "mm/policy.h"
 
 #define RETRY	   1 /* begin the step again */
 #define UPGRADE	   2 /* begin with the map's lock for writing */
@@ -67,7 +68,7 @@ get_spare(struct fault *f, bool zeroed)
 	if (f->spare != NULL && zeroed && !f->spare_zeroed)
 		page_zero(frame_virt(f->spare));
 	if (f->spare == NULL)
-		f->spare = frame_alloc(0, zeroed ? FRAME_ZERO : 0);
+		f->spare = policy_alloc(f->v, f->va, 0, zeroed ? FRAME_ZERO : 0);
 	f->spare_zeroed = zeroed;
 	return f->spare == NULL ? -ENOMEM : RETRY;
 }
@@ -237,7 +238,7 @@ fill_ahead(struct fault *f, u64 index)
 
 		if (radix_get(&anon->pages, index + 1 + n) != NULL)
 			break;
-		frame = frame_alloc(0, FRAME_ZERO | FRAME_LOCAL);
+		frame = policy_alloc(v, f->va + (1 + n) * PAGE_SIZE, 0, FRAME_ZERO | FRAME_LOCAL);
 		if (frame == NULL)
 			break;
 		if (object_insert(anon, index + 1 + n, frame)) {
@@ -323,7 +324,7 @@ none_present(struct vm_object *o, u64 first)
 {
 	u64 at = first;
 
-	return radix_next(&o->pages, &at) == NULL || at >= first + HUGE_PAGES;
+	return radix_next_before(&o->pages, &at, first + HUGE_PAGES) == NULL;
 }
 
 /* Fills a node of the anon's tree with the block. => the anon's lock is held */
@@ -386,7 +387,7 @@ prepare_absent(struct fault *f, u64 index)
 		spin_lock(&f->v->anon->lock);
 		empty = none_present(f->v->anon, ALIGN_DOWN(index, (u64)HUGE_PAGES));
 		spin_unlock(&f->v->anon->lock);
-		f->huge = empty ? frame_alloc(HUGE_ORDER, FRAME_ZERO) : NULL;
+		f->huge = empty ? policy_alloc(f->v, f->va, HUGE_ORDER, FRAME_ZERO) : NULL;
 		f->no_huge = true;
 		if (f->huge != NULL)
 			return RETRY;

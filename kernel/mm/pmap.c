@@ -67,11 +67,11 @@ pmap_put(struct pmap *p)
 static pte_t *
 table_make(struct pmap *p, unsigned cxy, unsigned how)
 {
-	struct frame *f = frame_alloc_on(cxy, 0, FRAME_ZERO | how);
+	struct frame *f = frame_alloc_on(cxy, 0, FRAME_ZERO | FRAME_KERNEL | how);
 
 	if (f == NULL)
 		return NULL;
-	f->flags |= FF_TABLE;
+	f->flags = FF_TABLE;
 	frame_account(f, FRAME_USE_TABLE, 1);
 	p->table_pages++;
 	return frame_virt(f);

@@ -105,7 +105,7 @@ slab_make(unsigned class)
 {
 	unsigned order = classes[class].order;
 	union slab_state s = {.free = NO_OBJECT, .class = class, .home = this_cluster()->cxy};
-	struct frame *f = frame_alloc(order, FRAME_RESERVE);
+	struct frame *f = frame_alloc(order, FRAME_RESERVE | FRAME_KERNEL);
 
 	if (f == NULL)
 		return NULL;

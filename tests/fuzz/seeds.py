@@ -117,6 +117,7 @@ def virtqueue():
 
 def main():
     seeds = {"cpio": cpio(), "archinfo": arch_info(), "elf": elves(), "cmdline": cmdline(), "virtqueue": virtqueue(),
+             "store": {"one": bytes([9, 0, 8, 0, 4, 1, 2, 3, 4]), "two": bytes([40, 0, 4, 0, 2, 0, 1]) * 2},
              "acpi": {"xsdt": acpi(True), "rsdt": acpi(False)}}
     for target, inputs in seeds.items():
         folder = os.path.join(sys.argv[1], target)

@@ -22,12 +22,14 @@ whole_line(void **state)
 	struct cmdline c;
 
 	(void)state;
-	parse(&c, "holdfast.elf -d 10 root.boot=ru.dz quiet -i=3 clusters=4 foo -- /bin/sh -c ls");
+	parse(&c, "holdfast.elf -d 10 root.boot=ru.dz quiet -i=3 clusters=4 replicas=off foo -- "
+		  "/bin/sh -c ls");
 	assert_int_equal(c.max_error, 10);
 	assert_int_equal(c.max_info, 3);
 	assert_int_equal(c.max_flow, -1);
 	assert_true(c.quiet);
 	assert_int_equal(c.clusters, 4);
+	assert_true(c.replicas_off);
 	assert_int_equal(c.nenv, 1);
 	assert_string_equal(c.env[0], "root.boot=ru.dz");
 	assert_int_equal(c.nunknown, 1);

@@ -26,6 +26,7 @@ class Machine:
         self.files = {}         # fw_cfg name: file
         self.control = "null"   # chardev of the second serial port
         self.monitor = None     # descriptor of the machine monitor, or None
+        self.disk = None        # path of a raw image
         self.extra = []
 
 
@@ -88,6 +89,13 @@ def _network(machine):
             "-device", "virtio-net-pci,netdev=net0,romfile="]
 
 
+def _disk(machine):
+    if machine.disk is None:
+        return []
+    return ["-drive", "id=disk0,if=none,format=raw,discard=unmap,file=%s"
+            % _escaped(machine.disk), "-device", "virtio-blk-pci,drive=disk0"]
+
+
 def command(machine):
     """The whole command line as a list."""
     accel = "tcg,thread=multi" if machine.accel == "tcg" else machine.accel
@@ -96,7 +104,7 @@ def command(machine):
            "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
            "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
            "-chardev", machine.control + ",id=control", "-serial", "chardev:control",
-           *_network(machine), "-kernel", machine.kernel]
+           *_network(machine), *_disk(machine), "-kernel", machine.kernel]
     if machine.append:
         out += ["-append", machine.append]
     if machine.image is not None:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from . import BUILD, KERNEL, accel, channels, cpio, linux, pack, qemu, rootfs, terminal
+from . import BUILD, KERNEL, accel, channels, cpio, linux, pack, qemu, rootfs, store, terminal
 from .errors import NO_QEMU, PANIC, TIMEOUT, NoQemu, WrongUse, say
 
 # Without the image, less than this is not enough to start anything.
@@ -117,6 +117,7 @@ def prepare(options, recipe, work):
     if not command:
         raise WrongUse("this image has no command of its own: name one after --")
     _choose_memory(machine, options)
+    machine.disk = _disk(options)
     machine.append = options.kernel_args
     contents = {"argv": _blob(command), "env": _blob(environment)}
     size = None if options.headless or not terminal.interactive() else terminal.size()
@@ -131,6 +132,16 @@ def prepare(options, recipe, work):
         linux.prepare(machine, contents, work)
     machine.accel = _choose_accel(options.accel)
     return machine
+
+
+def _disk(options):
+    if options.disk is None:
+        if options.disk_size:
+            raise WrongUse("--disk-size needs --disk FILE")
+        return None
+    if not options.dry_run:
+        store.disk(options.disk, options.disk_size)
+    return options.disk
 
 
 def _choose_memory(machine, options):

@@ -22,7 +22,8 @@ whole_line(void **state)
 	struct cmdline c;
 
 	(void)state;
-	parse(&c, "holdfast.elf -d 10 root.boot=ru.dz quiet -i=3 clusters=4 replicas=off foo -- /bin/sh -c ls");
+	parse(&c, "holdfast.elf -d 10 root.boot=ru.dz quiet -i=3 clusters=4 replicas=off foo -- "
+		  "/bin/sh -c ls");
 	assert_int_equal(c.max_error, 10);
 	assert_int_equal(c.max_info, 3);
 	assert_int_equal(c.max_flow, -1);

@@ -75,6 +75,15 @@ void pmap_batch_remove(struct pmap_batch *b, vaddr_t start, vaddr_t end);
 void pmap_batch_protect(struct pmap_batch *b, vaddr_t start, vaddr_t end, unsigned prot);
 void pmap_batch_end(struct pmap_batch *b);
 
+/* How many pages of a range were read or written, and how many written, as far as the processors of
+ * any cluster noted it: the OR over the replicas. */
+struct pmap_noted {
+	u64 accessed, dirty;
+};
+struct pmap_noted pmap_count_noted(struct pmap *p, vaddr_t start, vaddr_t end);
+/* Takes the note of accesses away in every replica, and flushes, so that the next one is noted. */
+void pmap_forget_accesses(struct pmap *p, vaddr_t start, vaddr_t end);
+
 /* Makes p this core's address space: when a user thread is switched in. NULL, when it is switched
  * out: what is loaded stays, but flushes are not waited for any more; cheap when the next thread is
  * of the same p. Takes no lock and allocates nothing. => interrupts off */

@@ -242,7 +242,7 @@ enter(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot, unsigned shift)
 			err = -ENOMEM;
 			break;
 		}
-		if (clear_others(p, va, pa, shift))
+		if (!(prot & PMAP_REPLICA) && clear_others(p, va, pa, shift))
 			continue;
 		err = enter_locked(p, va, pa, prot, shift);
 		if (err != -EAGAIN)
@@ -297,7 +297,8 @@ pmap_enter_around(struct pmap *p, vaddr_t va, const paddr_t *pa, unsigned n, uns
 	if (e != NULL && !(*e & PTE_PS))
 		for (unsigned i = 0; i < n; i++)
 			if (pa[i] != 0 && !(e[i] & PTE_P) &&
-			    !others_show_other(p, va + i * PAGE_SIZE, pa[i]))
+			    ((prot & PMAP_REPLICA) ||
+			     !others_show_other(p, va + i * PAGE_SIZE, pa[i])))
 				atomic_store(&e[i], make_pte(pa[i], prot));
 	spin_unlock(&p->lock);
 }

@@ -41,6 +41,7 @@ struct pmap {
 /* Extra bits for prot, beside VM_READ, VM_WRITE and VM_EXEC. */
 #define PMAP_UNCACHED 0x100u
 #define PMAP_WRITTEN  0x200u /* a write is about to happen: set the dirty bit now */
+#define PMAP_REPLICA  0x400u /* other clusters may show another copy of the same bytes */
 
 struct pmap *pmap_create(struct vm_map *map);
 void pmap_get(struct pmap *p);

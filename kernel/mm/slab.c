@@ -20,6 +20,7 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "mm/registry.h"
+#include "mm/replica.h"
 #include "mm/slab.h"
 
 #define MAGAZINE       16
@@ -401,4 +402,5 @@ slab_init_cluster(void)
 	}
 	this_cluster()->slabs = s;
 	registry_init_cluster();
+	replica_init_cluster();
 }

@@ -62,8 +62,8 @@ use_file(struct boot_state *st)
 		err = archinfo_restrict(ai, &st->tables, &st->usable, st->boot_gid, &dropped,
 					&fault);
 	if (err) {
-		boot_say(st, KLOG_WARN, "arch_info.bin refused, going by ACPI: %s %llu", fault.what,
-			 (unsigned long long)fault.where);
+		boot_say(st, KLOG_WARN, "arch_info.bin refused, going by ACPI: %s 0x%llx",
+			 fault.what, (unsigned long long)fault.where);
 		return false;
 	}
 	say_dropped(st, &dropped);

@@ -82,7 +82,7 @@ introduce(const struct boot_info *info)
 {
 	const struct boot_cluster *c = &info->cluster[info->cxy];
 
-	klog(KLOG_INFO, "cluster",
+	klog(KLOG_BOOT, "cluster",
 	     "%u: %u cores, memory %lx..%lx, kcode at %lx check %08x, general %08x", info->cxy,
 	     info->cores_nr, c->lpa_base, c->lpa_base + c->lpa_size, info->kcode_paddr,
 	     info->kcode_crc, info->crc_general);

@@ -181,11 +181,15 @@ add_device(u32 function, u64 base, u32 param)
 		};
 }
 
-/* The cluster that a domain became, or became part of: the nearest. */
+/* The cluster that a domain became, or became part of: the nearest; the boot cluster when clusters
+ * are no domains. */
 static u16
 cluster_of(struct boot_state *st, u16 domain)
 {
-	u16 best = 0;
+	u16 best = BOOT_CLUSTER;
+
+	if (domain == ARCH_NO_DOMAIN || st->plan[BOOT_CLUSTER].domain == ARCH_NO_DOMAIN)
+		return BOOT_CLUSTER;
 
 	for (u32 i = 0; i < st->nclusters; i++) {
 		if (st->plan[i].domain == domain)
@@ -235,7 +239,8 @@ fill_general(struct boot_state *st)
 
 	b->clusters = st->nclusters;
 	b->boot_cxy = BOOT_CLUSTER;
-	b->io_cxy = st->cmdline.io < st->nclusters ? (u16)st->cmdline.io : BOOT_CLUSTER;
+	b->io_cxy =
+		st->cmdline.io < st->nclusters ? (u16)st->cmdline.io : cluster_of(st, st->arch.io);
 	b->init_cxy = b->io_cxy;
 	b->paddr_bits = paddr_bits();
 	b->tsc_khz = (u32)clock_tsc_khz();

@@ -318,7 +318,7 @@ check_wishes(struct boot_state *st)
 {
 	const struct cmdline *c = &st->cmdline;
 
-	if (c->io >= st->nclusters)
+	if (c->io != UINT32_MAX && c->io >= st->nclusters)
 		boot_say(st, KLOG_WARN, "io=%u: there is no such cluster, 0 is taken", c->io);
 	for (u32 i = 0; i < c->nkill; i++)
 		if (c->kill[i] == st->boot_gid)

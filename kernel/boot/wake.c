@@ -1,7 +1,8 @@
 /*
  * Starting other cores: INIT, SIPI, and SIPI again (SDM 3A 9.4.4). Several first cores may do this
  * at once for their own clusters: each uses its own local APIC and slots of its own; the trampoline
- * is only read. A core that misses its time limit finds its slot closed and stays halted.
+ * is only read. A core that misses its time limit finds its slot closed and halts, and is put back
+ * to where it waits for a start-up IPI.
  */
 #include "arch/apic.h"
 #include "arch/clock.h"
@@ -68,8 +69,12 @@ wake_wait(struct boot_state *st, struct boot_slot *s, ns_t began)
 			again = true;
 			wake_start(st, s);
 		}
-		if (waited > ALIVE_LIMIT_NS && atomic_cas(&s->state, SLOT_AWAITED, SLOT_LOST))
+		if (waited > ALIVE_LIMIT_NS && atomic_cas(&s->state, SLOT_AWAITED, SLOT_LOST)) {
+			/* One that comes later must not: the trampoline's memory will be others'.
+			 */
+			apic_send_init(s->apic_id);
 			return false;
+		}
 		cpu_pause();
 	}
 	return true;

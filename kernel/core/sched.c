@@ -176,6 +176,7 @@ sched_first_run(void *thread)
 	struct thread *t = thread;
 
 	arch_core()->irq_was_on = true;
+	arch_core()->later.flag = true;
 	finish_switch();
 	t->entry(t->arg);
 	thread_exit();
@@ -184,8 +185,9 @@ sched_first_run(void *thread)
 static void
 switch_to(struct core *c, struct thread *prev, struct thread *next)
 {
-	bool irq_was_on = c->arch.irq_was_on;
+	bool irq_was_on = irq_enabled() || c->arch.later.irq;
 
+	irq_disable();
 	/* It may have come back from another core and not been in user mode since: then what is in
 	 * these registers is old. */
 	if (prev->fpu && c->arch.fpu_owner == prev && prev->fpu_core == c)
@@ -203,6 +205,7 @@ switch_to(struct core *c, struct thread *prev, struct thread *next)
 	c->stat_switches++;
 	context_switch(&prev->rsp, next->rsp);
 	arch_core()->irq_was_on = irq_was_on;
+	arch_core()->later.flag = true;
 	finish_switch();
 }
 
@@ -412,7 +415,7 @@ kick(struct core *c, struct thread *t, bool was_idle, u32 others)
 		 */
 		atomic_fence();
 		if (!was_idle || !atomic_load(&c->rq.polling))
-			ipi_send(&c->arch, IPI_RESCHED);
+			ipi_send_later(&c->arch);
 	}
 }
 
@@ -536,7 +539,7 @@ offer_to_idle(struct core *c)
 
 	idle &= waiting ? waiting->affinity : 0;
 	if (idle)
-		ipi_send(&c->machine->core[__builtin_ctzl(idle)]->arch, IPI_RESCHED);
+		ipi_send_later(&c->machine->core[__builtin_ctzl(idle)]->arch);
 	return idle != 0;
 }
 

@@ -25,7 +25,7 @@ struct cmdline {
 	unsigned clusters; /* 0: as the firmware says */
 	unsigned cores;	   /* per cluster; 0: all */
 	unsigned mem;	   /* MiB per cluster; 0: all */
-	unsigned io;	   /* cluster whose first core starts the devices */
+	u32 io;		   /* cluster whose first core starts the devices; -1: not given */
 	bool replicas_off; /* one copy of the kernel's code, tables and objects, to compare */
 	bool noarch;	   /* an arch_info.bin is not looked at */
 	bool memtest_full; /* all memory is tested, not only what the kernel begins with */

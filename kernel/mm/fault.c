@@ -352,7 +352,7 @@ none_present(struct vm_object *o, u64 first)
 {
 	u64 at = first;
 
-	return radix_next(&o->pages, &at) == NULL || at >= first + HUGE_PAGES;
+	return radix_next_before(&o->pages, &at, first + HUGE_PAGES) == NULL;
 }
 
 /* Fills a node of the anon's tree with the block. => the anon's lock is held */

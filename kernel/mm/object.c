@@ -115,7 +115,7 @@ object_release(struct vm_object *o, u64 first, u64 end)
 	do {
 		n = 0;
 		spin_lock(&o->lock);
-		while (n < RELEASE_BATCH && radix_next(&o->pages, &first) != NULL && first < end)
+		while (n < RELEASE_BATCH && radix_next_before(&o->pages, &first, end) != NULL)
 			batch[n++] = object_extract(o, first++);
 		spin_unlock(&o->lock);
 		for (unsigned i = 0; i < n; i++)

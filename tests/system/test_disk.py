@@ -1,0 +1,104 @@
+"""Disks: what a program does to /dev/vda is what the image holds."""
+import os
+import subprocess
+
+import pytest
+
+from guest import run
+
+SIZE = 32 << 20
+THREADS, PIECE, WRITES = 4, 300 << 10, 40
+
+# How a disk is attached, by what is beside `--disk`.
+BUSES = {
+    "virtio-blk": "virtio-blk-pci",
+    "virtio-blk transitional, no flush": "virtio-blk-pci,disable-modern=on,write-cache=off",
+    "virtio-blk, no MSI-X": "virtio-blk-pci,vectors=0",
+}
+
+
+def expected(seed, size=SIZE):
+    """What guest/disk.c leaves on a disk of zeros."""
+    data = bytearray(size)
+    share = size // THREADS
+    for thread in range(THREADS):
+        x = seed + thread
+
+        def step():
+            nonlocal x
+            x = (x * 1664525 + 1013904223) & 0xffffffff
+            return x
+        for _ in range(WRITES):
+            count = 1 + (step() % PIECE if step() % 8 == 0 else step() % 1024)
+            at = thread * share + step() % (share - count)
+            first = step() & 0xff
+            run_ = bytes((first + i) & 0xff for i in range(256))
+            data[at:at + count] = (run_ * (count // 256 + 1))[:count]
+    data[0:7] = b"the end"
+    return data
+
+
+def test_the_program_itself(programs, tmp_path):
+    """On Linux, on a file."""
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(SIZE))
+    subprocess.run([os.path.join(programs, "disk"), str(path), str(SIZE), "1"], check=True, capture_output=True)
+    assert path.read_bytes() == expected(1)
+
+
+@pytest.mark.parametrize("bus", BUSES)
+def test_a_disk_holds_what_is_written(programs, tmp_path, bus):
+    path = tmp_path / "disk.img"
+    path.write_bytes(bytes(SIZE))
+    result = run("--base", "busybox", "--cpus", "4", "--add", os.path.join(programs, "disk") + ":/disk",
+                 "--qemu=-drive", "--qemu=id=d,if=none,format=raw,file=%s" % path,
+                 "--qemu=-device", "--qemu=%s,drive=d" % BUSES[bus],
+                 argv=["/disk", "/dev/vda", str(SIZE), "7"])
+    assert result.status == 0 and "right" in result.out, result
+    want = expected(7)
+    want[SIZE - 1] = ord("x")
+    assert path.read_bytes() == want
+
+
+def test_busybox_and_a_disk_of_the_command_line(tmp_path):
+    path = tmp_path / "disk.img"
+    result = run("--base", "busybox", "--disk", str(path), "--disk-size", "64M",
+                 argv=["sh", "-c", "blockdev --getsize64 /dev/vda && "
+                       "dd if=/dev/zero bs=64k count=20 2>/dev/null | tr '\\0' A | "
+                       "dd of=/dev/vda bs=7000 seek=3 conv=fsync 2>/dev/null && "
+                       "md5sum /dev/vda && sync"])
+    assert result.status == 0, result
+    assert "%d" % (64 << 20) in result.out
+    data = path.read_bytes()
+    assert data == bytes(21000) + b"A" * (20 << 16) + bytes((64 << 20) - 21000 - (20 << 16))
+
+
+def test_a_read_only_disk(tmp_path):
+    path = tmp_path / "disk.img"
+    path.write_bytes(bytes(1 << 20))
+    result = run("--base", "busybox", "--qemu=-drive",
+                 "--qemu=id=d,if=none,format=raw,readonly=on,file=%s" % path,
+                 "--qemu=-device", "--qemu=virtio-blk-pci,drive=d",
+                 argv=["sh", "-c", "blockdev --getro /dev/vda; dd if=/dev/vda bs=1M | wc -c; "
+                       "echo x > /dev/vda"])
+    assert result.status != 0 and "Read-only file system" in result.out + result.err, result
+    assert path.read_bytes() == bytes(1 << 20)
+
+
+def test_errors_of_the_disk_reach_the_program(tmp_path):
+    """QEMU's blkdebug fails one write and one read; the others are not touched."""
+    path, rules = tmp_path / "disk.img", tmp_path / "rules"
+    path.write_bytes(bytes(8 << 20))
+    rules.write_text('[inject-error]\nevent = "write_aio"\nerrno = "5"\nsector = "2048"\n'
+                     'once = "on"\n\n[inject-error]\nevent = "read_aio"\nerrno = "5"\n'
+                     'sector = "4096"\nonce = "on"\n')
+    result = run("--base", "busybox", "--qemu=-drive",
+                 "--qemu=id=d,if=none,format=raw,rerror=report,werror=report,"
+                 "file=blkdebug:%s:%s" % (rules, path),
+                 "--qemu=-device", "--qemu=virtio-blk-pci,drive=d",
+                 argv=["sh", "-c", "for i in 1 2; do dd if=/dev/zero of=/dev/vda bs=64k seek=16 "
+                       "count=1 2>&1; echo write $?; dd if=/dev/vda of=/dev/null bs=64k skip=32 "
+                       "count=1 2>&1; echo read $?; done"])
+    words = [line for line in result.out.splitlines() if line.startswith(("write ", "read "))]
+    assert words == ["write 1", "read 1", "write 0", "read 0"], result
+    assert result.out.count("error") >= 2

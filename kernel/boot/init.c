@@ -16,6 +16,7 @@
 #include "cluster/rpc.h"
 #include "core/klog.h"
 #include "core/panic.h"
+#include "core/place.h"
 #include "core/random.h"
 #include "core/sched.h"
 #include "dev/driver.h"
@@ -96,7 +97,7 @@ make_idle_stack(struct core *c)
 {
 	struct thread *t = c->idle;
 
-	t->stack = kstack_alloc();
+	t->stack = kstack_alloc(c->arch.cxy);
 	if (!t->stack)
 		panic("no memory for the idle thread of core %u", c->arch.index);
 	format(t->name, sizeof(t->name), "idle/%u", c->arch.index);
@@ -241,6 +242,7 @@ static void
 init_machine(void)
 {
 	thread_table_init(); /* every thread by name */
+	place_init();	     /* the tree of load */
 	random_init();	     /* key from the hardware */
 	mm_init();	     /* address spaces and objects */
 }

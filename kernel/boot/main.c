@@ -20,6 +20,7 @@
 #include "core/klog.h"
 #include "core/klog_ring.h"
 #include "core/loadavg.h"
+#include "core/place.h"
 #include "core/panic.h"
 #include "core/random_state.h"
 #include "core/thread.h"
@@ -45,6 +46,7 @@ struct machine_parts {
 	struct thread_table threads;
 	struct random random;
 	struct loadavg loadavg;
+	struct placement placement;
 	struct boot_report report;
 	struct power power;
 	struct fwcfg fwcfg;
@@ -122,6 +124,7 @@ make_machine(struct boot_state *st)
 	m->random = &mp->random;
 	spin_init(&m->random->lock, "random", RANK_NONE);
 	m->loadavg = &mp->loadavg;
+	m->placement = &mp->placement;
 	m->power = &mp->power;
 	m->fwcfg = &mp->fwcfg;
 	memcpy(mp->cmdline, st->cmdline_text, sizeof(mp->cmdline));

@@ -16,6 +16,7 @@
 #include "arch/ipi.h"
 #include "core/loadavg.h"
 #include "core/panic.h"
+#include "core/place.h"
 #include "core/thread.h"
 #include "lib/assert.h"
 #include "lib/atomic.h"
@@ -340,10 +341,11 @@ claim_idle(struct machine *m, u64 bit)
 	return bit && (atomic_fetch_and(&m->idle_mask, ~bit) & bit);
 }
 
+/* The cores of the cluster whose memory a thread's stack is in. */
 static u64
-cluster_mask(const struct core *c)
+home_cores(const struct thread *t, const struct core *last)
 {
-	return machine()->cluster_cores[c->arch.cxy];
+	return machine()->cluster_cores[t->process ? t->home : last->arch.cxy];
 }
 
 /* Whether the thread that wakes another will soon make room for it on this core: it is alone there,
@@ -356,24 +358,23 @@ waker_makes_room(const struct core *here)
 	       atomic_load_relaxed(&here->rq.nr_running) == 1;
 }
 
-/* The core a waking thread goes to: its waker's if that makes room, where it was if that is idle
- * (its caches are there), else an idle core of the same cluster, else any, else back where it was.
- */
+/* The core a waking thread goes to: in its own cluster its waker's if that makes room, where it was
+ * if that is idle (its caches are there), or another idle one; else an idle core elsewhere, else
+ * back where it was. */
 static struct core *
 choose_core(struct thread *t)
 {
 	struct machine *m = machine();
 	struct core *here = this_core(), *last = t->core ? t->core : here;
 	u64 allowed = t->affinity, idle = atomic_load(&m->idle_mask) & allowed;
-	u64 last_bit = 1UL << last->arch.index;
+	u64 last_bit = 1UL << last->arch.index, home = home_cores(t, last);
 
-	if ((allowed & 1UL << here->arch.index) && here->cluster == last->cluster &&
-	    waker_makes_room(here))
+	if ((allowed & home & 1UL << here->arch.index) && waker_makes_room(here))
 		return here;
-	if (claim_idle(m, idle & last_bit))
+	if (claim_idle(m, idle & home & last_bit))
 		return last;
 	while (idle) {
-		u64 near = idle & cluster_mask(last);
+		u64 near = idle & home;
 		u64 bit = near ? near & -near : idle & -idle;
 
 		if (claim_idle(m, bit))
@@ -447,6 +448,8 @@ thread_start(struct thread *t)
 	t->state = THREAD_READY;
 	if (current_thread() != this_core()->idle)
 		t->nice = t->nice ? t->nice : current_thread()->nice;
+	if (t->process)
+		place_enter(t);
 	c = choose_core(t);
 	t->core = c;
 	t->vruntime = 0;
@@ -480,6 +483,8 @@ thread_exit(void)
 	struct thread *t = current_thread();
 
 	thread_unlist(t);
+	if (t->process)
+		place_leave(t);
 	irq_disable();
 	spin_lock(&this_core()->rq.lock);
 	t->state = THREAD_DEAD;

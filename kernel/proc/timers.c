@@ -1,8 +1,8 @@
 /*
  * Interval timers (setitimer, alarm), POSIX timers (timer_create), and reading clocks.
  *
- * Timers of wall and monotonic clocks are one-shot kernel timers. A periodic one rests from when its
- * signal is queued to when that is taken: then it is told how many periods went by, and starts
+ * Timers of wall and monotonic clocks are one-shot kernel timers. A periodic one rests from when
+ * its signal is queued to when that is taken: then it is told how many periods went by, and starts
  * again. So however short the period, it costs no more than its program takes signals.
  * Timers on CPU time look at the process's clock when it could have got there at the earliest, and
  * start again for the rest; so an idle process costs nothing but that look.
@@ -339,13 +339,14 @@ add_overrun(int overrun, s64 more)
 static bool
 posix_send(struct posix_timer *pt, s64 expiries)
 {
-	struct siginfo_k *pending = pending_info(pt), info = {
-		.signo = pt->event.signo,
-		.code = SI_TIMER,
-		.value = pt->event.value,
-		.timer_id = pt->id,
-		.overrun = add_overrun(0, expiries - 1),
-	};
+	struct siginfo_k *pending = pending_info(pt),
+			 info = {
+				 .signo = pt->event.signo,
+				 .code = SI_TIMER,
+				 .value = pt->event.value,
+				 .timer_id = pt->id,
+				 .overrun = add_overrun(0, expiries - 1),
+			 };
 
 	if (pending) {
 		pending->overrun = pt->overrun = add_overrun(pending->overrun, expiries);
@@ -367,8 +368,8 @@ posix_expire(struct posix_timer *pt, ns_t now)
 	if (!pt->armed)
 		return NS_FOREVER;
 	if (now >= pt->expires) {
-		pending = posix_send(pt, pt->interval ? pass_periods(&pt->expires, pt->interval, now)
-						      : 1);
+		pending = posix_send(
+			pt, pt->interval ? pass_periods(&pt->expires, pt->interval, now) : 1);
 		if (!pt->interval) {
 			pt->armed = false;
 			return NS_FOREVER;

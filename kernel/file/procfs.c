@@ -262,6 +262,14 @@ static const struct file_ops pid_dir_file_ops = {
 	.readdir = pid_readdir,
 };
 
+int
+procfs_pid_of(const struct file *f)
+{
+	const struct proc_node *n = f->ops == &pid_dir_file_ops ? f->vnode->private : NULL;
+
+	return n && !n->tid ? n->pid : 0;
+}
+
 /* --- task/ --- */
 
 static int

@@ -30,7 +30,9 @@ def built(name, source, flags):
     path = os.path.join(OUT, name)
     source = os.path.join(TOP, "bench", source)
     os.makedirs(OUT, exist_ok=True)
-    if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(source):
+    headers = glob.glob(os.path.join(os.path.dirname(source), "*.h"))
+    newest = max(os.path.getmtime(file) for file in (source, *headers))
+    if not os.path.exists(path) or os.path.getmtime(path) < newest:
         subprocess.run(["gcc", "-O2", "-Wall", *flags, "-o", path, source], check=True)
     return path
 

@@ -38,7 +38,7 @@ def guest_folder():
     """The folder that every measured root has as /bench."""
     folder = os.path.join(OUT, "guest")
     os.makedirs(folder, exist_ok=True)
-    for name in ("first", "syscalls"):
+    for name in ("first", "syscalls", "mark"):
         built("guest/" + name, "guest/%s.c" % name, ["-static", "-pthread"])
     source = os.path.join(TOP, "bench", "guest", "hf_bench.erl")
     beam = os.path.join(folder, "hf_bench.beam")

@@ -1,6 +1,7 @@
 /*
  * How long system calls take. Prints "name nanoseconds" for each, the best
- * of several rounds, so that a busy host disturbs little.
+ * of several rounds, so that a busy host disturbs little. With -p, each (or
+ * those named after it) is run once as a section of a profile.
  *
  * Built statically; the same file runs on Linux and on Holdfast.
  */
@@ -22,6 +23,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "mark.h"
 
 #define ROUNDS 5
 
@@ -215,18 +218,54 @@ epolls(int count)
 	close(poll_fd);
 }
 
-int
-main(void)
+static const struct {
+	const char *name;
+	void (*run)(int);
+	int count;
+} set[] = {
+	{"getppid", getppids, 200000},
+	{"clock_gettime", clocks, 200000},
+	{"futex ping-pong", futexes, 5000},
+	{"pipe ping-pong", pipes, 5000},
+	{"fork+exit", forks, 300},
+	{"mmap+touch+munmap", mappings, 500},
+	{"thread create", threads, 1000},
+	{"open+read+close", files, 20000},
+	{"stat", stats, 20000},
+	{"eventfd+epoll", epolls, 20000},
+};
+
+static void
+profile(int section, const char *name, void (*run)(int), int count)
 {
-	report("getppid", getppids, 200000);
-	report("clock_gettime", clocks, 200000);
-	report("futex ping-pong", futexes, 5000);
-	report("pipe ping-pong", pipes, 5000);
-	report("fork+exit", forks, 300);
-	report("mmap+touch+munmap", mappings, 500);
-	report("thread create", threads, 1000);
-	report("open+read+close", files, 20000);
-	report("stat", stats, 20000);
-	report("eventfd+epoll", epolls, 20000);
+	run(count / 10);
+	printf("section %d %s\n", section, name);
+	fflush(stdout);
+	mark(section);
+	run(count);
+	mark(0);
+}
+
+static int
+wanted(char **names, const char *name)
+{
+	if (!*names)
+		return 1;
+	while (*names && strcmp(*names, name) != 0)
+		names++;
+	return *names != NULL;
+}
+
+int
+main(int argc, char **argv)
+{
+	int profiled = argc > 1 && strcmp(argv[1], "-p") == 0;
+
+	for (int i = 0; i < (int)(sizeof set / sizeof set[0]); i++) {
+		if (!profiled)
+			report(set[i].name, set[i].run, set[i].count);
+		else if (wanted(argv + 2, set[i].name))
+			profile(i + 1, set[i].name, set[i].run, set[i].count);
+	}
 	return 0;
 }

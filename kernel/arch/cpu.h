@@ -42,12 +42,20 @@ cpuid(u32 leaf, u32 sub, u32 regs[4])
 		__asm__ volatile("mov %%cr" #n ", %0" : "=r"(cr) : : "memory");                    \
 		cr;                                                                                \
 	})
+#define CR4_PGE	       (1UL << 7)
 #define WRITE_CR(n, v) __asm__ volatile("mov %0, %%cr" #n : : "r"((u64)(v)) : "memory")
 
 static inline void
 invlpg(vaddr_t va)
 {
 	__asm__ volatile("invlpg (%0)" : : "r"(va) : "memory");
+}
+
+/* Writes a cache line back to memory and forgets it. */
+static inline void
+cpu_flush_line(const void *p)
+{
+	__asm__ volatile("clflush (%0)" : : "r"(p) : "memory");
 }
 
 static inline void

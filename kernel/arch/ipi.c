@@ -8,8 +8,16 @@
 void
 ipi_send(struct arch_core *target, u32 reasons)
 {
-	if (atomic_fetch_or(&target->mailbox, reasons) == 0)
-		apic_send_ipi(target->apic_id, VECTOR_IPI);
+	struct core *from = this_core();
+
+	if (atomic_fetch_or(&target->mailbox, reasons) != 0)
+		return;
+	if (atomic_load(&target->in_irq)) {
+		atomic_add_relaxed(&from->stat_ipis_saved, 1);
+		return;
+	}
+	atomic_add_relaxed(&from->stat_ipis_sent, 1);
+	apic_send_ipi(target->apic_id, VECTOR_IPI);
 }
 
 /* The other reasons stay in the mailbox: the interrupt that was sent with the first of them still

@@ -2,7 +2,9 @@
  * Inter-processor interrupts: one vector, a mailbox word of reasons per core.
  *
  * The sender ORs a reason into the target's mailbox and sends the vector when the word was zero;
- * the receiver exchanges the word with zero and handles every bit: coalesced IPIs lose nothing.
+ * the receiver exchanges the word with zero and handles every bit: coalesced IPIs lose nothing. A
+ * core that is in an interrupt handler is sent none: it clears in_irq, then looks at its mailbox
+ * once more, and the sender ORs before it looks at in_irq, with full fences in both.
  */
 #ifndef ARCH_IPI_H
 #define ARCH_IPI_H

@@ -3,8 +3,8 @@
  * KRODATA and KDATA, which each cluster maps onto its own copy (DESIGN section 2).
  *
  * All PML4 entries of the kernel half exist from boot on and never change, so a new process root
- * copies entries 256..511 of its cluster's master root and stays right for ever. The page tables
- * below PHYSMAP, MMIO, FRAMES and KSTACKS are shared by all clusters.
+ * copies entries 256..511 of its cluster's master root and stays right for ever. Each cluster
+ * has tables of its own below PHYSMAP, MMIO, FRAMES and KSTACKS, which say the same (mm/kmap.h).
  */
 #ifndef ARCH_LAYOUT_H
 #define ARCH_LAYOUT_H

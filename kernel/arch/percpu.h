@@ -44,7 +44,7 @@ struct arch_core {
 	u64 canary;		  /* gs:40: stack protector's guard (-mstack-protector-guard=tls) */
 	u32 irq_off_depth;	  /* [c] spinlocks held, see core/spinlock.h */
 	bool irq_was_on;	  /* [c] to restore when the depth returns to zero */
-	bool in_irq;		  /* [c] an interrupt handler is running */
+	bool in_irq;		  /* [a] an interrupt handler is running */
 	bool irq_from_user;	  /* [c] it interrupted user mode */
 	u32 mailbox;		  /* [a] IPI reasons, see arch/ipi.h */
 	u32 apic_id;		  /* [I] gid */

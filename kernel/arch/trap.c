@@ -38,7 +38,6 @@
 
 #define CR4_OSFXSR     (1u << 9)
 #define CR4_OSXMMEXCPT (1u << 10)
-#define CR4_PGE	       (1u << 7)
 #define CR4_UMIP       (1u << 11)
 #define CR4_SMEP       (1u << 20)
 #define CR4_SMAP       (1u << 21)
@@ -227,6 +226,24 @@ exception(struct trapframe *f)
 	}
 }
 
+/* While in_irq is set nobody sends this core an IPI: see ipi_send(). */
+static void
+leave_interrupt(struct arch_core *c)
+{
+	for (;;) {
+		u32 reasons;
+
+		atomic_store(&c->in_irq, false);
+		atomic_fence();
+		if (likely(!atomic_load_relaxed(&c->mailbox)))
+			return;
+		c->in_irq = true;
+		reasons = atomic_xchg(&c->mailbox, 0);
+		if (reasons)
+			c->trap_ops->ipi(reasons);
+	}
+}
+
 static void
 interrupt(struct trapframe *f)
 {
@@ -240,7 +257,7 @@ interrupt(struct trapframe *f)
 		c->trap_ops->ipi(atomic_xchg(&c->mailbox, 0));
 	else if (f->vector != VECTOR_SPURIOUS)
 		c->trap_ops->irq((unsigned)f->vector);
-	c->in_irq = false;
+	leave_interrupt(c);
 	if (f->vector != VECTOR_SPURIOUS)
 		apic_eoi();
 }

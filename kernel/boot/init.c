@@ -1,11 +1,11 @@
 /*
  * kernel_init: the steps D1 to D7 of a kernel instance, run by every core of every cluster at once.
  *
- * Steps that concern the machine are done by the boot core, steps that concern a cluster by its
- * first core, each behind the barrier that its users need. D6 runs in a kernel thread, because file
- * systems and drivers may sleep; the other cores are in their idle loops by then, in D7. When the
- * first process has been started, what only the boot procedure needed is given to the page
- * allocator.
+ * Steps that concern the machine are done by the boot core, devices by the first core of the
+ * input/output cluster, steps that concern a cluster by its first core, each behind the barrier
+ * that its users need. D6 runs in a kernel thread, because file systems and drivers may sleep; the
+ * other cores are in their idle loops by then, in D7. When the first process has been started, what
+ * only the boot procedure needed is given to the page allocator.
  */
 #include "arch/apic.h"
 #include "arch/clock.h"
@@ -29,6 +29,7 @@
 #include "lib/checksum.h"
 #include "lib/format.h"
 #include "mm/frame.h"
+#include "mm/kmap.h"
 #include "mm/kstack.h"
 #include "mm/map.h"
 #include "mm/slab.h"
@@ -47,6 +48,12 @@ static bool
 is_boot_core(void)
 {
 	return is_first() && arch_core()->cxy == boot_info.boot_cxy;
+}
+
+static bool
+is_io_core(void) /* starts the devices and the first process */
+{
+	return is_first() && arch_core()->cxy == boot_info.io_cxy;
 }
 
 /* --- D1 --- */
@@ -74,7 +81,7 @@ introduce(const struct boot_info *info)
 {
 	const struct boot_cluster *c = &info->cluster[info->cxy];
 
-	klog(KLOG_INFO, "cluster",
+	klog(KLOG_BOOT, "cluster",
 	     "%u: %u cores, memory %lx..%lx, kcode at %lx check %08x, general %08x", info->cxy,
 	     info->cores_nr, c->lpa_base, c->lpa_base + c->lpa_size, info->kcode_paddr,
 	     info->kcode_crc, info->crc_general);
@@ -178,8 +185,10 @@ free_boot_memory(struct boot_state *st)
 	while (atomic_load(&st->freed) < clusters)
 		if (sleep_until(clock_now() + NS_PER_MS, 0))
 			break;
-	for (u32 i = 1; i < clusters; i++)
-		rpc_call(m->cluster[i]->core[0], RPC_CALL_FUNCTION, (u64)release_low, (u64)&low);
+	for (u32 i = 0; i < clusters; i++)
+		if (i != this_cluster()->cxy)
+			rpc_call(m->cluster[i]->core[0], RPC_CALL_FUNCTION, (u64)release_low,
+				 (u64)&low);
 	release_low(&low);
 }
 
@@ -204,6 +213,7 @@ start_thread(void *arg)
 	must(tty_files_init(), "terminals");
 	procinfo_init();       /* /proc/<pid> */
 	control_device_init(); /* /dev/holdfast */
+	must(boot_report_register(), "/proc/holdfast/boot");
 	must(vdso_init(), "the vDSO");
 	klog(KLOG_BOOT, "boot", "D6 done: file system");
 	devices_start(3); /* the rest: network cards */
@@ -249,30 +259,35 @@ kernel_init(struct boot_info *info, struct boot_state *st)
 {
 	struct core *c = this_core();
 
+	barrier_stall(st);  /* test: one is missing */
 	barrier_all();	    /* B: every core has left the trampoline */
 	identify(info);	    /* D1: who am I */
 	fpu_init_core();    /* D1: SSE, AVX for programs */
 	clock_check_core(); /* D1: does my TSC agree */
-	sched_init_core(c); /* D1: run queue, timer queue */
 	if (is_boot_core())
 		klog(KLOG_BOOT, "boot", "parallel phase: D1 done");
 	if (is_first())
 		introduce(info); /* D2: TXT0: one line for each instance */
 	barrier_all();
+	barrier_test(st);
 	if (is_first())
 		init_cluster(); /* D3: cluster manager and its memory */
 	barrier_all();
+	if (is_first())
+		kmap_localise(); /* D3: page tables of the kernel's half */
+	barrier_all();
+	kmap_localised();
 	if (is_boot_core())
 		init_machine(); /* D3: what all clusters share */
 	barrier_all();
 	if (is_boot_core())
 		klog(KLOG_BOOT, "boot", "D3 done: memory");
-	if (is_boot_core())
+	if (is_io_core())
 		init_platform(); /* D4: devices, stage 0 */
 	barrier_all();
 	make_idle_stack(c); /* D5: idle threads */
 	barrier_all();
-	if (is_boot_core()) {
+	if (is_io_core()) {
 		klog(KLOG_BOOT, "boot", "D5 done: devices found, idle threads");
 		if (!kthread_create("start", start_thread, st, 1UL << c->arch.index)) /* D6 */
 			panic("no memory for the start thread");

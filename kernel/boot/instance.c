@@ -5,6 +5,7 @@
  * alone.
  */
 #include "arch/apic.h"
+#include "arch/clock.h"
 #include "arch/cpu.h"
 #include "arch/trap.h"
 #include "boot/boot.h"
@@ -13,6 +14,7 @@
 #include "core/klog_ring.h"
 #include "core/panic.h"
 #include "core/random_state.h"
+#include "core/sched.h"
 #include "core/thread.h"
 #include "lib/assert.h"
 #include "lib/checksum.h"
@@ -107,6 +109,7 @@ instance_core(struct boot_state *st, struct boot_plan *p, u32 lid)
 	c->arch.cxy = p->cxy;
 	c->arch.lid = lid;
 	c->arch.trap_ops = &proc_trap_ops;
+	sched_init_core(c); /* run queue, timer queue: barriers have a time limit */
 	p->core[lid] = c;
 	return c;
 }
@@ -138,16 +141,12 @@ number_cores(struct boot_state *st, struct boot_plan *p)
 }
 
 static void
-fill_general(struct boot_state *st)
+fill_clusters(struct boot_state *st)
 {
-	struct boot_info *b = &boot_info;
-
-	b->clusters = st->nclusters;
-	b->boot_cxy = b->io_cxy = BOOT_CLUSTER;
 	for (u32 i = 0; i < st->nclusters; i++) {
 		const struct boot_plan *q = &st->plan[i];
-		struct boot_cluster *c = &b->cluster[i];
-		u64 low = q->range[0].base, high = 0;
+		struct boot_cluster *c = &boot_info.cluster[i];
+		u64 low = ~0UL, high = 0;
 
 		for (u32 k = 0; k < q->nranges; k++) {
 			low = min(low, q->range[k].base);
@@ -156,21 +155,164 @@ fill_general(struct boot_state *st)
 		*c = (struct boot_cluster){
 			.cxy = q->cxy,
 			.cores = (u16)q->nalive,
+			.flags = BOOT_CLUSTER_INSTANCE | (q->joined ? BOOT_CLUSTER_JOINED : 0),
 			.pxm = q->pxm,
 			.lpa_base = low,
 			.lpa_size = high - low,
 			.kdata_paddr = q->kdata,
 		};
 	}
-	memcpy(b->distance, st->distance, sizeof(b->distance));
-	b->rsdp = st->tables.rsdp;
+	memcpy(boot_info.distance, st->machine->distance, sizeof(boot_info.distance));
+}
+
+static void
+add_device(u32 function, u64 base, u32 param)
+{
+	struct boot_info *b = &boot_info;
+
+	if (base && b->ext_dev_nr < BOOT_DEVICES)
+		b->ext_dev[b->ext_dev_nr++] = (struct arch_device){
+			.base = base,
+			.type = function << 16,
+			.cxy = b->io_cxy,
+			.channels = 1,
+			.bdf = ARCH_NO_BDF,
+			.param[0] = param,
+		};
+}
+
+/* The cluster that a domain became, or became part of: the nearest; the boot cluster when clusters
+ * are no domains. */
+static u16
+cluster_of(struct boot_state *st, u16 domain)
+{
+	u16 best = BOOT_CLUSTER;
+
+	if (domain == ARCH_NO_DOMAIN || st->plan[BOOT_CLUSTER].domain == ARCH_NO_DOMAIN)
+		return BOOT_CLUSTER;
+
+	for (u32 i = 0; i < st->nclusters; i++) {
+		if (st->plan[i].domain == domain)
+			return (u16)i;
+		if (st->arch.distance[domain][st->plan[i].domain] <
+		    st->arch.distance[domain][st->plan[best].domain])
+			best = (u16)i;
+	}
+	return best;
+}
+
+/* What ACPI names, and the devices of an arch_info.bin. */
+static void
+fill_external(struct boot_state *st)
+{
+	const struct acpi *a = &st->tables;
+	struct boot_info *b = &boot_info;
+
+	for (u32 i = 0; i < a->nioapics; i++)
+		add_device(ARCH_FUNC_PIC, a->ioapic[i].address, a->ioapic[i].gsi_base);
+	add_device(ARCH_FUNC_TIMER, a->hpet, 0);
+	for (u32 i = 0; i < a->nmcfgs; i++)
+		add_device(ARCH_FUNC_BRIDGE, a->mcfg[i].base, a->mcfg[i].segment);
+	for (u32 i = 0; i < st->arch.ndevices && b->ext_dev_nr < BOOT_DEVICES; i++) {
+		b->ext_dev[b->ext_dev_nr] = st->arch.device[i];
+		b->ext_dev[b->ext_dev_nr++].cxy = cluster_of(st, st->arch.device[i].cxy);
+	}
+}
+
+static u16
+paddr_bits(void)
+{
+	u32 r[4];
+
+	cpuid(0x80000000, 0, r);
+	if (r[0] < 0x80000008)
+		return 36;
+	cpuid(0x80000008, 0, r);
+	return r[0] & 0xff;
+}
+
+static void
+fill_general(struct boot_state *st)
+{
+	const struct acpi *a = &st->tables;
+	struct boot_info *b = &boot_info;
+
+	b->clusters = st->nclusters;
+	b->boot_cxy = BOOT_CLUSTER;
+	b->io_cxy =
+		st->cmdline.io < st->nclusters ? (u16)st->cmdline.io : cluster_of(st, st->arch.io);
+	b->init_cxy = b->io_cxy;
+	b->paddr_bits = paddr_bits();
+	b->tsc_khz = (u32)clock_tsc_khz();
+	b->x2apic = st->machine->ioapics->x2apic;
+	b->lapic_paddr = a->lapic ? a->lapic : 0xfee00000;
+	b->hpet_paddr = a->hpet;
+	if (a->nmcfgs) {
+		b->ecam_paddr = a->mcfg[0].base;
+		b->ecam_bus_first = a->mcfg[0].bus_first;
+		b->ecam_bus_last = a->mcfg[0].bus_last;
+	}
+	b->rsdp = a->rsdp;
 	b->module_paddr = st->module_paddr;
 	b->module_size = st->module_size;
 	b->tsc_at_entry = st->low->tsc_at_entry;
 	b->machine = (u64)st->machine;
 	memcpy(b->cmdline, st->cmdline_text, sizeof(b->cmdline));
+	fill_clusters(st);
+	fill_external(st);
 }
 
+static void
+fill_local(struct boot_plan *p)
+{
+	struct boot_info *b = &boot_info;
+
+	b->cxy = p->cxy;
+	memcpy(b->distance_row, b->distance[p->cxy], sizeof(b->distance_row));
+	b->int_dev_nr = 1;
+	b->int_dev[0] = (struct arch_device){
+		.base = b->lapic_paddr,
+		.size = PAGE_SIZE,
+		.type = ARCH_FUNC_ICU << 16,
+		.cxy = p->cxy,
+		.channels = b->cores_nr,
+		.bdf = ARCH_NO_BDF,
+	};
+	b->kcode_paddr = p->anchor;
+	b->krodata_paddr = p->anchor + HUGE_SIZE;
+	b->kdata_paddr = p->kdata;
+	b->pml4_paddr = p->pml4;
+	b->entry = (u64)kernel_init;
+}
+
+/* Bytes of the cluster's memory that are in rs. */
+static u64
+bytes_in(const struct boot_plan *p, const struct boot_ranges *rs)
+{
+	u64 sum = 0;
+
+	for (u32 i = 0; i < p->nranges; i++)
+		sum += p->range[i].size -
+		       ranges_free_bytes(rs, p->range[i].base, p->range[i].base + p->range[i].size);
+	return sum;
+}
+
+/* Where memory stays that is never given to the page allocator. */
+static void
+fill_account(struct boot_state *st, struct boot_plan *p)
+{
+	struct boot_report *r = st->report;
+	struct boot_ranges module = {0};
+	u64 base = ALIGN_DOWN(st->module_paddr, PAGE_SIZE);
+
+	ranges_add(&module, base, ALIGN_UP(st->module_paddr + st->module_size, PAGE_SIZE) - base);
+	r->module[p->cxy] = bytes_in(p, &module);
+	r->bad_in[p->cxy] = bytes_in(p, &st->bad);
+	r->stacks[p->cxy] = p->stacks_size;
+	r->anchor = p->anchor_size;
+}
+
+/* A cluster with more reserved pieces than there is room for loses what is behind the last. */
 static void
 fill_memory(struct boot_state *st, struct boot_plan *p)
 {
@@ -187,7 +329,10 @@ fill_memory(struct boot_state *st, struct boot_plan *p)
 
 			if (base >= end)
 				continue;
-			assert(b->rsvd_nr < BOOT_RSVD - 1); /* one is for bootmem_close */
+			if (b->rsvd_nr == BOOT_RSVD - 1) { /* one is for bootmem_close */
+				b->range[i].size = base - b->range[i].base;
+				break;
+			}
 			b->rsvd[b->rsvd_nr++] = (struct boot_range){base, end - base};
 		}
 	}
@@ -200,21 +345,18 @@ instance_finish(struct boot_state *st, struct boot_plan *p)
 	const u32 general = offsetof(struct boot_info, clusters);
 	const u32 local = offsetof(struct boot_info, cxy);
 
-	b->cxy = p->cxy;
 	local_cluster.cxy = p->cxy;
 	local_cluster.master_root = p->pml4;
 	local_cluster.bootmem = p->mem;
 	st->machine->cluster[p->cxy] = cluster_struct(p);
 	number_cores(st, p);
 	fill_general(st);
+	fill_local(p);
 	fill_memory(st, p);
-	b->kcode_paddr = p->anchor;
-	b->krodata_paddr = p->anchor + HUGE_SIZE;
-	b->kdata_paddr = p->kdata;
+	fill_account(st, p);
 	b->kcode_size = st->low->kcode_size;
 	b->kdata_size = st->low->kdata_size;
 	b->kcode_crc = checksum32((const void *)KCODE_BASE, st->low->kcode_size);
-	b->pml4_paddr = p->pml4;
 	b->crc_general = checksum32((u8 *)b + general, local - general);
 	b->crc_local = checksum32((u8 *)b + local, sizeof(*b) - local);
 }

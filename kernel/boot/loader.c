@@ -75,10 +75,17 @@ add_map(struct boot_state *st, u64 base, u64 size, u32 type)
 	}
 }
 
+/* An arch_info.bin is known by its magic; the first of the others is the root image. Modules beyond
+ * the boot tables' reach are not looked into. */
 static void
-set_module(struct boot_state *st, u64 start, u64 size)
+add_module(struct boot_state *st, u64 start, u64 size)
 {
-	if (size && !st->module_size) {
+	bool near = start < BOOT_REACH && size <= BOOT_REACH - start;
+
+	if (near && archinfo_is_file(phys_to_virt(start), size)) {
+		st->arch_paddr = start;
+		st->arch_size = size;
+	} else if (size && !st->module_size) {
 		st->module_paddr = start;
 		st->module_size = size;
 	}
@@ -104,7 +111,7 @@ read_multiboot(struct boot_state *st, paddr_t info)
 	if (mb->flags & MB_MODULES) {
 		for (u32 i = 0; i < mb->mods_count; i++)
 			if (mod[i].end > mod[i].start)
-				set_module(st, mod[i].start, mod[i].end - mod[i].start);
+				add_module(st, mod[i].start, mod[i].end - mod[i].start);
 	}
 	if (mb->flags & MB_CMDLINE)
 		string_copy(st->cmdline_text, phys_to_virt(mb->cmdline), BOOT_CMDLINE);
@@ -124,8 +131,8 @@ read_pvh(struct boot_state *st, paddr_t info)
 	map = phys_to_virt(p->memmap);
 	for (u32 i = 0; i < p->memmap_entries; i++)
 		add_map(st, map[i].base, map[i].size, map[i].type);
-	if (p->nr_modules)
-		set_module(st, mod->paddr, mod->size);
+	for (u32 i = 0; i < p->nr_modules; i++)
+		add_module(st, mod[i].paddr, mod[i].size);
 	if (p->cmdline)
 		string_copy(st->cmdline_text, phys_to_virt(p->cmdline), BOOT_CMDLINE);
 	st->rsdp = p->rsdp;
@@ -140,6 +147,8 @@ loader_read(struct boot_state *st, paddr_t info)
 		read_multiboot(st, info);
 	if (!st->ram.n)
 		panic("the boot loader gave no memory map");
+	if (st->ram.n == BOOT_MAP)
+		boot_say(st, KLOG_WARN, "memory map cut short: more than %u pieces", BOOT_MAP);
 	st->ram_end = st->ram.r[st->ram.n - 1].base + st->ram.r[st->ram.n - 1].size;
 	if (st->acpi.n)
 		st->ram_end = max(st->ram_end, st->acpi.r[st->acpi.n - 1].base +

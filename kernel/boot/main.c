@@ -45,6 +45,7 @@ struct machine_parts {
 	struct thread_table threads;
 	struct random random;
 	struct loadavg loadavg;
+	struct boot_report report;
 	struct power power;
 	struct fwcfg fwcfg;
 	char cmdline[BOOT_CMDLINE];
@@ -70,7 +71,7 @@ read_acpi(struct boot_state *st)
 	if (!st->rsdp)
 		st->rsdp = acpi_find_rsdp(0xe0000, 0x20000, &mem);
 	if (!st->rsdp || acpi_read(&st->tables, st->rsdp, &mem))
-		klog(KLOG_WARN, "boot", "no ACPI tables: one core");
+		boot_say(st, KLOG_WARN, "no ACPI tables: one core");
 }
 
 /* What the page allocator may not have, and a page for the trampoline. */
@@ -125,8 +126,11 @@ make_machine(struct boot_state *st)
 	m->fwcfg = &mp->fwcfg;
 	memcpy(mp->cmdline, st->cmdline_text, sizeof(mp->cmdline));
 	m->cmdline = mp->cmdline;
+	m->one_copy = st->cmdline.replicas_off;
+	m->barrier_limit = st->cmdline.patience * NS_PER_SEC;
 	m->nclusters = st->nclusters;
-	memcpy(m->distance, st->distance, sizeof(m->distance));
+	mp->report = st->early;
+	m->boot_report = st->report = &mp->report;
 	st->machine = m;
 }
 
@@ -139,9 +143,17 @@ first_cores_meet(struct boot_state *st, u32 round)
 
 	atomic_fetch_or(&st->met_mask, 1UL << arch_core()->cxy);
 	if (atomic_add_fetch(&st->met, 1) < round * atomic_load(&st->nclusters)) {
-		barrier_wait_word(&st->round, round - 1, &asleep, &st->met_mask, "boot");
+		struct barrier_who who = {
+			.name = "boot",
+			.here = &st->met_mask,
+			.all = ~0UL >> (64 - st->nclusters),
+			.boot_core_only = true, /* it waits long for cores that are dead */
+		};
+
+		barrier_wait_word(&st->round, round - 1, &asleep, &who);
 		return;
 	}
+	atomic_store(&st->met_mask, 0);
 	atomic_xchg(&st->round, round);
 	for (u32 i = 0; i < st->nclusters; i++)
 		if (st->plan[i].core[0] != this_core())
@@ -155,7 +167,7 @@ local_core_main(void *arg)
 
 	trap_init_core(&this_core()->arch, &proc_trap_ops);
 	apic_init_core();
-	barrier_wait_word(&p->go, 0, &p->asleep, NULL, "start");
+	barrier_wait_word(&p->go, 0, &p->asleep, NULL);
 	kernel_init(&boot_info, p->st);
 }
 
@@ -164,6 +176,7 @@ wake_local_cores(struct boot_state *st, struct boot_plan *p)
 {
 	struct boot_slot *slot[MAX_CORES];
 	u32 alive = 1;
+	ns_t began;
 
 	for (u32 i = 1; i < p->ncores; i++) {
 		struct core *c = instance_core(st, p, i);
@@ -179,14 +192,15 @@ wake_local_cores(struct boot_state *st, struct boot_plan *p)
 	}
 	if (p->ncores > 1)
 		wake_delay();
+	began = clock_now();
 	for (u32 i = 1; i < p->ncores; i++)
 		wake_start(st, slot[i]);
 	for (u32 i = 1; i < p->ncores; i++) {
-		p->dead[i] = !wake_wait(st, slot[i]);
+		p->dead[i] = !wake_wait(st, slot[i], began);
 		alive += !p->dead[i];
 		if (p->dead[i])
-			klog(KLOG_WARN, "boot", "core %u of cluster %u does not start: left out",
-			     p->gid[i], p->cxy);
+			boot_say(st, KLOG_WARN, "core %u of cluster %u does not start: left out",
+				 p->gid[i], p->origin);
 	}
 	p->nalive = alive;
 }
@@ -243,8 +257,7 @@ first_core_main(void *arg)
 	first_core_phase(p->st, p);
 }
 
-/* Its candidates in turn; a cluster none of whose cores starts is given up, its memory becomes the
- * boot cluster's. */
+/* Its candidates in turn. */
 static bool
 wake_cluster(struct boot_state *st, struct boot_plan *p)
 {
@@ -267,55 +280,46 @@ wake_cluster(struct boot_state *st, struct boot_plan *p)
 
 		wake_delay();
 		wake_start(st, s);
-		if (wake_wait(st, s))
+		if (wake_wait(st, s, clock_now()))
 			return true;
-		klog(KLOG_WARN, "boot", "core %u of cluster %u does not start: left out", p->gid[0],
-		     p->cxy);
+		boot_say(st, KLOG_WARN, "core %u of cluster %u does not start: left out", p->gid[0],
+			 p->origin);
 		memmove(p->gid, p->gid + 1, --p->ncores * sizeof(p->gid[0]));
 	}
 	return false;
 }
 
-static void
-give_up_cluster(struct boot_state *st, struct boot_plan *p)
-{
-	struct boot_plan *b = &st->plan[BOOT_CLUSTER];
-
-	klog(KLOG_WARN, "boot", "cluster %u has no core: its memory goes to cluster 0", p->cxy);
-	for (u32 i = 0; i < p->nranges; i++) {
-		if (b->nranges < BOOT_RANGES)
-			b->range[b->nranges++] = p->range[i];
-	}
-	p->rejected = true;
-}
-
-/* Only a cluster behind which none was started yet can be taken out of the numbering, so those that
- * start are packed to the front before their cores learn their number. */
+/* A cluster none of whose cores starts is taken out of the numbering before those behind it learn
+ * their number. Those before it read their ranges only after barrier A, to which this core comes
+ * last. */
 static void
 wake_clusters(struct boot_state *st)
 {
-	u32 kept = 1;
+	struct machine *m = st->machine;
 
-	for (u32 c = 1; c < st->nclusters; c++) {
-		struct boot_plan *p = &st->plan[kept];
-
-		if (c != kept) {
-			*p = st->plan[c];
-			for (u32 i = 0; i < st->nclusters; i++) {
-				st->distance[kept][i] = st->distance[c][i];
-				st->distance[i][kept] = st->distance[i][c];
-			}
-			st->distance[kept][kept] = 10;
-			p->cxy = kept;
-		}
-		if (wake_cluster(st, p))
-			kept++;
+	for (u32 c = 1; c < st->nclusters;) {
+		if (wake_cluster(st, &st->plan[c]))
+			c++;
 		else
-			give_up_cluster(st, p);
+			plan_drop(st, c);
 	}
-	atomic_store(&st->nclusters, kept);
-	st->machine->nclusters = kept;
-	memcpy(st->machine->distance, st->distance, sizeof(st->distance));
+	m->nclusters = st->nclusters;
+	for (u32 i = 0; i < st->nclusters; i++)
+		for (u32 k = 0; k < st->nclusters; k++)
+			m->distance[i][k] = st->distance[st->plan[i].origin][st->plan[k].origin];
+}
+
+/* What the command line asks for and the machine does not have. */
+static void
+check_wishes(struct boot_state *st)
+{
+	const struct cmdline *c = &st->cmdline;
+
+	if (c->io != UINT32_MAX && c->io >= st->nclusters)
+		boot_say(st, KLOG_WARN, "io=%u: there is no such cluster, 0 is taken", c->io);
+	for (u32 i = 0; i < c->nkill; i++)
+		if (c->kill[i] == st->boot_gid)
+			boot_say(st, KLOG_WARN, "kill=%u: the boot core runs already", c->kill[i]);
 }
 
 static void
@@ -332,6 +336,7 @@ report(struct boot_state *st)
 		klog(KLOG_WARN, "boot", "command line: '%s' is not known", st->cmdline.unknown[i]);
 	if (st->cmdline.truncated)
 		klog(KLOG_WARN, "boot", "command line: too long, or a quote is open");
+	boot_say_kept(st);
 }
 
 static void
@@ -350,13 +355,16 @@ set_log_level(const struct cmdline *c)
 static void
 sequential_phase(struct boot_state *st, paddr_t info)
 {
+	st->report = &st->early;
 	loader_read(st, info);
 	cmdline_parse(&st->cmdline, st->cmdline_text, sizeof(st->cmdline_text));
 	read_acpi(st);
 	reserve(st);
+	discover_machine(st);
 	plan_clusters(st);
-	plan_memory(st);
+	banks_boot(st);
 	tables_shared(st, &st->plan[BOOT_CLUSTER]);
+	banks_rest(st);
 	make_machine(st);
 }
 
@@ -376,6 +384,7 @@ boot_main(const struct boot_low *low, u32 how, paddr_t info, struct boot_state *
 	set_log_level(&st->cmdline);
 	report(st);
 	wake_clusters(st);
+	check_wishes(st);
 	klog(KLOG_BOOT, "boot", "sequential phase done: clock by %s, %llu.%03llu MHz",
 	     machine()->clock->source, (unsigned long long)clock_tsc_khz() / 1000,
 	     (unsigned long long)clock_tsc_khz() % 1000);

@@ -1,48 +1,86 @@
 /*
- * Which cores and which memory make a cluster.
+ * Which cores and which memory make a cluster, from st->arch and st->usable.
  *
- * By the SRAT: one cluster per proximity domain that has a core and room for a kernel instance.
- * Cores of a domain without room join the nearest cluster, memory of a domain without cores is
- * attached to the nearest, memory that no domain covers belongs to the boot cluster. With
- * `clusters=N`, or without an SRAT, cores are cut by APIC id into contiguous groups (threads of one
- * core stay together) and the memory into pieces with equal free room.
- * The boot cluster is number 0 and the boot core its lid 0.
+ * By domains (SRAT or arch_info.bin): one cluster per domain that has a core and room for a kernel
+ * instance. Cores of a domain without room join the nearest cluster, memory of a domain without
+ * cores is attached to the one that the HMAT names, or to the nearest; memory that no domain covers
+ * belongs to the boot cluster. With `clusters=N`, or without domains, cores are cut by APIC id into
+ * contiguous groups (threads of one core stay together) and the memory into pieces with equal free
+ * room. The boot cluster is number 0 and the boot core its lid 0.
+ *
+ * What a cluster got is taken out of `left`, so that nothing has two owners, whatever the tables
+ * say.
  */
-#include "arch/apic.h"
-#include "arch/cpu.h"
 #include "boot/boot.h"
-#include "core/klog.h"
 #include "core/panic.h"
 #include "lib/string.h"
 
 #define CLUSTER_MIN_FREE (8UL << 20) /* less than this behind the kernel's copies is no cluster */
+#define MIB		 (1UL << 20)
+#define NO_CORE		 0xffffffffu
+
+/* --- cores --- */
 
 static void
-sort_cores(struct acpi *a)
+sort_cores(struct archinfo *ai)
 {
-	for (u32 i = 1; i < a->ncores; i++) {
-		struct acpi_core c = a->core[i];
+	for (u32 i = 1; i < ai->ncores; i++) {
+		struct archinfo_core c = ai->core[i];
 		u32 j = i;
 
-		for (; j > 0 && a->core[j - 1].apic_id > c.apic_id; j--)
-			a->core[j] = a->core[j - 1];
-		a->core[j] = c;
+		for (; j > 0 && ai->core[j - 1].gid > c.gid; j--)
+			ai->core[j] = ai->core[j - 1];
+		ai->core[j] = c;
 	}
 }
 
-static bool
+static void
 add_core(struct boot_state *st, struct boot_plan *p, u32 gid)
 {
-	u32 limit = st->cmdline.cores ? st->cmdline.cores : MAX_CORES;
+	u32 limit = min(st->cmdline.cores ? st->cmdline.cores : MAX_CORES, (u32)MAX_CORES);
 
-	if (p->ncores >= min(limit, (u32)MAX_CORES))
-		return false;
-	p->gid[p->ncores++] = gid;
-	return true;
+	if (p->ncores < limit)
+		p->gid[p->ncores++] = gid;
+	else if (!st->cmdline.cores)
+		st->arch.cores_lost++;
 }
 
+/* The boot core is lid 0, whatever its id. */
 static void
-add_range(struct boot_plan *p, u64 base, u64 size)
+put_first(struct boot_plan *p, u32 gid)
+{
+	for (u32 i = 0; i < p->ncores; i++) {
+		if (p->gid[i] != gid)
+			continue;
+		for (; i > 0; i--)
+			p->gid[i] = p->gid[i - 1];
+		p->gid[0] = gid;
+	}
+}
+
+/* No more than MAX_CORES in all: the clusters give up their last cores in turn. */
+static void
+limit_cores(struct boot_state *st)
+{
+	u32 total = 0, lost = st->arch.cores_lost;
+
+	for (u32 c = 0; c < st->nclusters; c++)
+		total += st->plan[c].ncores;
+	for (u32 c = 0; total > MAX_CORES; c = (c + 1) % st->nclusters) {
+		if (st->plan[c].ncores <= 1)
+			continue;
+		st->plan[c].ncores--;
+		total--;
+		lost++;
+	}
+	if (lost)
+		boot_say(st, KLOG_WARN, "%u cores left out: more than %u", lost, MAX_CORES);
+}
+
+/* --- memory --- */
+
+static void
+add_range(struct boot_state *st, struct boot_plan *p, u64 base, u64 size)
 {
 	if (size == 0)
 		return;
@@ -55,48 +93,59 @@ add_range(struct boot_plan *p, u64 base, u64 size)
 	if (p->nranges < BOOT_RANGES)
 		p->range[p->nranges++] = (struct boot_range){base, size};
 	else
-		klog(KLOG_WARN, "boot", "cluster %u: range %llx left out: more than %u", p->cxy,
-		     (unsigned long long)base, BOOT_RANGES);
+		boot_say(st, KLOG_WARN, "memory at %llx, %llu KiB, left out: more than %u pieces",
+			 (unsigned long long)base, (unsigned long long)(size >> 10), BOOT_RANGES);
 }
 
-/* Moves the boot core to the front and its cluster to number 0. */
+/* What `left` has of [base, end) goes to p. */
 static void
-boot_core_first(struct boot_state *st, u32 gid)
+claim(struct boot_state *st, struct boot_plan *p, struct boot_ranges *left, u64 base, u64 end)
 {
-	for (u32 c = 0; c < st->nclusters; c++) {
-		struct boot_plan *p = &st->plan[c];
+	struct boot_range hit;
 
-		for (u32 i = 0; i < p->ncores; i++) {
-			if (p->gid[i] != gid)
-				continue;
-			for (; i > 0; i--)
-				p->gid[i] = p->gid[i - 1];
-			p->gid[0] = gid;
-			if (c != 0) {
-				struct boot_plan other = st->plan[0];
+	while (base < end && ranges_overlap(left, base, end, &hit)) {
+		u64 from = max(base, hit.base), to = min(end, hit.base + hit.size);
 
-				st->plan[0] = *p;
-				*p = other;
-			}
-			return;
-		}
+		add_range(st, p, from, to - from);
+		ranges_remove(left, from, to - from);
+		base = to;
 	}
-	panic("the boot core %u is in no cluster", gid);
 }
 
-/* The first 2 MiB-aligned room for the kernel's copies in the cluster's free memory. */
-static bool
-find_anchor(struct boot_state *st, const struct boot_plan *p, u64 size, u64 *anchor)
+static void
+claim_domain(struct boot_state *st, struct boot_plan *p, struct boot_ranges *left, u16 domain,
+	     u16 kind)
 {
-	for (u32 i = 0; i < p->nranges; i++) {
-		u64 at = p->range[i].base, end = at + p->range[i].size, to;
+	const struct archinfo *ai = &st->arch;
 
-		/* The boot tables reach 4 GiB; shared tables come from the boot cluster. */
-		if (p->cxy == BOOT_CLUSTER)
-			end = min(end, 1UL << 32);
+	for (u32 i = 0; i < ai->nranges; i++) {
+		const struct archinfo_range *r = &ai->range[i];
+
+		if (r->domain == domain && r->kind == kind)
+			claim(st, p, left, ALIGN_UP(r->base, PAGE_SIZE),
+			      ALIGN_DOWN(r->base + r->size, PAGE_SIZE));
+	}
+}
+
+u64
+plan_anchor_size(const struct boot_low *low)
+{
+	return HUGE_SIZE + ALIGN_UP(low->krodata_size, PAGE_SIZE) +
+	       ALIGN_UP(low->kdata_size, PAGE_SIZE);
+}
+
+/* Below `reach`. */
+static bool
+find_anchor(struct boot_state *st, const struct boot_plan *p, u64 reach, u64 *anchor)
+{
+	u64 size = plan_anchor_size(st->low);
+
+	for (u32 i = 0; i < p->nranges; i++) {
+		u64 at = p->range[i].base, end = min(at + p->range[i].size, reach), to;
+
 		while (at < end && ranges_free(&st->taken, &at, end, &to)) {
 			*anchor = ALIGN_UP(at, HUGE_SIZE);
-			if (*anchor + size <= to)
+			if (*anchor < to && size <= to - *anchor)
 				return true;
 			at = to;
 		}
@@ -104,30 +153,66 @@ find_anchor(struct boot_state *st, const struct boot_plan *p, u64 size, u64 *anc
 	return false;
 }
 
+/* The boot tables reach 4 GiB, and tables that all share come from the boot cluster. */
 static u64
-anchor_size(const struct boot_low *low)
+reach_of(const struct boot_plan *p)
 {
-	return HUGE_SIZE + ALIGN_UP(low->krodata_size, PAGE_SIZE) +
-	       ALIGN_UP(low->kdata_size, PAGE_SIZE);
+	return p->cxy == BOOT_CLUSTER ? BOOT_REACH : ~0UL;
+}
+
+bool
+plan_find_anchor(struct boot_state *st, const struct boot_plan *p, u64 *anchor)
+{
+	return find_anchor(st, p, reach_of(p), anchor);
 }
 
 static u64
-free_bytes(struct boot_state *st, const struct boot_plan *p)
+free_bytes(struct boot_state *st, const struct boot_plan *p, u64 reach)
 {
 	u64 sum = 0;
 
 	for (u32 i = 0; i < p->nranges; i++)
 		sum += ranges_free_bytes(&st->taken, p->range[i].base,
-					 p->range[i].base + p->range[i].size);
+					 min(p->range[i].base + p->range[i].size, reach));
 	return sum;
 }
 
 static bool
-has_room(struct boot_state *st, const struct boot_plan *p)
+has_room(struct boot_state *st, const struct boot_plan *p, u64 reach)
 {
-	u64 anchor, size = anchor_size(st->low);
+	u64 anchor;
 
-	return free_bytes(st, p) >= size + CLUSTER_MIN_FREE && find_anchor(st, p, size, &anchor);
+	return free_bytes(st, p, reach) >= plan_anchor_size(st->low) + CLUSTER_MIN_FREE &&
+	       find_anchor(st, p, reach, &anchor);
+}
+
+/* mem=: the lowest so many MiB of the cluster. What the boot loader put elsewhere stays known. */
+static void
+limit_memory(struct boot_state *st, struct boot_plan *p)
+{
+	u64 left = (u64)st->cmdline.mem * MIB, cut = 0;
+	u32 n = p->nranges;
+
+	for (u32 i = 0; i < n; i++) {
+		struct boot_range *r = &p->range[i], hit;
+		u64 at = r->base + min(left, r->size), end = r->base + r->size;
+
+		left -= at - r->base;
+		r->size = at - r->base;
+		cut += end - at;
+		for (; at < end && ranges_overlap(&st->taken, at, end, &hit);
+		     at = hit.base + hit.size)
+			add_range(st, p, max(at, hit.base),
+				  min(end, hit.base + hit.size) - max(at, hit.base));
+	}
+	n = p->nranges;
+	p->nranges = 0;
+	for (u32 i = 0; i < n; i++)
+		if (p->range[i].size)
+			p->range[p->nranges++] = p->range[i];
+	if (cut)
+		boot_say(st, KLOG_BOOT, "cluster %u: %llu MiB not used: mem=%u", p->cxy,
+			 (unsigned long long)(cut / MIB), st->cmdline.mem);
 }
 
 /* --- forced split --- */
@@ -136,15 +221,16 @@ has_room(struct boot_state *st, const struct boot_plan *p)
 static void
 cut_memory(struct boot_state *st, u32 n)
 {
+	const struct boot_ranges *ram = &st->usable;
 	u64 total = 0, share, have = 0;
 	u32 c = 0;
 
-	for (u32 i = 0; i < st->ram.n; i++)
-		total += ranges_free_bytes(&st->taken, st->ram.r[i].base,
-					   st->ram.r[i].base + st->ram.r[i].size);
+	for (u32 i = 0; i < ram->n; i++)
+		total += ranges_free_bytes(&st->taken, ram->r[i].base,
+					   ram->r[i].base + ram->r[i].size);
 	share = total / n;
-	for (u32 i = 0; i < st->ram.n; i++) {
-		u64 at = st->ram.r[i].base, end = at + st->ram.r[i].size, from = at;
+	for (u32 i = 0; i < ram->n; i++) {
+		u64 at = ram->r[i].base, end = at + ram->r[i].size, from = at;
 
 		while (at < end) {
 			u64 next = min(ALIGN_DOWN(at, HUGE_SIZE) + HUGE_SIZE, end);
@@ -152,57 +238,57 @@ cut_memory(struct boot_state *st, u32 n)
 			have += ranges_free_bytes(&st->taken, at, next);
 			at = next;
 			if (have >= share * (c + 1) && c + 1 < n && IS_ALIGNED(at, HUGE_SIZE)) {
-				add_range(&st->plan[c++], from, at - from);
+				add_range(st, &st->plan[c++], from, at - from);
 				from = at;
 			}
 		}
-		add_range(&st->plan[c], from, end - from);
+		add_range(st, &st->plan[c], from, end - from);
 	}
 }
 
+/* The boot core's group comes first, the others keep their order. */
 static void
 cut_cores(struct boot_state *st, u32 n)
 {
-	struct acpi *a = &st->tables;
-	u32 leaf[4] = {0}, shift = 0, c = 0;
+	struct archinfo *ai = &st->arch;
+	u32 group[ARCH_CORES] = {0}, c = 0, boot = 0;
 
-	cpuid(0, 0, leaf);
-	if (leaf[0] >= 0xb) {
-		cpuid(0xb, 0, leaf);
-		if (leaf[1])
-			shift = leaf[0] & 31;
-	}
-	for (u32 i = 0; i < a->ncores; i++) {
-		u32 gid = a->core[i].apic_id;
-		bool new_core = i == 0 || gid >> shift != a->core[i - 1].apic_id >> shift;
+	for (u32 i = 0; i < ai->ncores; i++) {
+		u32 gid = ai->core[i].gid;
+		bool whole = i == 0 || gid >> st->smt_shift != ai->core[i - 1].gid >> st->smt_shift;
 
 		/* The next group begins with a whole core, and leaves one for each group after. */
-		if (i > 0 && c + 1 < n && i >= (u64)a->ncores * (c + 1) / n &&
-		    (new_core || a->ncores - i <= n - c - 1))
+		if (i > 0 && c + 1 < n && i >= (u64)ai->ncores * (c + 1) / n &&
+		    (whole || ai->ncores - i <= n - c - 1))
 			c++;
-		add_core(st, &st->plan[c], gid);
+		group[i] = c;
+		if (gid == st->boot_gid)
+			boot = c;
+	}
+	for (u32 i = 0; i < ai->ncores; i++)
+		if (ai->core[i].gid == st->boot_gid)
+			add_core(st, &st->plan[0], st->boot_gid); /* whatever cores= says */
+	for (u32 i = 0; i < ai->ncores; i++) {
+		u32 to = group[i] == boot ? 0 : group[i] + (group[i] < boot);
+
+		if (ai->core[i].gid != st->boot_gid)
+			add_core(st, &st->plan[to], ai->core[i].gid);
 	}
 }
 
 /* Whether the machine divides into n clusters that all have cores and room. */
 static bool
-try_split(struct boot_state *st, u32 n, u32 boot_gid)
+try_split(struct boot_state *st, u32 n)
 {
 	memset(st->plan, 0, sizeof(st->plan));
 	st->nclusters = n;
 	for (u32 c = 0; c < n; c++)
-		st->plan[c].pxm = c;
+		st->plan[c] = (struct boot_plan){.cxy = (u16)c, .pxm = c, .domain = ARCH_NO_DOMAIN};
 	cut_cores(st, n);
-	for (u32 c = 0; c < n; c++)
-		if (!st->plan[c].ncores)
-			return false;
-	boot_core_first(st, boot_gid);
 	cut_memory(st, n);
-	for (u32 c = 0; c < n; c++) {
-		st->plan[c].cxy = c;
-		if (!has_room(st, &st->plan[c]))
+	for (u32 c = 0; c < n; c++)
+		if (!st->plan[c].ncores || !has_room(st, &st->plan[c], reach_of(&st->plan[c])))
 			return false;
-	}
 	for (u32 i = 0; i < n; i++)
 		for (u32 j = 0; j < n; j++)
 			st->distance[i][j] = i == j ? 10 : 20;
@@ -210,229 +296,248 @@ try_split(struct boot_state *st, u32 n, u32 boot_gid)
 }
 
 static void
-split(struct boot_state *st, u32 boot_gid)
+split(struct boot_state *st)
 {
 	u32 want = max(st->cmdline.clusters, 1u);
-	u32 n = min(want, (u32)MAX_CLUSTERS);
+	u32 n = min(min(want, (u32)MAX_CLUSTERS), st->arch.ncores);
 
-	n = min(n, st->tables.ncores);
-	while (n > 1 && !try_split(st, n, boot_gid))
+	while (n > 1 && !try_split(st, n))
 		n--;
 	if (n < want)
-		klog(KLOG_WARN, "boot", "clusters=%u asked for, %u possible with %u cores", want, n,
-		     st->tables.ncores);
-	if (n == 1 && !try_split(st, 1, boot_gid))
+		boot_say(st, KLOG_WARN, "clusters=%u asked for, %u possible with %u cores", want, n,
+			 st->arch.ncores);
+	if (n == 1 && !try_split(st, 1))
 		panic("too little memory: the kernel needs %llu MiB beside the image",
-		      (unsigned long long)((anchor_size(st->low) + CLUSTER_MIN_FREE) >> 20));
+		      (unsigned long long)((plan_anchor_size(st->low) + CLUSTER_MIN_FREE) / MIB));
 }
 
-/* --- by proximity domains --- */
+/* --- by domains --- */
 
-static u32
-pxm_distance(const struct acpi *a, u32 x, u32 y)
-{
-	if (a->has_slit && x < a->slit_n && y < a->slit_n)
-		return a->slit[x][y];
-	return x == y ? 10 : 20;
-}
-
-static struct boot_plan *
-plan_of_pxm(struct boot_state *st, u32 pxm)
+static bool
+is_accepted(const struct boot_state *st, u16 domain)
 {
 	for (u32 c = 0; c < st->nclusters; c++)
-		if (st->plan[c].pxm == pxm)
-			return &st->plan[c];
-	return NULL;
+		if (st->plan[c].domain == domain)
+			return true;
+	return false;
 }
 
 static struct boot_plan *
-nearest(struct boot_state *st, u32 pxm)
+nearest(struct boot_state *st, u16 domain)
 {
 	struct boot_plan *best = &st->plan[0];
 
-	for (u32 c = 1; c < st->nclusters; c++)
-		if (pxm_distance(&st->tables, pxm, st->plan[c].pxm) <
-		    pxm_distance(&st->tables, pxm, best->pxm))
-			best = &st->plan[c];
+	for (u32 c = 0; c < st->nclusters; c++) {
+		struct boot_plan *p = &st->plan[c];
+
+		if (p->domain == domain)
+			return p;
+		if (st->arch.distance[domain][p->domain] < st->arch.distance[domain][best->domain])
+			best = p;
+	}
 	return best;
 }
 
-/* RAM inside the SRAT ranges of a domain goes to `p`. */
-static void
-add_pxm_memory(struct boot_state *st, struct boot_plan *p, u32 pxm)
+/* Without the core `but`. */
+static u32
+count_cores(const struct archinfo *ai, u16 domain, u32 but)
 {
-	const struct acpi *a = &st->tables;
+	u32 n = 0;
 
-	for (u32 m = 0; m < a->nmemories; m++) {
-		if (a->memory[m].pxm != pxm)
+	for (u32 i = 0; i < ai->ncores; i++)
+		n += ai->core[i].has_domain && ai->core[i].domain == domain &&
+		     ai->core[i].gid != but;
+	return n;
+}
+
+/* Whether the domain makes the boot cluster, with the boot core in it, or else one without it. */
+static bool
+is_cluster(struct boot_state *st, u16 domain, bool home)
+{
+	u32 but = home ? NO_CORE : st->boot_gid;
+	u64 reach = home ? BOOT_REACH : ~0UL;
+	struct boot_plan *p = &st->plan[MAX_CLUSTERS - 1]; /* not in use yet */
+	struct boot_ranges left = st->usable;
+	bool room;
+
+	if (!count_cores(&st->arch, domain, but))
+		return false;
+	*p = (struct boot_plan){.domain = domain};
+	claim_domain(st, p, &left, domain, ARCH_RAM);
+	room = has_room(st, p, reach);
+	*p = (struct boot_plan){0};
+	return room;
+}
+
+/* The boot core's domain, or the nearest one that can be the boot cluster; -1: none. */
+static int
+choose_home(struct boot_state *st)
+{
+	const struct archinfo *ai = &st->arch;
+	u16 own = 0;
+	int best = -1;
+
+	for (u32 i = 0; i < ai->ncores; i++)
+		if (ai->core[i].gid == st->boot_gid && ai->core[i].has_domain)
+			own = ai->core[i].domain;
+	for (u32 d = 0; d < ai->ndomains; d++) {
+		if (!is_cluster(st, (u16)d, true))
 			continue;
-		for (u32 i = 0; i < st->ram.n; i++) {
-			const struct boot_range *r = &st->ram.r[i];
-			u64 base = max(r->base, ALIGN_UP(a->memory[m].base, PAGE_SIZE));
-			u64 end = min(r->base + r->size,
-				      ALIGN_DOWN(a->memory[m].base + a->memory[m].size, PAGE_SIZE));
+		if (best < 0 || d == own ||
+		    (best != own && ai->distance[own][d] < ai->distance[own][best]))
+			best = (int)d;
+	}
+	return best;
+}
 
-			if (base < end)
-				add_range(p, base, end - base);
-		}
+static void
+accept_domains(struct boot_state *st, u32 home)
+{
+	bool good[ARCH_DOMAINS] = {false};
+
+	for (u32 d = 0; d < st->arch.ndomains; d++)
+		good[d] = d == home || is_cluster(st, (u16)d, false);
+	for (u32 k = 0; k <= st->arch.ndomains; k++) {
+		u32 d = k == 0 ? home : k - 1, c = st->nclusters;
+
+		if (!good[d] || (k > 0 && d == home) || c == MAX_CLUSTERS)
+			continue;
+		st->plan[c] =
+			(struct boot_plan){.cxy = (u16)c, .domain = (u16)d, .pxm = st->arch.pxm[d]};
+		st->nclusters++;
 	}
 }
 
-/* Domains with a core and room become clusters, the boot core's first. */
+/* Domains that are no cluster give what they have to those that are. */
 static void
-accept_domains(struct boot_state *st, u32 boot_gid)
+say_joined(struct boot_state *st, u16 d, const struct boot_plan *p, u64 bytes)
 {
-	struct acpi *a = &st->tables;
-	u32 boot_pxm = 0;
+	u32 cores = count_cores(&st->arch, d, NO_CORE);
 
-	for (u32 i = 0; i < a->ncores; i++)
-		if (a->core[i].apic_id == boot_gid)
-			boot_pxm = a->core[i].pxm;
-	for (u32 k = 0; k <= a->ncores && st->nclusters < MAX_CLUSTERS; k++) {
-		u32 pxm = k == 0 ? boot_pxm : a->core[k - 1].pxm;
-		struct boot_plan *p = &st->plan[st->nclusters];
-
-		if (k > 0 && (!a->core[k - 1].has_pxm || plan_of_pxm(st, pxm)))
-			continue;
-		*p = (struct boot_plan){.pxm = pxm, .cxy = st->nclusters};
-		add_pxm_memory(st, p, pxm);
-		if (has_room(st, p))
-			st->nclusters++;
-		else if (k == 0 || pxm != a->core[k - 1 - (k > 1)].pxm)
-			klog(KLOG_WARN, "boot", "domain %u has no room for a kernel", pxm);
-	}
+	if (cores || bytes)
+		boot_say(st, KLOG_BOOT, "domain %u, %u cores and %llu MiB, joins cluster %u",
+			 st->arch.pxm[d], cores, (unsigned long long)(bytes / MIB), p->cxy);
 }
 
 static void
-attach_rest(struct boot_state *st)
+share_memory(struct boot_state *st)
 {
-	const struct acpi *a = &st->tables;
-	struct boot_ranges covered = {0};
+	const struct archinfo *ai = &st->arch;
+	struct boot_ranges left = st->usable;
 
-	for (u32 m = 0; m < a->nmemories; m++) {
-		u32 pxm = a->memory[m].pxm;
-		bool done = plan_of_pxm(st, pxm) != NULL;
-
-		for (u32 k = 0; k < m; k++)
-			done = done || a->memory[k].pxm == pxm;
-		if (!done)
-			add_pxm_memory(st, nearest(st, pxm), pxm);
-	}
 	for (u32 c = 0; c < st->nclusters; c++)
-		for (u32 i = 0; i < st->plan[c].nranges; i++)
-			ranges_add(&covered, st->plan[c].range[i].base, st->plan[c].range[i].size);
-	for (u32 i = 0; i < st->ram.n; i++) {
-		u64 at = st->ram.r[i].base, end = at + st->ram.r[i].size, to;
+		claim_domain(st, &st->plan[c], &left, st->plan[c].domain, ARCH_RAM);
+	for (u32 c = 0; c < st->nclusters; c++)
+		claim_domain(st, &st->plan[c], &left, st->plan[c].domain, ARCH_FAR_RAM);
+	for (u16 d = 0; d < ai->ndomains; d++) {
+		u64 before = ranges_bytes(&left);
+		struct boot_plan *p;
 
-		while (ranges_free(&covered, &at, end, &to)) {
-			add_range(&st->plan[BOOT_CLUSTER], at, to - at);
-			at = to;
-		}
+		if (is_accepted(st, d))
+			continue;
+		p = nearest(st, is_accepted(st, ai->near[d]) ? ai->near[d] : d);
+		claim_domain(st, p, &left, d, ARCH_RAM);
+		claim_domain(st, p, &left, d, ARCH_FAR_RAM);
+		p->joined = p->joined || ranges_bytes(&left) != before;
+		say_joined(st, d, p, before - ranges_bytes(&left));
+	}
+	while (left.n)
+		claim(st, &st->plan[BOOT_CLUSTER], &left, left.r[0].base,
+		      left.r[0].base + left.r[0].size);
+}
+
+static void
+share_cores(struct boot_state *st)
+{
+	const struct archinfo *ai = &st->arch;
+
+	add_core(st, &st->plan[BOOT_CLUSTER], st->boot_gid);
+	for (u32 i = 0; i < ai->ncores; i++) {
+		const struct archinfo_core *c = &ai->core[i];
+		struct boot_plan *p = c->has_domain ? nearest(st, c->domain) : &st->plan[0];
+
+		if (c->gid != st->boot_gid)
+			add_core(st, p, c->gid);
 	}
 }
 
 static bool
-group_by_domain(struct boot_state *st, u32 boot_gid)
+group_by_domain(struct boot_state *st)
 {
-	struct acpi *a = &st->tables;
+	int home = choose_home(st);
 
 	memset(st->plan, 0, sizeof(st->plan));
 	st->nclusters = 0;
-	accept_domains(st, boot_gid);
-	if (!st->nclusters)
+	if (home < 0)
 		return false;
-	attach_rest(st);
-	add_core(st, nearest(st, st->plan[0].pxm), boot_gid);
-	for (u32 i = 0; i < a->ncores; i++)
-		if (a->core[i].apic_id != boot_gid)
-			add_core(st, nearest(st, a->core[i].has_pxm ? a->core[i].pxm : 0),
-				 a->core[i].apic_id);
+	accept_domains(st, (u32)home);
+	share_memory(st);
+	share_cores(st);
 	for (u32 i = 0; i < st->nclusters; i++)
 		for (u32 j = 0; j < st->nclusters; j++)
-			st->distance[i][j] = pxm_distance(a, st->plan[i].pxm, st->plan[j].pxm);
-	boot_core_first(st, boot_gid);
-	return st->plan[0].cxy == BOOT_CLUSTER;
+			st->distance[i][j] =
+				st->arch.distance[st->plan[i].domain][st->plan[j].domain];
+	return true;
 }
 
 /* --- both --- */
 
-/* No more than MAX_CORES in all: the clusters give up their last cores in turn. */
+/* What the boot loader used and the plan does not have is known to the boot cluster: the root
+ * image is used where it is. */
 static void
-limit_cores(struct boot_state *st)
+keep_taken(struct boot_state *st)
 {
-	u32 total = 0, lost = st->tables.cores_lost;
+	struct boot_ranges left = st->ram;
 
-	for (u32 c = 0; c < st->nclusters; c++)
-		total += st->plan[c].ncores;
-	for (u32 c = 0; total > MAX_CORES; c = (c + 1) % st->nclusters) {
-		if (st->plan[c].ncores <= 1)
-			continue;
-		st->plan[c].ncores--;
-		total--;
-		lost++;
-	}
-	if (lost)
-		klog(KLOG_WARN, "boot", "%u cores left out: more than %u", lost, MAX_CORES);
+	for (u32 i = 0; i < st->usable.n; i++)
+		ranges_remove(&left, st->usable.r[i].base, st->usable.r[i].size);
+	for (u32 i = 0; i < st->taken.n; i++)
+		claim(st, &st->plan[BOOT_CLUSTER], &left, st->taken.r[i].base,
+		      st->taken.r[i].base + st->taken.r[i].size);
 }
 
 void
 plan_clusters(struct boot_state *st)
 {
-	struct acpi *a = &st->tables;
-	u32 boot_gid = apic_id();
-	bool found = false;
-
-	for (u32 i = 0; i < a->ncores; i++)
-		found = found || a->core[i].apic_id == boot_gid;
-	if (!found) { /* no MADT: the boot core alone */
-		a->ncores = 1;
-		a->core[0] = (struct acpi_core){.apic_id = boot_gid};
-	}
-	sort_cores(a);
-	if (st->cmdline.clusters || !a->has_srat || !a->nmemories || !group_by_domain(st, boot_gid))
-		split(st, boot_gid);
+	sort_cores(&st->arch);
+	memset(st->plan, 0, sizeof(st->plan));
+	if (st->cmdline.clusters || !st->arch.ndomains || !group_by_domain(st))
+		split(st);
+	put_first(&st->plan[BOOT_CLUSTER], st->boot_gid);
+	keep_taken(st);
 	limit_cores(st);
-}
-
-/* The largest free piece of the cluster; for the boot cluster below 4 GiB, where the boot tables
- * reach before the physmap is there. */
-static void
-choose_bump_range(struct boot_state *st, struct boot_plan *p)
-{
-	u64 best = 0;
-
-	for (u32 i = 0; i < p->nranges; i++) {
-		u64 at = p->range[i].base, end = at + p->range[i].size, to;
-
-		if (p->cxy == BOOT_CLUSTER)
-			end = min(end, 1UL << 32);
-		while (at < end && ranges_free(&st->taken, &at, end, &to)) {
-			if (to - at > best) {
-				best = to - at;
-				p->mem = (struct bootmem){.start = at, .next = at, .end = to};
-			}
-			at = to;
-		}
-	}
-	if (!best)
-		panic("cluster %u has no free memory", p->cxy);
-}
-
-void
-plan_memory(struct boot_state *st)
-{
-	u64 size = anchor_size(st->low);
-
 	for (u32 c = 0; c < st->nclusters; c++) {
 		struct boot_plan *p = &st->plan[c];
 
 		p->st = st;
-		p->anchor_size = size;
-		if (!find_anchor(st, p, size, &p->anchor))
-			panic("cluster %u has no room for its kernel", p->cxy);
-		p->kdata = p->anchor + HUGE_SIZE + ALIGN_UP(st->low->krodata_size, PAGE_SIZE);
-		ranges_add(&st->taken, p->anchor, size);
+		p->origin = p->cxy;
+		if (st->cmdline.mem)
+			limit_memory(st, p);
 	}
-	for (u32 c = 0; c < st->nclusters; c++)
-		choose_bump_range(st, &st->plan[c]);
+}
+
+void
+plan_drop(struct boot_state *st, u32 c)
+{
+	struct boot_plan *p = &st->plan[c], *to = &st->plan[BOOT_CLUSTER];
+
+	for (u32 i = 0; i < st->nclusters; i++) {
+		struct boot_plan *q = &st->plan[i];
+
+		if (i != c &&
+		    st->distance[p->origin][q->origin] < st->distance[p->origin][to->origin])
+			to = q;
+	}
+	boot_say(st, KLOG_WARN, "cluster %u is given up: its memory goes to cluster %u", p->origin,
+		 to->origin);
+	to->joined = true;
+	for (u32 i = 0; i < p->nranges; i++)
+		add_range(st, to, p->range[i].base, p->range[i].size);
+	for (u32 i = 0; i < p->ncores; i++)
+		add_core(st, to, p->gid[i]);
+	if (p->anchor)
+		ranges_remove(&st->taken, p->anchor, p->anchor_size);
+	memmove(p, p + 1, (--st->nclusters - c) * sizeof(*p));
+	for (u32 i = c; i < st->nclusters; i++)
+		st->plan[i].cxy = (u16)i;
 }

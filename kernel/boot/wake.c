@@ -1,7 +1,8 @@
 /*
  * Starting other cores: INIT, SIPI, and SIPI again (SDM 3A 9.4.4). Several first cores may do this
  * at once for their own clusters: each uses its own local APIC and slots of its own; the trampoline
- * is only read. A core that misses its time limit finds its slot closed and stays halted.
+ * is only read. A core that misses its time limit finds its slot closed and halts, and is put back
+ * to where it waits for a start-up IPI.
  */
 #include "arch/apic.h"
 #include "arch/clock.h"
@@ -17,6 +18,16 @@
 #define ALIVE_LIMIT_NS                                                                             \
 	(3 * NS_PER_SEC) /* for a dead core; a live one is waited for no longer than it takes */
 
+/* kill=: a test of dead cores. */
+static bool
+is_killed(const struct boot_state *st, u32 gid)
+{
+	for (u32 i = 0; i < st->cmdline.nkill; i++)
+		if (st->cmdline.kill[i] == gid)
+			return true;
+	return false;
+}
+
 struct boot_slot *
 wake_prepare(struct boot_state *st, const struct wake *w)
 {
@@ -30,7 +41,7 @@ wake_prepare(struct boot_state *st, const struct wake *w)
 	s->entry = (u64)w->entry;
 	s->arg = (u64)w->arg;
 	s->apic_id = w->gid;
-	if (w->gid == st->cmdline.kill) /* test of a dead core: nobody rings for it */
+	if (is_killed(st, w->gid)) /* nobody rings for it */
 		return s;
 	atomic_store(&s->state, SLOT_AWAITED);
 	apic_send_init(w->gid);
@@ -45,9 +56,8 @@ wake_start(struct boot_state *st, struct boot_slot *s)
 }
 
 bool
-wake_wait(struct boot_state *st, struct boot_slot *s)
+wake_wait(struct boot_state *st, struct boot_slot *s, ns_t began)
 {
-	ns_t began = clock_now();
 	bool again = false;
 
 	if (atomic_load(&s->state) == SLOT_FREE)
@@ -59,8 +69,12 @@ wake_wait(struct boot_state *st, struct boot_slot *s)
 			again = true;
 			wake_start(st, s);
 		}
-		if (waited > ALIVE_LIMIT_NS && atomic_cas(&s->state, SLOT_AWAITED, SLOT_LOST))
+		if (waited > ALIVE_LIMIT_NS && atomic_cas(&s->state, SLOT_AWAITED, SLOT_LOST)) {
+			/* One that comes later must not: the trampoline's memory will be others'.
+			 */
+			apic_send_init(s->apic_id);
 			return false;
+		}
 		cpu_pause();
 	}
 	return true;

@@ -18,7 +18,8 @@ struct wake {
 struct boot_slot *wake_prepare(struct boot_state *st, const struct wake *w);
 void wake_delay(void);
 void wake_start(struct boot_state *st, struct boot_slot *s);
-/* Whether the core came to life within its limit. */
-bool wake_wait(struct boot_state *st, struct boot_slot *s);
+/* Whether the core came to life within its limit, which counts from `began`, when it was started.
+ */
+bool wake_wait(struct boot_state *st, struct boot_slot *s, ns_t began);
 
 #endif

@@ -13,40 +13,120 @@
 #include "arch/ipi.h"
 #include "cluster/cluster.h"
 #include "core/panic.h"
+#include "core/timer.h"
 #include "lib/atomic.h"
+#include "lib/format.h"
 
 /* A hang detector, not a performance claim: the host may be very busy. */
 #define BARRIER_LIMIT_NS (60 * NS_PER_SEC)
+#define LIST		 160 /* characters of the list of who is missing */
 /* Then the host, or the sibling thread, gets the core. */
 #define SPIN_NS (20 * NS_PER_US)
 
-void
-barrier_wait_word(const u32 *word, u32 old, u64 *asleep, const u64 *here, const char *what)
+struct list {
+	char text[LIST];
+	size_t len;
+};
+
+static void
+list_add(struct list *l, const char *what, u32 n)
+{
+	if (l->len < LIST)
+		l->len += (size_t)format(l->text + l->len, LIST - l->len, " %s %u", what, n);
+}
+
+/* A lid is of little use to who reads it: the APIC id names a core on a board. */
+static void
+list_cores(struct list *l, const struct cluster *c, u64 here)
+{
+	for (u32 i = 0; i < c->cores_nr; i++)
+		if (!(here & 1UL << i))
+			list_add(l, "core", c->core[i]->arch.apic_id);
+}
+
+static __noreturn void
+report_missing(const struct barrier_who *who, ns_t waited)
+{
+	u64 missing = who->all & ~atomic_load(who->here);
+	struct list l = {.len = 0};
+
+	if (who->cluster) {
+		list_add(&l, "cluster", who->cluster->cxy);
+		list_cores(&l, who->cluster, ~missing);
+	}
+	for (u32 i = 0; !who->cluster && missing; i++, missing >>= 1) {
+		struct cluster *c = machine()->cluster[i];
+
+		if (!(missing & 1))
+			continue;
+		list_add(&l, "cluster", i);
+		/* Those who wait for others of their cluster; none: all of it, or its first. */
+		if (c && atomic_load(&c->local_barrier.here))
+			list_cores(&l, c, atomic_load(&c->local_barrier.here));
+	}
+	panic("%s barrier: missing after %lld s:%s", who->name, (long long)(waited / NS_PER_SEC),
+	      l.text);
+}
+
+/* First cores; where there is one cluster, another finds that one missing. Those behind them wait
+ * for a first core that waits itself, and would name the wrong one. */
+static bool
+is_watch(const struct barrier_who *who)
 {
 	const struct arch_core *c = arch_core();
-	bool was_on = irq_enabled(), watch = c->cxy == boot_info.boot_cxy && c->lid == 0;
+
+	if (!who)
+		return false;
+	if (who->boot_core_only)
+		return c->cxy == boot_info.boot_cxy && c->lid == 0;
+	return c->lid == 0 || (boot_info.clusters == 1 && c->lid == 1);
+}
+
+static void
+end_halt(struct timer *t)
+{
+}
+
+/* Halts until something happens, unless the word has changed. => interrupts off */
+static void
+halt(const u32 *word, u32 old, u64 *asleep)
+{
+	/* Whoever changes the word after this test sees the bit and sends the vector. */
+	atomic_fetch_or(asleep, 1UL << arch_core()->lid);
+	if (atomic_load(word) == old)
+		cpu_wait_for_interrupt();
+	irq_disable();
+}
+
+void
+barrier_wait_word(const u32 *word, u32 old, u64 *asleep, const struct barrier_who *who)
+{
+	ns_t limit = machine()->barrier_limit ? machine()->barrier_limit : BARRIER_LIMIT_NS;
+	bool was_on = irq_enabled(), watch = is_watch(who), timed = false;
 	ns_t began = clock_now(), now;
+	struct timer timer;
 
 	while (atomic_load(word) == old) {
 		ipi_poll();
 		cpu_pause();
 		now = clock_now();
-		if (watch && now > began + BARRIER_LIMIT_NS)
-			panic("%s barrier: arrived so far: mask %llx", what,
-			      (unsigned long long)atomic_load(here));
-		if (watch || now < began + SPIN_NS)
+		if (watch && now > began + limit)
+			report_missing(who, now - began);
+		if (now < began + SPIN_NS)
 			continue;
-		/* Whoever changes the word after this test sees the bit and sends the vector. */
 		irq_disable();
-		atomic_fetch_or(asleep, 1UL << c->lid);
-		if (atomic_load(word) == old)
-			cpu_wait_for_interrupt();
-		if (!was_on)
-			irq_disable();
+		if (watch && !timed) {
+			timer_init(&timer, end_halt);
+			timer_start(&timer, began + limit + 1);
+			timed = true;
+		}
+		halt(word, old, asleep);
+		if (was_on)
+			irq_enable();
 	}
-	atomic_fetch_and(asleep, ~(1UL << c->lid));
-	if (was_on)
-		irq_enable();
+	if (timed)
+		timer_cancel(&timer);
+	atomic_fetch_and(asleep, ~(1UL << arch_core()->lid));
 }
 
 /* The vector without a reason in the mailbox: it only ends the halt. */
@@ -69,7 +149,14 @@ barrier_local(void)
 
 	atomic_fetch_or(&b->here, 1UL << arch_core()->lid);
 	if (atomic_add_fetch(&b->arrived, 1) < cl->cores_nr) {
-		barrier_wait_word(&b->epoch, epoch, &b->asleep, &b->here, "local");
+		struct barrier_who who = {
+			.name = "local",
+			.here = &b->here,
+			.all = ~0UL >> (64 - cl->cores_nr),
+			.cluster = cl,
+		};
+
+		barrier_wait_word(&b->epoch, epoch, &b->asleep, &who);
 		return;
 	}
 	atomic_store(&b->arrived, 0);
@@ -88,8 +175,14 @@ barrier_global(void)
 
 	atomic_fetch_or(&g->here, 1UL << cl->cxy);
 	if (atomic_add_fetch(&g->arrived, 1) < m->nclusters) {
+		struct barrier_who who = {
+			.name = "global",
+			.here = &g->here,
+			.all = ~0UL >> (64 - m->nclusters),
+		};
+
 		barrier_wait_word(&cl->local_barrier.global_epoch, epoch, &cl->local_barrier.asleep,
-				  &g->here, "global");
+				  &who);
 		return;
 	}
 	atomic_store(&g->arrived, 0);

@@ -23,10 +23,21 @@ struct global_barrier {
 };
 
 struct core;
+struct cluster;
+
+/* Whom a wait is for, so that those who are missing can be named. */
+struct barrier_who {
+	const char *name;
+	const u64 *here;	 /* [a] who arrived: lids of `cluster`, or clusters */
+	u64 all;		 /* who is to come */
+	struct cluster *cluster; /* NULL: first cores of clusters */
+	bool boot_core_only;	 /* nobody but the boot core watches the time */
+};
 
 /* Waits until *word is not `old`: spins a while, then halts (interrupts on meanwhile, as they were
- * on return). The boot core only spins, and panics after the time limit with `what` and *here. */
-void barrier_wait_word(const u32 *word, u32 old, u64 *asleep, const u64 *here, const char *what);
+ * on return). After the time limit (machine()->barrier_limit, ns; 0: a minute) a first core panics
+ * with the list of who is missing. who may be NULL: then nobody watches the time. */
+void barrier_wait_word(const u32 *word, u32 old, u64 *asleep, const struct barrier_who *who);
 /* Rings for the sleepers among core[], by bit. => the word has been changed */
 void barrier_wake(struct core *const core[], u64 *asleep, u64 mask);
 

@@ -8,6 +8,7 @@
 #include "cluster/barrier.h"
 #include "cluster/boot_info.h"
 #include "cluster/bootmem.h"
+#include "cluster/rpc.h"
 #include "core/core.h"
 
 struct page_allocator;
@@ -21,12 +22,15 @@ struct cluster {
 	struct page_allocator *pages; /* [I] mm/frame.c */
 	struct slab_caches *slabs;    /* [I] mm/slab.c */
 	struct kstacks *kstacks;      /* [I] mm/kstack.c */
+	struct registry *registry;    /* [I] mm/registry.c */
 	struct bootmem bootmem;	      /* [c] until the page allocator takes over */
 	struct rpc_ring *rpc[MAX_CORES]; /* [I] by lid; rpc.c */
 	struct local_barrier local_barrier;
 	struct global_barrier global_barrier; /* of use in the boot cluster only */
-	u64 allocs_local, allocs_remote;      /* [a] */
-	u64 rpcs, shootdowns;		      /* [a] */
+	u64 allocs_local, allocs_remote;      /* [a] blocks of frames asked for here, and whence */
+	u64 allocs_helped;		      /* [a] blocks given because another had none */
+	u64 rpcs, shootdowns;		      /* [a] served here; begun here */
+	struct rpc_pair rpc_to[MAX_CLUSTERS]; /* [a] by the target's cxy */
 };
 
 extern struct cluster local_cluster; /* this cluster's, at the same address everywhere */

@@ -42,15 +42,18 @@ struct core {
 	void *irq_handlers;	  /* [I] table of arch/apic.c, VECTOR_DEVICE_FIRST.. */
 	void *irq_args;
 	u64 stat_switches, stat_irqs, stat_ipis, stat_syscalls, stat_faults; /* [c] */
-	ns_t idle_ns;							     /* [c] */
-	ns_t user_ns, system_ns;					     /* [c] */
-	struct random_core *random;					     /* [c] core/random.c */
-	struct klog_ring *klog;						     /* core/klog.c */
+	u64 stat_ipis_sent, stat_ipis_saved; /* [a] saved: the target was looking anyway */
+	u64 stat_shootdowns;		     /* [a] IPI_TLB it was asked to serve */
+	ns_t idle_ns;			     /* [c] */
+	ns_t user_ns, system_ns;	     /* [c] */
+	struct random_core *random;	     /* [c] core/random.c */
+	struct klog_ring *klog;		     /* core/klog.c */
 };
 
 struct machine {
-	u32 ncores;				 /* [I] after boot */
-	u32 nclusters;				 /* [I] */
+	u32 ncores;    /* [I] after boot */
+	u32 nclusters; /* [I] */
+	bool one_copy; /* [I] replicas=off: kernel code, tables and objects in the boot cluster */
 	struct core *core[MAX_CORES];		 /* [I] by index */
 	struct cluster *cluster[MAX_CLUSTERS];	 /* [I] through the physmap */
 	u8 distance[MAX_CLUSTERS][MAX_CLUSTERS]; /* [I] SLIT units */
@@ -63,7 +66,9 @@ struct machine {
 	void (*panic_off)(void);		 /* dev/power.c */
 	struct clock *clock;			 /* arch/clock.c */
 	struct ioapics *ioapics;		 /* arch/apic.c */
-	struct acpi *acpi;			 /* boot/acpi.c: what the tables said */
+	struct acpi *acpi;			 /* lib/acpi.h: what the tables said */
+	struct boot_report *boot_report;	 /* boot/report.c */
+	ns_t barrier_limit;			 /* [I] cluster/barrier.c */
 	struct klog_shared *klog;		 /* core/klog.c */
 	struct thread_table *threads;		 /* core/thread.c */
 	struct mm *mm;				 /* mm/ */

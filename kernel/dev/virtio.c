@@ -74,7 +74,8 @@ queue_memory(struct virtio_queue *q, u16 size, u16 max_indirect)
 	if (!slots)
 		return -ENOMEM;
 	q->mem_order = order_for(bytes);
-	f = q->mem_order > FRAME_MAX_ORDER ? NULL : frame_alloc(q->mem_order, FRAME_ZERO);
+	f = q->mem_order > FRAME_MAX_ORDER ? NULL
+					   : frame_alloc(q->mem_order, FRAME_ZERO | FRAME_KERNEL);
 	if (!f) {
 		kfree(slots);
 		return -ENOMEM;

@@ -245,6 +245,10 @@ int memdev_register(void);
 extern const struct vnode_ops proc_root_ops;
 int procfs_populate(void);
 int procinfo_register(void);
+int proc_clusters_register(void);
+/* selftest.c: what /proc/holdfast/selftest does, and its argument (NULL: out of memory). */
+struct selftest *selftest_create(void);
+size_t selftest_show(char *buf, size_t size, void *arg);
 int proctunables_register(void);
 int sysrq_register(void);
 int sysfs_populate(void);

@@ -176,7 +176,7 @@ wait_bytes(struct pipe *p, struct file *f)
 static void
 give_back(struct pipe *p, const char *buf, size_t n)
 {
-	struct frame *fr = frame_alloc(0, 0);
+	struct frame *fr = frame_alloc(0, FRAME_KERNEL);
 
 	if (!fr)
 		return;
@@ -345,7 +345,7 @@ write_small(struct pipe *p, struct file *f, const char *buf, size_t n)
 		fr = p->spare;
 		p->spare = NULL;
 		if (!fr)
-			fr = frame_alloc(0, 0);
+			fr = frame_alloc(0, FRAME_KERNEL);
 		if (fr) {
 			memcpy(frame_virt(fr), buf, n);
 			link_frame(p, fr, n);
@@ -410,7 +410,7 @@ write_large(struct pipe *p, struct file *f, struct uio *u)
 
 		if (torn && file_nonblock(f) && (room = room_now(p)) > 0)
 			n = min(n, room);
-		fr = frame_alloc(0, 0);
+		fr = frame_alloc(0, FRAME_KERNEL);
 		if (!fr)
 			return done > 0 ? (ssize_t)done : -ENOMEM;
 		n = uio_copy_in(u, frame_virt(fr), n);

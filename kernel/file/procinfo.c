@@ -369,5 +369,7 @@ procinfo_register(void)
 		err = procfs_add(files[i].path, 0444, files[i].ops, (void *)files[i].text);
 	if (err == 0)
 		err = procfs_add_link("mounts", "self/mounts");
+	if (err == 0)
+		err = proc_clusters_register();
 	return err;
 }

@@ -49,6 +49,11 @@ struct acpi_range {
 	u32 pxm;
 };
 
+/* HMAT: memory of one domain is attached to the cores of another. */
+struct acpi_attached {
+	u32 initiator, memory;
+};
+
 struct acpi_mcfg {
 	u64 base;
 	u16 segment;
@@ -75,6 +80,10 @@ struct acpi {
 	bool has_srat, has_slit;
 	u32 slit_n;
 	u8 slit[ACPI_PXMS][ACPI_PXMS];
+	u32 nattached;
+	struct acpi_attached attached[ACPI_PXMS];
+	u16 latency[ACPI_PXMS]
+		   [ACPI_PXMS]; /* HMAT: of an access, in the table's unit; 0: not said */
 	struct acpi_mcfg mcfg[ACPI_MCFGS];
 	u64 hpet; /* 0: absent */
 	/* FADT */
@@ -103,6 +112,7 @@ u64 acpi_find_rsdp(u64 base, u64 size, const struct acpi_memory *mem);
 void acpi_read_madt(struct acpi *out, const u8 *t, u32 len);
 void acpi_read_srat(struct acpi *out, const u8 *t, u32 len);
 void acpi_read_slit(struct acpi *out, const u8 *t, u32 len);
+void acpi_read_hmat(struct acpi *out, const u8 *t, u32 len);
 void acpi_read_mcfg(struct acpi *out, const u8 *t, u32 len);
 void acpi_read_hpet(struct acpi *out, const u8 *t, u32 len);
 /* Returns the physical address of the DSDT, or 0. */

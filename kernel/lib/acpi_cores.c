@@ -1,6 +1,7 @@
 /*
  * MADT (cores, IO-APICs, interrupt overrides), SRAT (which core and which memory are in which
- * proximity domain) and SLIT (distances between them). Pure; see acpi.h.
+ * proximity domain), SLIT (distances between them) and HMAT (whose cores are near to memory without
+ * cores, and latencies). Pure; see acpi.h.
  */
 #include "lib/acpi.h"
 #include "lib/string.h"
@@ -143,4 +144,59 @@ acpi_read_slit(struct acpi *out, const u8 *t, u32 len)
 	out->slit_n = n < ACPI_PXMS ? n : ACPI_PXMS;
 	for (u32 i = 0; i < out->slit_n; i++)
 		memcpy(out->slit[i], t + 44 + i * n, out->slit_n);
+}
+
+/* Memory proximity domain attributes: flag 0 says that the initiator is given. */
+static void
+read_attached(struct acpi *out, const u8 *e, u32 len)
+{
+	if (len < 20 || !(acpi_u16(e + 8) & 1) || out->nattached == ACPI_PXMS)
+		return;
+	out->attached[out->nattached++] = (struct acpi_attached){
+		.initiator = acpi_u32(e + 12),
+		.memory = acpi_u32(e + 16),
+	};
+}
+
+/* Latencies of plain memory (hierarchy 0), of an access or of a read. */
+static void
+read_latencies(struct acpi *out, const u8 *e, u32 len)
+{
+	u64 from, to;
+	const u8 *list = e + 32, *values;
+
+	if (len < 32 || (e[8] & 0xf) != 0 || e[9] > 1)
+		return;
+	from = acpi_u32(e + 12);
+	to = acpi_u32(e + 16);
+	if (from > len || to > len || 32 + 4 * (from + to) + 2 * from * to > len)
+		return;
+	values = list + 4 * (from + to);
+	for (u64 i = 0; i < from; i++) {
+		for (u64 k = 0; k < to; k++) {
+			u32 x = acpi_u32(list + 4 * i), y = acpi_u32(list + 4 * (from + k));
+			u16 v = acpi_u16(values + 2 * (i * to + k));
+
+			if (x < ACPI_PXMS && y < ACPI_PXMS && v != 0xffff)
+				out->latency[x][y] = v;
+		}
+	}
+}
+
+void
+acpi_read_hmat(struct acpi *out, const u8 *t, u32 len)
+{
+	u32 size;
+
+	for (u32 at = 40; at + 8 <= len; at += size) {
+		const u8 *e = t + at;
+
+		size = acpi_u32(e + 4);
+		if (size < 8 || size > len - at)
+			return;
+		if (acpi_u16(e) == 0)
+			read_attached(out, e, size);
+		else if (acpi_u16(e) == 1)
+			read_latencies(out, e, size);
+	}
 }

@@ -61,6 +61,8 @@ read_table(struct acpi *out, u64 paddr, const struct acpi_memory *mem)
 		acpi_read_srat(out, t, len);
 	else if (!memcmp(t, "SLIT", 4))
 		acpi_read_slit(out, t, len);
+	else if (!memcmp(t, "HMAT", 4))
+		acpi_read_hmat(out, t, len);
 	else if (!memcmp(t, "MCFG", 4))
 		acpi_read_mcfg(out, t, len);
 	else if (!memcmp(t, "HPET", 4))

@@ -1,4 +1,4 @@
-/* A multiplicative hash over 64-bit words, folded to 32 bits. Pure. */
+/* A multiplicative hash over 64-bit words, folded to 32 bits, and the usual CRC. Pure. */
 #include "lib/checksum.h"
 #include "lib/string.h"
 
@@ -16,4 +16,18 @@ checksum32(const void *data, size_t size)
 	for (; size; p++, size--)
 		h = ((h << 23 | h >> 41) ^ *p) * prime;
 	return (u32)(h >> 32 ^ h);
+}
+
+u32
+crc32(u32 crc, const void *data, size_t size)
+{
+	const u8 *p = data;
+
+	crc = ~crc;
+	for (; size; p++, size--) {
+		crc ^= *p;
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (0xedb88320u & -(crc & 1));
+	}
+	return ~crc;
 }

@@ -68,21 +68,70 @@ next_word(struct scan *sc)
 	return sc->c->text + start;
 }
 
+static int
+digit(char ch)
+{
+	if (ch >= '0' && ch <= '9')
+		return ch - '0';
+	if (ch >= 'a' && ch <= 'f')
+		return ch - 'a' + 10;
+	return ch >= 'A' && ch <= 'F' ? ch - 'A' + 10 : 16;
+}
+
+/* A number of `base` at *s, which moves behind it. */
+static bool
+scan_number(const char **s, u32 base, u64 *v)
+{
+	const char *start = *s;
+
+	for (*v = 0; (u32)digit(**s) < base; (*s)++) {
+		if (*v > (UINT64_MAX - 15) / base)
+			return false;
+		*v = *v * base + (u32)digit(**s);
+	}
+	return *s > start;
+}
+
 static bool
 parse_number(const char *s, u32 *v)
 {
-	u64 n = 0;
+	u64 n;
 
-	if (!*s)
+	if (!scan_number(&s, 10, &n) || *s || n > UINT32_MAX)
 		return false;
-	for (; *s; s++) {
-		if (*s < '0' || *s > '9')
-			return false;
-		n = n * 10 + (*s - '0');
-		if (n > UINT32_MAX)
-			return false;
-	}
+	*v = (u32)n;
+	return true;
+}
+
+static bool
+parse_address(const char *s, u64 *v)
+{
+	bool hex = s[0] == '0' && s[1] == 'x';
+	u64 n;
+
+	s += hex ? 2 : 0;
+	if (!scan_number(&s, hex ? 16 : 10, &n) || *s)
+		return false;
 	*v = n;
+	return true;
+}
+
+/* 3 or 3,5,7: added to those of other words. */
+static bool
+parse_kills(struct cmdline *c, const char *s)
+{
+	u32 list[CMDLINE_KILLS], n = 0;
+	u64 v;
+
+	do {
+		if (n == CMDLINE_KILLS - c->nkill || !scan_number(&s, 10, &v) || v > UINT32_MAX)
+			return false;
+		list[n++] = (u32)v;
+	} while (*s++ == ',');
+	if (s[-1])
+		return false;
+	memcpy(c->kill + c->nkill, list, n * sizeof(list[0]));
+	c->nkill += n;
 	return true;
 }
 
@@ -134,14 +183,45 @@ parse_level(struct scan *sc, const char *word)
 static bool
 parse_setting(struct cmdline *c, const char *word)
 {
+	const struct {
+		const char *name;
+		u32 *value;
+	} numbers[] = {
+		{"clusters=", &c->clusters}, {"cores=", &c->cores},
+		{"mem=", &c->mem},	     {"io=", &c->io},
+		{"stall=", &c->stall},	     {"patience=", &c->patience},
+		{"barriers=", &c->barriers},
+	};
 	u32 v;
 
-	if (!strncmp(word, "clusters=", 9) && parse_number(word + 9, &v))
-		c->clusters = v;
-	else if (!strncmp(word, "cores=", 6) && parse_number(word + 6, &v))
-		c->cores = v;
-	else if (!strncmp(word, "kill=", 5) && parse_number(word + 5, &v))
-		c->kill = v;
+	for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++) {
+		size_t n = strlen(numbers[i].name);
+
+		if (strncmp(word, numbers[i].name, n) != 0)
+			continue;
+		if (!parse_number(word + n, &v))
+			return false;
+		*numbers[i].value = v;
+		return true;
+	}
+	if (!strncmp(word, "kill=", 5))
+		return parse_kills(c, word + 5);
+	if (!strncmp(word, "badmem=", 7))
+		return parse_address(word + 7, &c->badmem);
+	return false;
+}
+
+static bool
+parse_flag(struct cmdline *c, const char *word)
+{
+	if (!strcmp(word, "quiet"))
+		c->quiet = true;
+	else if (!strcmp(word, "noarch"))
+		c->noarch = true;
+	else if (!strcmp(word, "replicas=off"))
+		c->replicas_off = true;
+	else if (!strcmp(word, "memtest=full"))
+		c->memtest_full = true;
 	else
 		return false;
 	return true;
@@ -152,11 +232,9 @@ parse_word(struct scan *sc, const char *word)
 {
 	struct cmdline *c = sc->c;
 
-	if (!strcmp(word, "quiet"))
-		c->quiet = true;
-	else if (parse_level(sc, word) || parse_setting(c, word))
+	if (parse_flag(c, word) || parse_level(sc, word) || parse_setting(c, word))
 		return;
-	else if (word[0] != '-' && word[0] != '=' && strchr(word, '='))
+	if (word[0] != '-' && word[0] != '=' && strchr(word, '='))
 		add(c, c->env, &c->nenv, word);
 	else
 		add(c, c->unknown, &c->nunknown, word);
@@ -171,10 +249,11 @@ cmdline_parse(struct cmdline *c, const char *s, size_t n)
 
 	memset(c, 0, sizeof(*c));
 	c->max_error = c->max_info = c->max_flow = -1;
-	c->kill = UINT32_MAX;
+	c->io = c->stall = UINT32_MAX;
+	c->badmem = UINT64_MAX;
 	while ((word = next_word(&sc)) && strcmp(word, "--") != 0) {
 		bool is_name =
-			first && word[0] != '-' && !strchr(word, '=') && strcmp(word, "quiet") != 0;
+			first && word[0] != '-' && !strchr(word, '=') && !parse_flag(c, word);
 
 		first = false;
 		if (!is_name) /* QEMU and GRUB put the kernel's file name first */

@@ -1,5 +1,5 @@
 /*
- * From a system call's number to its handler. The table is generated from the .tbl files. A call
+ * From a system call's number to its handler. The table is generated from calls.tbl. A call
  * that is not in it gives -ENOSYS, is counted, and is logged the first time.
  */
 #include <asm/errno.h>

@@ -22,6 +22,7 @@
 #include "lib/string.h"
 #include "mm/fault.h"
 #include "mm/mapping.h"
+#include "mm/policy.h"
 
 #define RETRY	   1 /* begin the step again */
 #define UPGRADE	   2 /* begin with the map's lock for writing */
@@ -67,7 +68,7 @@ get_spare(struct fault *f, bool zeroed)
 	if (f->spare != NULL && zeroed && !f->spare_zeroed)
 		page_zero(frame_virt(f->spare));
 	if (f->spare == NULL)
-		f->spare = frame_alloc(0, zeroed ? FRAME_ZERO : 0);
+		f->spare = policy_alloc(f->v, f->va, 0, zeroed ? FRAME_ZERO : 0);
 	f->spare_zeroed = zeroed;
 	return f->spare == NULL ? -ENOMEM : RETRY;
 }
@@ -237,7 +238,7 @@ fill_ahead(struct fault *f, u64 index)
 
 		if (radix_get(&anon->pages, index + 1 + n) != NULL)
 			break;
-		frame = frame_alloc(0, FRAME_ZERO | FRAME_LOCAL);
+		frame = policy_alloc(v, f->va + (1 + n) * PAGE_SIZE, 0, FRAME_ZERO | FRAME_LOCAL);
 		if (frame == NULL)
 			break;
 		if (object_insert(anon, index + 1 + n, frame)) {
@@ -386,7 +387,7 @@ prepare_absent(struct fault *f, u64 index)
 		spin_lock(&f->v->anon->lock);
 		empty = none_present(f->v->anon, ALIGN_DOWN(index, (u64)HUGE_PAGES));
 		spin_unlock(&f->v->anon->lock);
-		f->huge = empty ? frame_alloc(HUGE_ORDER, FRAME_ZERO) : NULL;
+		f->huge = empty ? policy_alloc(f->v, f->va, HUGE_ORDER, FRAME_ZERO) : NULL;
 		f->no_huge = true;
 		if (f->huge != NULL)
 			return RETRY;
@@ -580,6 +581,7 @@ mm_trap_page_fault(struct trapframe *f, vaddr_t va)
 	unsigned access = VM_READ;
 	struct vm_map *map;
 
+	atomic_add_relaxed(&c->stat_faults, 1);
 	if (va >= USER_TOP || t == NULL || t->pmap == NULL || (f->error & ERROR_RSVD))
 		return -EFAULT;
 	if (!trapframe_is_user(f) &&

@@ -141,21 +141,28 @@ take_remote(unsigned home, unsigned order, unsigned how)
 struct frame *
 frame_alloc_on(unsigned cxy, unsigned order, unsigned how)
 {
-	struct cluster *c = machine()->cluster[cxy];
-	struct frame *f = take_from(c, order, how);
+	struct cluster *c;
+	struct frame *f;
+
+	if ((how & FRAME_KERNEL) && machine()->one_copy)
+		cxy = boot_info.boot_cxy;
+	c = machine()->cluster[cxy];
+	f = take_from(c, order, how);
 
 	if (f != NULL) {
 		atomic_add_relaxed(&c->allocs_local, 1);
 	} else if (!(how & FRAME_LOCAL)) {
 		f = take_remote(cxy, order, how);
-		if (f != NULL)
+		if (f != NULL) {
 			atomic_add_relaxed(&c->allocs_remote, 1);
+			atomic_add_relaxed(&machine()->cluster[f->cxy]->allocs_helped, 1);
+		}
 	}
 	if (f == NULL)
 		return NULL;
 	assert(atomic_load_relaxed(&f->refs.value) == 0);
 	refcount_init(&f->refs, 1);
-	f->flags = 0;
+	f->flags = how & FRAME_KERNEL ? FF_KERNEL : 0;
 	f->order = order;
 	f->private = 0;
 	kasan_unpoison(frame_virt(f), PAGE_SIZE << order);
@@ -280,7 +287,7 @@ page_copy(void *to, const void *from)
 void *
 page_alloc(void)
 {
-	struct frame *f = frame_alloc(0, FRAME_ZERO | FRAME_RESERVE);
+	struct frame *f = frame_alloc(0, FRAME_ZERO | FRAME_RESERVE | FRAME_KERNEL);
 
 	return f == NULL ? NULL : frame_virt(f);
 }
@@ -330,6 +337,32 @@ frame_total_pages(void)
 	return sum;
 }
 
+u64
+frame_walk_free(unsigned cxy, void (*cached)(const struct frame *f, void *arg), void *arg)
+{
+	const struct page_allocator *p = machine()->cluster[cxy]->pages;
+	u64 n = p->buddy.nfree;
+
+	for (unsigned i = 0; i < machine()->cluster[cxy]->cores_nr; i++) {
+		for (unsigned k = 0; k < p->cache[i].n; k++)
+			cached(p->cache[i].frame[k], arg);
+		n += p->cache[i].n;
+	}
+	return n;
+}
+
+unsigned
+frame_range(unsigned cxy, unsigned i, u64 *first, u64 *end)
+{
+	const struct page_allocator *p = machine()->cluster[cxy]->pages;
+
+	if (i < p->nranges) {
+		*first = DIV_ROUND_UP(p->range[i].base, PAGE_SIZE);
+		*end = (p->range[i].base + p->range[i].size) >> PAGE_SHIFT;
+	}
+	return p->nranges;
+}
+
 static u64
 use_of(const struct page_allocator *p, enum frame_use use)
 {
@@ -375,7 +408,7 @@ memory_info(struct memory_info *out)
 }
 
 static void *
-bootmem_page(void)
+bootmem_page(unsigned cxy)
 {
 	return bootmem_alloc(PAGE_SIZE, PAGE_SIZE);
 }
@@ -397,7 +430,7 @@ map_frames(paddr_t start, paddr_t end)
 		int err;
 
 		if (page == NULL)
-			page = bootmem_page();
+			page = bootmem_page(this_cluster()->cxy);
 		err = page == NULL ? -ENOMEM
 				   : kmap_page(va, virt_to_phys(page), KMAP_MEMORY, bootmem_page);
 		if (err == -ENOMEM)

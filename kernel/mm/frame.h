@@ -26,6 +26,8 @@
 #define FF_PINNED 32u
 #define FF_ANON	  64u  /* counted as FRAME_USE_ANON until it is freed */
 #define FF_CACHE  128u /* counted as FRAME_USE_CACHE until it is freed */
+#define FF_TABLE  256u /* a page table, kernel's or user's */
+#define FF_KERNEL 512u /* the kernel's own: stacks, large objects, tree nodes, rings, pipes */
 
 struct frame {
 	struct refcount refs; /* [a] */
@@ -48,6 +50,7 @@ _Static_assert(sizeof(struct frame) == 32 + sizeof(struct frame_poison), "32 byt
 #define FRAME_ZERO    1u /* zeroed */
 #define FRAME_LOCAL   2u /* from this cluster or not at all */
 #define FRAME_RESERVE 4u /* may dip into the kernel's emergency reserve */
+#define FRAME_KERNEL  8u /* the kernel's own: FF_KERNEL */
 
 /* Maps the cluster's part of FRAMES, closes bootmem and takes the free memory over.
  * => each cluster's first core, in D3, after which every allocation of mm/ works */
@@ -122,6 +125,12 @@ u64 frame_total_pages(void);
 
 /* Whether `p` is memory of this machine, so that it has a struct frame. */
 bool frame_exists(paddr_t p);
+
+/* The state of one cluster's frames, while the machine stands still: how many are on the buddy's
+ * lists and in caches. `cached` is called for each frame in a core's cache. */
+u64 frame_walk_free(unsigned cxy, void (*cached)(const struct frame *f, void *arg), void *arg);
+/* The cluster's ranges of RAM as page numbers [first, end); how many ranges there are. */
+unsigned frame_range(unsigned cxy, unsigned i, u64 *first, u64 *end);
 
 struct memory_info {
 	u64 total, free, reserved, cached, anonymous, slab, kernel_stacks, page_tables; /* pages */

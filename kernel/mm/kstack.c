@@ -56,10 +56,10 @@ static int
 slot_map(vaddr_t stack)
 {
 	for (u64 at = 0; at < KSTACK_SIZE; at += PAGE_SIZE) {
-		struct frame *f = frame_alloc(0, FRAME_RESERVE);
+		struct frame *f = frame_alloc(0, FRAME_RESERVE | FRAME_KERNEL);
 		int err = f == NULL
 				  ? -ENOMEM
-				  : kmap_page(stack + at, frame_paddr(f), KMAP_MEMORY, page_alloc);
+				  : kmap_page(stack + at, frame_paddr(f), KMAP_MEMORY, kmap_table);
 
 		if (err == 0)
 			frame_account(f, FRAME_USE_KSTACK, 1);

@@ -21,7 +21,7 @@
 static void *
 node_alloc(void)
 {
-	struct frame *f = frame_alloc(0, FRAME_ZERO);
+	struct frame *f = frame_alloc(0, FRAME_ZERO | FRAME_KERNEL);
 
 	return f == NULL ? NULL : frame_virt(f);
 }
@@ -40,6 +40,7 @@ object_create(const struct vm_object_ops *ops)
 	spin_init(&o->lock, "object", RANK_OBJECT);
 	radix_init(&o->pages, &node_mem);
 	list_init(&o->mappings);
+	registry_add(&o->registered, REGISTRY_OBJECTS);
 	return o;
 }
 
@@ -55,6 +56,7 @@ vm_object_put(struct vm_object *o)
 	if (!refcount_put(&o->refs))
 		return;
 	assert(list_empty(&o->mappings));
+	registry_remove(&o->registered, REGISTRY_OBJECTS);
 	object_release(o, 0, ~0UL);
 	radix_destroy(&o->pages);
 	kfree(o);

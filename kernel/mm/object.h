@@ -18,6 +18,7 @@
 #include "lib/atomic.h"
 #include "lib/radix.h"
 #include "mm/frame.h"
+#include "mm/registry.h"
 #include "mm/uio.h"
 
 struct vm_object;
@@ -48,6 +49,7 @@ struct vm_object {
 	u64 image_size;	      /* [lock] bytes of it that are still valid */
 	u64 resident;	      /* [lock] frames in the tree */
 	bool uncached;	      /* [I] device registers */
+	struct registered registered; /* mm/registry.c */
 };
 
 /* Objects start with one reference. NULL: out of memory. */

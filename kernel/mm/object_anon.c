@@ -10,6 +10,7 @@
 #include "core/core.h"
 #include "lib/assert.h"
 #include "mm/anon.h"
+#include "mm/policy.h"
 
 #define CLONE_BATCH 64
 #define DROP_BATCH  64
@@ -23,7 +24,7 @@ shared_get_frame(struct vm_object *o, u64 index, bool write, struct frame **out)
 	struct frame *f = radix_get(&o->pages, index);
 
 	if (f == NULL) {
-		f = frame_alloc(0, FRAME_ZERO);
+		f = policy_alloc(NULL, index << PAGE_SHIFT, 0, FRAME_ZERO);
 		if (f == NULL)
 			return -ENOMEM;
 		if (object_insert(o, index, f)) {

@@ -20,6 +20,7 @@
 #include "mm/frame.h"
 #include "mm/map.h"
 #include "mm/pmap.h"
+#include "mm/registry.h"
 #include "mm/slab.h"
 
 #define TABLE_FLAGS  (PTE_P | PTE_W | PTE_U | PTE_A)
@@ -41,6 +42,7 @@ pmap_create(struct vm_map *map)
 		kfree(p);
 		return NULL;
 	}
+	registry_add(&p->registered, REGISTRY_PMAPS);
 	return p;
 }
 
@@ -57,6 +59,7 @@ pmap_put(struct pmap *p)
 		return;
 	if (!p->retired)
 		pmap_retire(p);
+	registry_remove(&p->registered, REGISTRY_PMAPS);
 	kfree(p);
 }
 
@@ -64,10 +67,11 @@ pmap_put(struct pmap *p)
 static pte_t *
 table_make(struct pmap *p, unsigned cxy, unsigned how)
 {
-	struct frame *f = frame_alloc_on(cxy, 0, FRAME_ZERO | how);
+	struct frame *f = frame_alloc_on(cxy, 0, FRAME_ZERO | FRAME_KERNEL | how);
 
 	if (f == NULL)
 		return NULL;
+	f->flags = FF_TABLE;
 	frame_account(f, FRAME_USE_TABLE, 1);
 	p->table_pages++;
 	return frame_virt(f);
@@ -270,6 +274,18 @@ pmap_enter_huge(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot)
 	return enter(p, va, pa, prot, HUGE_SHIFT);
 }
 
+/* Whether another cluster shows something else there: a page of zeros, where memory came since. */
+static bool
+others_show_other(const struct pmap *p, vaddr_t va, paddr_t pa)
+{
+	unsigned own = this_core()->arch.cxy;
+
+	for (unsigned i = 0; i < machine()->nclusters; i++)
+		if (i != own && shows_other(p, i, va, pa, PAGE_SHIFT))
+			return true;
+	return false;
+}
+
 void
 pmap_enter_around(struct pmap *p, vaddr_t va, const paddr_t *pa, unsigned n, unsigned prot)
 {
@@ -280,7 +296,8 @@ pmap_enter_around(struct pmap *p, vaddr_t va, const paddr_t *pa, unsigned n, uns
 	e = p->root[cxy] != 0 ? make_entry(p, cxy, va, 0) : NULL;
 	if (e != NULL && !(*e & PTE_PS))
 		for (unsigned i = 0; i < n; i++)
-			if (pa[i] != 0 && !(e[i] & PTE_P))
+			if (pa[i] != 0 && !(e[i] & PTE_P) &&
+			    !others_show_other(p, va + i * PAGE_SIZE, pa[i]))
 				atomic_store(&e[i], make_pte(pa[i], prot));
 	spin_unlock(&p->lock);
 }

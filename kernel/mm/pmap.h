@@ -13,6 +13,7 @@
 #include "core/core.h"
 #include "lib/atomic.h"
 #include "lib/list.h"
+#include "mm/registry.h"
 
 struct vm_map;
 
@@ -34,6 +35,7 @@ struct pmap {
 	struct pmap_flush flush[PMAP_FLUSHES]; /* [lock to change] by generation */
 	u64 seen_gen[MAX_CORES];	       /* [c of that core] */
 	u64 table_pages;		       /* [lock] */
+	struct registered registered;	       /* mm/registry.c */
 };
 
 /* Extra bits for prot, beside VM_READ, VM_WRITE and VM_EXEC. */
@@ -52,7 +54,8 @@ void pmap_retire(struct pmap *p);
  * => called with the object's lock held, so that the frame cannot leave meanwhile. */
 int __must_check pmap_enter(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot);
 int __must_check pmap_enter_huge(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot);
-/* Enters up to n neighbours where nothing is entered yet; pa 0 skips a page. As far as it gets.
+/* Enters up to n neighbours where nothing is entered yet, here, and no other cluster shows another
+ * frame; pa 0 skips a page. As far as it gets.
  * => all n pages are covered by one page table */
 void pmap_enter_around(struct pmap *p, vaddr_t va, const paddr_t *pa, unsigned n, unsigned prot);
 

@@ -19,6 +19,7 @@
 #include "lib/atomic.h"
 #include "lib/string.h"
 #include "mm/frame.h"
+#include "mm/registry.h"
 #include "mm/slab.h"
 
 #define MAGAZINE       16
@@ -104,7 +105,7 @@ slab_make(unsigned class)
 {
 	unsigned order = classes[class].order;
 	union slab_state s = {.free = NO_OBJECT, .class = class, .home = this_cluster()->cxy};
-	struct frame *f = frame_alloc(order, FRAME_RESERVE);
+	struct frame *f = frame_alloc(order, FRAME_RESERVE | FRAME_KERNEL);
 
 	if (f == NULL)
 		return NULL;
@@ -234,7 +235,7 @@ large_alloc(size_t size)
 		order++;
 	if (order > FRAME_MAX_ORDER)
 		return NULL;
-	f = frame_alloc(order, FRAME_RESERVE);
+	f = frame_alloc(order, FRAME_RESERVE | FRAME_KERNEL);
 	if (f == NULL)
 		return NULL;
 	frame_account(f, FRAME_USE_SLAB, 1L << order);
@@ -378,4 +379,5 @@ slab_init_cluster(void)
 		list_init(&s->cache[i].partial);
 	}
 	this_cluster()->slabs = s;
+	registry_init_cluster();
 }

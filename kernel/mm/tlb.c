@@ -161,8 +161,12 @@ tell(u64 cores)
 {
 	struct machine *m = machine();
 
-	for (; cores != 0; cores &= cores - 1)
-		ipi_send(&m->core[__builtin_ctzl(cores)]->arch, IPI_TLB);
+	for (; cores != 0; cores &= cores - 1) {
+		struct core *c = m->core[__builtin_ctzl(cores)];
+
+		atomic_add_relaxed(&c->stat_shootdowns, 1);
+		ipi_send(&c->arch, IPI_TLB);
+	}
 }
 
 static u64

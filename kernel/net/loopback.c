@@ -7,7 +7,7 @@
  * no other thread is needed.
  *
  * lwIP loops what goes to an interface's own address by netif_loop_output(), which copies; for the
- * loopback interface the linker puts loop_output() in its place (--wrap in net/lwip/lwip.mk).
+ * loopback interface the linker puts loop_output() in its place (--wrap in the Makefile).
  */
 #include "lib/string.h"
 #include "mm/slab.h"

@@ -29,8 +29,8 @@ text_add(struct text *t, const char *fmt, ...)
 
 /* --- who --- */
 
-static struct vm_map *
-map_of(struct process *p)
+struct vm_map *
+process_map_get(struct process *p)
 {
 	struct vm_map *m;
 
@@ -346,7 +346,7 @@ op_show(int pid, int tid, const char *what, char *buf, size_t size)
 	if (!p)
 		return -ESRCH;
 	t = task_find(tid > 0 ? tid : pid);
-	m = map_of(p);
+	m = process_map_get(p);
 	if (show_process(&x, p, t, what) || show_space(&x, p, t, m, what))
 		result = (ssize_t)x.used;
 	else

@@ -246,6 +246,132 @@ CASE(big_malloc, "do large allocations of many threads come and go?")
 	run(8, use_break);
 }
 
+/* The calling thread stays on one of the processors it may use. */
+static void
+pin(int n)
+{
+	cpu_set_t may, one;
+	int cpu, left;
+
+	OK(sched_getaffinity(0, sizeof(may), &may));
+	left = n % CPU_COUNT(&may);
+	for (cpu = 0; !CPU_ISSET(cpu, &may) || left-- > 0; cpu++)
+		;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	OK(sched_setaffinity(0, sizeof(one), &one));
+}
+
+#define ZERO_PAGES  48
+#define ZERO_READER 7
+
+/* Each round reads the zeros of a new area, lets the writer fill it, and reads again. */
+static void *
+read_zeros_then_data(void *arg)
+{
+	int round;
+	size_t p;
+
+	pin((intptr_t)arg);
+	for (round = 1; round <= 16; round++) {
+		while (atomic_load(&phase) != round * 4)
+			sched_yield();
+		for (p = 0; p < ZERO_PAGES; p++)
+			CHECK_EQ(((volatile char *)area)[p * PAGE], 0);
+		atomic_store(&phase, round * 4 + 1);
+		while (atomic_load(&phase) != round * 4 + 2)
+			sched_yield();
+		for (p = 0; p < ZERO_PAGES; p++)
+			CHECK_EQ(((volatile char *)area)[p * PAGE], (char)(p + round));
+		atomic_store(&phase, round * 4 + 3);
+	}
+	return NULL;
+}
+
+static void *
+write_after_zeros(void *arg)
+{
+	int round;
+	size_t p;
+
+	for (round = 1; round <= 16; round++) {
+		pin(round);
+		area = MAPPED(mmap(NULL, ZERO_PAGES * PAGE, RW, ANON, -1, 0));
+		atomic_store(&phase, round * 4);
+		while (atomic_load(&phase) != round * 4 + 1)
+			sched_yield();
+		for (p = 0; p < ZERO_PAGES; p++)
+			area[p * PAGE] = p + round;
+		atomic_store(&phase, round * 4 + 2);
+		while (atomic_load(&phase) != round * 4 + 3)
+			sched_yield();
+		OK(munmap(area, ZERO_PAGES * PAGE));
+	}
+	return arg;
+}
+
+CASE(zeros_elsewhere, "does who has read zeros see what another processor then writes there?")
+{
+	pthread_t reader, writer;
+
+	PT(pthread_create(&reader, NULL, read_zeros_then_data, (void *)(intptr_t)ZERO_READER));
+	PT(pthread_create(&writer, NULL, write_after_zeros, NULL));
+	PT(pthread_join(writer, NULL));
+	PT(pthread_join(reader, NULL));
+}
+
+#define COUNT_PAGES  64
+#define COUNT_ROUNDS 12
+
+/* Counts in every page of the common area, while others fork and change the map. */
+static void *
+count_pinned(void *arg)
+{
+	int id = (intptr_t)arg, round;
+	size_t p;
+
+	pin(id - 1);
+	for (round = 0; round < COUNT_ROUNDS; round++) {
+		for (p = 0; p < COUNT_PAGES; p++)
+			((volatile int *)(area + p * PAGE))[id]++;
+		if ((round + id) % 4 == 0) {
+			pid_t pid = abi_fork();
+
+			if (pid == 0) {
+				for (p = 0; p < COUNT_PAGES; p++)
+					((volatile int *)(area + p * PAGE))[id] = -1;
+				_exit(0);
+			}
+			CHECK_EQ(abi_reap(pid), 0);
+		}
+		if ((round + id) % 4 == 1)
+			OK(madvise(area + COUNT_PAGES * PAGE, COUNT_PAGES * PAGE, MADV_DONTNEED));
+		area[(COUNT_PAGES + id) * PAGE] = 1;
+		if ((round + id) % 4 == 2) {
+			char *map = MAPPED(mmap(NULL, 40 * PAGE, RW, ANON, -1, 0));
+
+			map[7 * PAGE] = 1;
+			OK(mprotect(map, 20 * PAGE, PROT_READ));
+			CHECK_EQ(map[7 * PAGE], 1);
+			OK(munmap(map, 40 * PAGE));
+		}
+	}
+	return NULL;
+}
+
+CASE(every_core, "do counts in shared pages survive forks and unmapping on every processor?")
+{
+	size_t p;
+	int i;
+
+	area = MAPPED(mmap(NULL, 2 * COUNT_PAGES * PAGE, RW, ANON, -1, 0));
+	run(8, count_pinned);
+	for (p = 0; p < COUNT_PAGES; p++)
+		for (i = 1; i <= 8; i++)
+			CHECK_EQ(((int *)(area + p * PAGE))[i], COUNT_ROUNDS);
+	OK(munmap(area, 2 * COUNT_PAGES * PAGE));
+}
+
 CASE(pipe_between, "are read and write right while pages are copied on write?")
 {
 	char *map = MAPPED(mmap(NULL, 16 * PAGE, RW, ANON, -1, 0));

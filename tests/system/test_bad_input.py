@@ -128,8 +128,8 @@ def test_image_larger_than_memory(tmp_path, base):
     assert result.status == 2 and "too little" in result.err, result
     result = run(*BUSYBOX, "--qemu=-initrd", "--qemu=" + path, "--qemu=-m", "--qemu=128M",
                  argv=["sh", "-c", "exit 7"])
-    assert result.status in (125, 126), result
-    assert "memory" in result.err + result.out, result
+    assert result.status == 125, result
+    assert "kernel panic: too little memory" in result.err, result
 
 
 def test_too_little_memory_for_the_names(base, boot):
@@ -155,7 +155,7 @@ def test_hostile_command_line(line):
 @pytest.mark.parametrize("cpus", [1, 4])
 def test_hogs_and_random_calls(programs, cpus):
     """Does the kernel outlive those who take all there is, and does a shell still work?"""
-    subprocess.run(["make", "-s", "-f", "tests/abi/abi.mk", "abi"], cwd=guest.TOP, check=True)
+    subprocess.run(["make", "-s", "abi"], cwd=guest.TOP, check=True)
     script = """
         free_kb() { while read -r name kb _; do
             [ $name = MemFree: ] && echo $kb; done </proc/meminfo; }

@@ -9,12 +9,21 @@ from guest import run
 SIZE = 32 << 20
 THREADS, PIECE, WRITES = 4, 300 << 10, 40
 
-# How a disk is attached, by what is beside `--disk`.
+# How a disk is attached, and what it is called then.
 BUSES = {
-    "virtio-blk": "virtio-blk-pci",
-    "virtio-blk transitional, no flush": "virtio-blk-pci,disable-modern=on,write-cache=off",
-    "virtio-blk, no MSI-X": "virtio-blk-pci,vectors=0",
+    "virtio-blk": ("virtio-blk-pci", "vda"),
+    "virtio-blk transitional, no flush": ("virtio-blk-pci,disable-modern=on,write-cache=off",
+                                          "vda"),
+    "virtio-blk, no MSI-X": ("virtio-blk-pci,vectors=0", "vda"),
+    "NVMe": ("nvme,serial=1", "nvme0n1"),
+    "AHCI": ("ide-hd", "sda"),
 }
+
+
+def disk(path, bus, drive="", file="%s"):
+    """Arguments that attach an image."""
+    return ["--qemu=-drive", "--qemu=id=d,if=none,format=raw%s,file=%s" % (drive, file % path),
+            "--qemu=-device", "--qemu=%s,drive=d" % BUSES[bus][0]]
 
 
 def expected(seed, size=SIZE):
@@ -51,9 +60,7 @@ def test_a_disk_holds_what_is_written(programs, tmp_path, bus):
     path = tmp_path / "disk.img"
     path.write_bytes(bytes(SIZE))
     result = run("--base", "busybox", "--cpus", "4", "--add", os.path.join(programs, "disk") + ":/disk",
-                 "--qemu=-drive", "--qemu=id=d,if=none,format=raw,file=%s" % path,
-                 "--qemu=-device", "--qemu=%s,drive=d" % BUSES[bus],
-                 argv=["/disk", "/dev/vda", str(SIZE), "7"])
+                 *disk(path, bus), argv=["/disk", "/dev/" + BUSES[bus][1], str(SIZE), "7"])
     assert result.status == 0 and "right" in result.out, result
     want = expected(7)
     want[SIZE - 1] = ord("x")
@@ -62,43 +69,40 @@ def test_a_disk_holds_what_is_written(programs, tmp_path, bus):
 
 def test_busybox_and_a_disk_of_the_command_line(tmp_path):
     path = tmp_path / "disk.img"
-    result = run("--base", "busybox", "--disk", str(path), "--disk-size", "64M",
+    result = run("--base", "busybox", "--disk", str(path), "--disk-size", "16M",
                  argv=["sh", "-c", "blockdev --getsize64 /dev/vda && "
                        "dd if=/dev/zero bs=64k count=20 2>/dev/null | tr '\\0' A | "
                        "dd of=/dev/vda bs=7000 seek=3 conv=fsync 2>/dev/null && "
                        "md5sum /dev/vda && sync"])
     assert result.status == 0, result
-    assert "%d" % (64 << 20) in result.out
+    assert "%d" % (16 << 20) in result.out
     data = path.read_bytes()
-    assert data == bytes(21000) + b"A" * (20 << 16) + bytes((64 << 20) - 21000 - (20 << 16))
+    assert data == bytes(21000) + b"A" * (20 << 16) + bytes((16 << 20) - 21000 - (20 << 16))
 
 
 def test_a_read_only_disk(tmp_path):
     path = tmp_path / "disk.img"
     path.write_bytes(bytes(1 << 20))
-    result = run("--base", "busybox", "--qemu=-drive",
-                 "--qemu=id=d,if=none,format=raw,readonly=on,file=%s" % path,
-                 "--qemu=-device", "--qemu=virtio-blk-pci,drive=d",
+    result = run("--base", "busybox", *disk(path, "virtio-blk", ",readonly=on"),
                  argv=["sh", "-c", "blockdev --getro /dev/vda; dd if=/dev/vda bs=1M | wc -c; "
                        "echo x > /dev/vda"])
     assert result.status != 0 and "Read-only file system" in result.out + result.err, result
     assert path.read_bytes() == bytes(1 << 20)
 
 
-def test_errors_of_the_disk_reach_the_program(tmp_path):
+@pytest.mark.parametrize("bus", ["virtio-blk", "NVMe", "AHCI"])
+def test_errors_of_the_disk_reach_the_program(tmp_path, bus):
     """QEMU's blkdebug fails one write and one read; the others are not touched."""
     path, rules = tmp_path / "disk.img", tmp_path / "rules"
     path.write_bytes(bytes(8 << 20))
     rules.write_text('[inject-error]\nevent = "write_aio"\nerrno = "5"\nsector = "2048"\n'
                      'once = "on"\n\n[inject-error]\nevent = "read_aio"\nerrno = "5"\n'
                      'sector = "4096"\nonce = "on"\n')
-    result = run("--base", "busybox", "--qemu=-drive",
-                 "--qemu=id=d,if=none,format=raw,rerror=report,werror=report,"
-                 "file=blkdebug:%s:%s" % (rules, path),
-                 "--qemu=-device", "--qemu=virtio-blk-pci,drive=d",
-                 argv=["sh", "-c", "for i in 1 2; do dd if=/dev/zero of=/dev/vda bs=64k seek=16 "
-                       "count=1 2>&1; echo write $?; dd if=/dev/vda of=/dev/null bs=64k skip=32 "
-                       "count=1 2>&1; echo read $?; done"])
+    result = run("--base", "busybox",
+                 *disk(path, bus, ",rerror=report,werror=report", "blkdebug:%s:%%s" % rules),
+                 argv=["sh", "-c", "for i in 1 2; do dd if=/dev/zero of=/dev/%s bs=64k seek=16 "
+                       "count=1 2>&1; echo write $?; dd if=/dev/%s of=/dev/null bs=64k skip=32 "
+                       "count=1 2>&1; echo read $?; done" % (BUSES[bus][1], BUSES[bus][1])])
     words = [line for line in result.out.splitlines() if line.startswith(("write ", "read "))]
     assert words == ["write 1", "read 1", "write 0", "read 0"], result
     assert result.out.count("error") >= 2

@@ -14,6 +14,7 @@ CHECKS = {
     "leftovers": ["leftovers.py"],
     "sizes": ["sizes.py"],
     "statics": ["statics.py"],
+    "generated": ["generated.py"],
     "headers": ["compilers.py", "headers"],
     "format": ["compilers.py", "format"],
     "clang": ["compilers.py", "clang"],

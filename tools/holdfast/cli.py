@@ -77,6 +77,8 @@ def _run_options(parser):
     machine.add_argument("--clusters", metavar="N", type=_number(1, 16), default=1,
                          help="NUMA nodes that share processors and memory; "
                          "--kernel-args clusters=N instead splits a machine that has none")
+    machine.add_argument("--arch-info", metavar="FILE", help="an arch_info.bin made by "
+                         "tools/arch-info, which leaves out or regroups cores and memory")
     machine.add_argument("--port", metavar="HOST:GUEST", action="append", type=port,
                          help="connections to the host's port go to the guest's; "
                          "default with the Erlang shell: 5555:8080")

@@ -22,6 +22,7 @@ class Machine:
         self.kernel = None
         self.append = ""
         self.image = None
+        self.arch_info = None   # a second boot module
         self.files = {}         # fw_cfg name: file
         self.control = "null"   # chardev of the second serial port
         self.monitor = None     # descriptor of the machine monitor, or None
@@ -107,7 +108,7 @@ def command(machine):
     if machine.append:
         out += ["-append", machine.append]
     if machine.image is not None:
-        out += ["-initrd", machine.image]
+        out += ["-initrd", ",".join(filter(None, (machine.image, machine.arch_info)))]
     for name, path in sorted(machine.files.items()):
         out += ["-fw_cfg", "name=%s,file=%s" % (name, _escaped(path))]
     if machine.monitor is not None:

@@ -3,6 +3,7 @@ import ctypes
 import os
 import select
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -67,6 +68,20 @@ def _image(options, recipe):
     return options.rootfs, found.decode().split("\0")[:-1] if found else None
 
 
+def _arch_info(options, work):
+    """A copy of the file, under a name that QEMU's list of modules can hold; None without one."""
+    if options.arch_info is None:
+        return None
+    if options.kernel == "linux":
+        raise WrongUse("--arch-info is for Holdfast's kernel, not for Linux")
+    path = os.path.join(work, "arch_info.bin")
+    try:
+        shutil.copyfile(options.arch_info, path)
+    except OSError as error:
+        raise WrongUse("%s: %s" % (options.arch_info, error.strerror)) from error
+    return path
+
+
 def _choose_accel(wanted):
     if wanted != "auto":
         return wanted
@@ -98,6 +113,7 @@ def prepare(options, recipe, work):
             raise WrongUse("%s: no such kernel; build it first (make)" % machine.kernel)
     machine.image, command = _image(options, recipe)
     command = options.argv or command
+    machine.arch_info = _arch_info(options, work)
     if not command:
         raise WrongUse("this image has no command of its own: name one after --")
     _choose_memory(machine, options)

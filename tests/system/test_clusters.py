@@ -1,0 +1,137 @@
+"""A machine of four clusters while it works: are its memory's rules whole afterwards?"""
+import os
+import re
+import subprocess
+
+import pytest
+
+import guest
+from guest import run
+
+pytestmark = pytest.mark.skipif(guest.ON_LINUX, reason="reads /proc/holdfast")
+
+FOUR = ("--cpus", "8", "--clusters", "4", "--memory", "1G")
+BUILD = os.environ.get("HOLDFAST_BUILD", os.path.join(guest.TOP, "build"))
+
+
+def figures(text):
+    """The lines 'name number' of /proc/holdfast/check."""
+    return {k: int(v) for k, v in re.findall(r"^(\w+) (\d+)\r?$", text, re.M)}
+
+
+def check(result):
+    """What the walk over all memory found: every rule holds, no page is lost."""
+    assert result.status == 0, result
+    found = figures(result.out)
+    assert "broken" in found and not re.search(r"^broken:", result.out, re.M), result
+    assert found["broken"] == 0 and found["tables_elsewhere"] == 0, result
+    assert found["in_flight"] == 0, result
+    return found
+
+
+@pytest.fixture(scope="module")
+def abi():
+    """Programs of tests/abi, for --add."""
+    subprocess.run(["make", "-s", "abi"], cwd=guest.TOP, check=True)
+    return os.path.join(guest.TOP, "build", "abi")
+
+
+def test_check_after_beam():
+    """After BEAM used all cores, is each page where it belongs and owned once?"""
+    busy = ("Work = fun(N) -> T = ets:new(t, []), "
+            "[ets:insert(T, {K, binary:copy(<<K:32>>, 500)}) || K <- lists:seq(1, 3000)], "
+            "_ = os:cmd(\"cat /proc/loadavg\"), L = lists:sort([rand:uniform() || _ <- "
+            "lists:seq(1, 20000)]), length(L) + N end, "
+            "Me = self(), Ps = [spawn_link(fun() -> Me ! {self(), Work(N)} end) || "
+            "N <- lists:seq(1, 32)], "
+            "[receive {P, R} -> R end || P <- Ps], "
+            "{ok, B} = file:read_file(\"/proc/holdfast/check\"), io:put_chars(B), halt().")
+    found = check(run(*FOUR, argv=["erl", "-noshell", "-eval", busy]))
+    assert found["user_tables"] > 20 and found["roots"] >= 8
+
+
+def test_clusters_in_erlang():
+    """Does holdfast:clusters() tell of each cluster, and of pages taken from its own memory?"""
+    ask = ("C = holdfast:clusters(), 4 = length(C), "
+           "[begin #{cluster := N, cores := 2, allocs_local := L, allocs_remote := 0, "
+           "faults := F} = M, true = L > 0, true = F >= 0 end || {N, M} <- "
+           "lists:zip(lists:seq(0, 3), C)], io:format(\"all four~n\"), halt().")
+    result = run(*FOUR, argv=["erl", "-noshell", "-eval", ask])
+    assert result.status == 0 and "all four" in result.out, result
+
+
+def test_first_touch(abi):
+    """Of 256 MiB that a thread pinned to a cluster touches, does it get 99 % from there?"""
+    result = run("--cpus", "4", "--clusters", "2", "--memory", "1G", "--base", "busybox",
+                 "--add", abi + "/numa:/abi/numa",
+                 argv=["sh", "-c", "ABI_NUMA_MIB=256 /abi/numa first_touch"])
+    assert result.status == 0 and "1 passed, 0 failed" in result.out, result
+
+
+def counters(text):
+    """The lines of /proc/holdfast/clusters, as a list of dictionaries."""
+    lines = re.findall(r"^(cluster \d+ .*?)\r?$", text, re.M)
+    return [{k: int(v) for k, v in re.findall(r"(\w+) (\d+)", line)} for line in lines]
+
+
+def test_cluster_out_of_memory():
+    """Does a cluster without memory take from others, count it, and is it all given back?"""
+    show = "cat /proc/holdfast/clusters"
+    script = (show + "; taskset 2 dd if=/dev/zero of=/tmp/x bs=1M count=400 2>/dev/null; " + show +
+              "; rm /tmp/x; " + show + "; cat /proc/holdfast/check")
+    result = run(*FOUR, "--base", "busybox", argv=["sh", "-c", script])
+    check(result)
+    found = counters(result.out)
+    before, full, after = found[0:4], found[4:8], found[8:12]
+    assert full[0]["allocs_remote"] - before[0]["allocs_remote"] > 100 * 256, result
+    assert sum(c["helped"] for c in full) == sum(c["allocs_remote"] for c in full), result
+    assert full[0]["free_kb"] < 8 << 10, result
+    for was, now in zip(before, after):
+        assert now["free_kb"] > was["free_kb"] - (2 << 10), result
+
+
+def test_shootdowns_stay_at_home(abi):
+    """Does a program of one cluster, mapping and unmapping, leave the others alone?"""
+    show = "cat /proc/holdfast/clusters"
+    script = show + "; taskset 3 /abi/memstorm map_unmap protect; " + show
+    result = run(*FOUR, "--base", "busybox", "--add", abi + "/memstorm:/abi/memstorm",
+                 argv=["sh", "-c", script])
+    assert result.status == 0, result
+    found = counters(result.out)
+    served = [b["shootdowns_served"] - a["shootdowns_served"]
+              for a, b in zip(found[0:4], found[4:8])]
+    assert served[0] > 10 and max(served[1:]) < 10, result
+
+
+def test_topology_of_debian():
+    """Do numactl and lscpu tell of four nodes with two processors each?"""
+    result = run(*FOUR, "--base", "busybox", "--debian", "numactl", "--debian", "util-linux",
+                 argv=["sh", "-c", "numactl -H; lscpu; numactl --membind=2 numactl --show"])
+    assert result.status == 0, result
+    assert "available: 4 nodes (0-3)" in result.out, result
+    for n in range(4):
+        cpus = "%d %d" % (2 * n, 2 * n + 1)
+        assert re.search(r"node %d cpus: %s$" % (n, cpus), result.out, re.M), result
+        assert re.search(r"NUMA node%d CPU\(s\): +%s$" % (n, cpus.replace(" ", ",")),
+                         result.out, re.M), result
+    assert re.search(r"^  0:  10  20  20  20", result.out, re.M), result
+    assert re.search(r"policy: bind\npreferred node: 2\n(.*\n)*membind: 2 $", result.out,
+                     re.M), result
+
+
+def test_selftest():
+    """Do remote calls from every core to every cluster, and barriers, come back?"""
+    result = run(*FOUR, "--base", "busybox", argv=["cat", "/proc/holdfast/selftest"])
+    assert result.status == 0, result
+    assert re.search(r"rpc own_cluster calls 200 mean_ns [1-9]", result.out), result
+    assert re.search(r"rpc other_cluster calls 1200 mean_ns [1-9]", result.out), result
+    assert "rpc wrong 0" in result.out, result
+    assert re.search(r"barrier cores 8 rounds 100 mean_ns [1-9]", result.out), result
+    print(result.out)
+
+
+def test_check_after_storm(abi):
+    """After mmap, munmap, mprotect and fork on every core at once, do the rules hold?"""
+    script = "/abi/memstorm every_core mixed_storm >/tmp/out && cat /proc/holdfast/check"
+    check(run(*FOUR, "--base", "busybox", "--add", abi + "/memstorm:/abi/memstorm",
+              argv=["sh", "-c", script]))

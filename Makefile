@@ -196,8 +196,8 @@ H_TESTS := $(patsubst tests/host/%.c,$(B)/host/%,$(wildcard tests/host/*_test.c)
 H_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -DHOLDFAST_HOST \
 	-fsanitize=address,undefined -fno-sanitize-recover=all -Ikernel
 
-H_PURE := $(wildcard kernel/lib/*.c) kernel/mm/buddy.c kernel/boot/plan.c \
-	$(wildcard kernel/store/*.c)
+H_STORE := $(filter-out kernel/store/disk.c kernel/store/trial.c,$(wildcard kernel/store/*.c))
+H_PURE := $(wildcard kernel/lib/*.c) kernel/mm/buddy.c kernel/boot/plan.c $(H_STORE)
 H_HEADERS := $(wildcard kernel/lib/*.h kernel/store/*.h tests/host/*.h)
 H_OBJ := $(H_PURE:%.c=$(B)/host/%.o)
 
@@ -217,14 +217,15 @@ host-tests: $(H_TESTS)
 
 # Host programs over the store's library: what `holdfast store` calls; and what power cuts leave of a
 # disk, with what recovery makes of it: N states from SEED.
-H_STORE := $(wildcard kernel/lib/*.c kernel/store/*.c)
 H_FAST   = $(filter-out -O1 -fsanitize% -fno-sanitize%,$(H_CFLAGS)) -O2
 
-$(B)/holdfast-store: tools/store/main.c $(H_STORE) $(H_HEADERS)
+H_LIB   := $(wildcard kernel/lib/*.c) $(H_STORE)
+
+$(B)/holdfast-store: tools/store/main.c $(H_LIB) $(H_HEADERS)
 	@mkdir -p $(@D)
 	@echo "  cc      $@"; $(CC) $(H_FAST) -o $@ $(filter %.c,$^)
 
-$(B)/crashstates: tests/host/crashstates.c $(H_STORE) $(H_HEADERS)
+$(B)/crashstates: tests/host/crashstates.c $(H_LIB) $(H_HEADERS)
 	@mkdir -p $(@D)
 	@echo "  cc      $@"; $(CC) $(H_FAST) -o $@ $(filter %.c,$^)
 
@@ -271,10 +272,10 @@ $(B)/fuzz/archinfo_fuzz: F_LIB += kernel/boot/plan.c
 $(B)/fuzz/archinfo_fuzz: kernel/boot/plan.c
 
 # Its own hash takes whatever is changed for right.
-$(B)/fuzz/store_fuzz: tests/fuzz/store_fuzz.c tests/fuzz/fuzz.h $(H_STORE) $(H_HEADERS)
+$(B)/fuzz/store_fuzz: tests/fuzz/store_fuzz.c tests/fuzz/fuzz.h $(H_LIB) $(H_HEADERS)
 	@mkdir -p $(@D)
 	@echo "  fuzzer  $@"; $(F_CC) $(F_CFLAGS) -Itests/host -o $@ $< \
-		$(filter-out kernel/lib/hash.c,$(H_STORE))
+		$(filter-out kernel/lib/hash.c,$(H_LIB))
 
 $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(F_LIB) $(wildcard kernel/lib/*.h)
 	@mkdir -p $(@D)

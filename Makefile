@@ -19,7 +19,7 @@ SHELL         := /bin/sh
 PYTHON        ?= /usr/bin/python3
 BUILD         ?= build
 
-KERNEL        := $(BUILD)/holdfast.elf
+KERNEL        := $(BUILD)/holdfast.elf $(BUILD)/holdfast-pvh.elf
 export HOLDFAST_BUILD := $(abspath $(BUILD))
 B             := $(BUILD)
 
@@ -120,18 +120,20 @@ L_SRC := $(addprefix core/,def.c dns.c inet_chksum.c init.c ip.c mem.c memp.c ne
 	netif/ethernet.c
 L_OBJ := $(L_SRC:%.c=$(L)/obj/%.o)
 L_INC := -I$(L)/src/src/include -Ikernel/net/lwip
-L_DEPS := kernel/net/lwip/lwipopts.h kernel/net/lwip/arch/cc.h
+L_DEPS := kernel/net/lwip/lwipopts.h kernel/net/lwip/arch/cc.h kernel/net/lwip/pcbs.h
 K_LIBS += $(L)/liblwip.a
-K_LDFLAGS += --wrap=netif_loop_output
+K_LDFLAGS += --wrap=netif_loop_output --wrap=tcp_input --wrap=memp_malloc --wrap=memp_free
 
 $(L)/src/.unpacked: kernel/net/lwip/fetch
 	kernel/net/lwip/fetch lwip $(L)
 	@touch $@
 
+$(L)/obj/core/tcp.o $(L)/obj/core/tcp_in.o: L_FIRST := -include kernel/net/lwip/pcbs.h
+
 $(L)/obj/%.o: $(L)/src/.unpacked $(L_DEPS)
 	@mkdir -p $(@D)
 	@echo "  cc      lwip/$*.c"
-	@$(CC) $(filter-out -W%,$(K_CFLAGS)) -w -fno-data-sections $(L_INC) -c -o $@ $(L)/src/src/$*.c
+	@$(CC) $(filter-out -W%,$(K_CFLAGS)) -w -fno-data-sections $(L_INC) $(L_FIRST) -c -o $@ $(L)/src/src/$*.c
 	@objcopy --rename-section .data=.shared_data,alloc,load,data,contents \
 		--rename-section .bss=.shared_bss,alloc $@
 
@@ -185,7 +187,8 @@ $(B)/obj/gen/%.o: $(B)/gen/%.c
 $(B)/holdfast.elf: $(B)/holdfast0.elf $(B)/obj/gen/symbols1.o
 	@echo "  ld      $@"; ld $(K_LDFLAGS) -o $@ $(K_OBJ) $(B)/obj/gen/symbols1.o $(K_LIBS)
 
-# The same without the Multiboot magic: QEMU then takes the PVH entry.
+# The same without the Multiboot magic: QEMU then takes the PVH entry, and maps the root image
+# instead of reading it into a buffer first. This is what `holdfast run` starts.
 $(B)/holdfast-pvh.elf: $(B)/holdfast.elf
 	LC_ALL=C sed 's/\x02\xb0\xad\x1b/\x00\x00\x00\x00/' $< > $@
 

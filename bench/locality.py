@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """How much of what the kernel touches lies in another cluster, replicated and not.
 
-usage: locality.py [--clusters N] [--cpus N] [--rounds N]
+usage: locality.py [--clusters N] [--cpus N] [--rounds N] [--top N]
 
 Runs one BEAM load under a QEMU plugin, once as the kernel is and once with
 `replicas=off` (kernel code, page tables and kernel objects in the boot cluster
@@ -12,12 +12,11 @@ host is does not matter.
 import argparse
 import collections
 import os
-import re
 import subprocess
 import sys
 
 from machines import OUT, TOP
-from profile import header
+from profile import header, symbols
 
 MEMORY_MIB = 1024
 LOAD = ("Work = fun(N) -> T = ets:new(t, []), [ets:insert(T, {K, binary:copy(<<K:32>>, 200)}) || "
@@ -25,7 +24,7 @@ LOAD = ("Work = fun(N) -> T = ets:new(t, []), [ets:insert(T, {K, binary:copy(<<K
         "\"/proc/loadavg\"), length(lists:sort([rand:uniform() || _ <- lists:seq(1, 1000)])) + N "
         "end, Me = self(), [begin Ps = [spawn_link(fun() -> Me ! {self(), Work(N)} end) || N <- "
         "lists:seq(1, 32)], [receive {P, _} -> ok end || P <- Ps] end || _ <- lists:seq(1, %d)], "
-        "{ok, B} = file:read_file(\"/proc/holdfast/check\"), io:put_chars(B), halt().")
+        "halt().")
 
 
 def plugin():
@@ -38,7 +37,7 @@ def plugin():
 
 
 def measure(options, *kernel_args):
-    """=> returns ({region: [own, other]}, walks by processor, the guest's check)"""
+    """=> returns {region: [own, other]}, walks by processor, {function: other}"""
     out = os.path.join(OUT, "locality.txt")
     loaded = "%s,out=%s,cores=%d,bytes=%d" % (
         plugin(), out, options.cpus // options.clusters, (MEMORY_MIB << 20) // options.clusters)
@@ -53,27 +52,31 @@ def measure(options, *kernel_args):
         sys.exit("the guest ended with %d\n%s\n%s" % (
             done.returncode, done.stdout[-2000:], done.stderr[-2000:]))
     regions, walks = collections.defaultdict(lambda: [0, 0]), {}
+    names, sites = symbols("holdfast"), collections.Counter()
     with open(out, encoding="ascii") as file:
         for line in file:
+            if line.startswith("site "):
+                sites[names.name(int(line.split()[1], 16))] += int(line.split()[2])
+                continue
             cpu, what, own, other = line.split()
             if what == "walks":
                 walks[int(cpu)] = (int(own), int(other))
             elif what != "user":
                 regions[what][0] += int(own)
                 regions[what][1] += int(other)
-    check = {k: int(v) for k, v in re.findall(r"^(\w+) (\d+)\s*$", done.stdout, re.M)}
-    return regions, walks, check
+    return regions, walks, sites
 
 
 def share(pair):
     return pair[1] / max(sum(pair), 1)
 
 
-def table_look_ups(walks, check, cores):
-    """[own, other]: replicated tables are where the core is; one copy is in cluster 0."""
+def table_look_ups(walks, replicated, cores):
+    """[own, other]: replicated tables are where the core is (/proc/holdfast/check and its test
+    say so); those of one copy are in cluster 0."""
     counts = [0, 0]
     for cpu, both in walks.items():
-        counts[bool(check["tables_elsewhere"]) and cpu >= cores] += sum(both)
+        counts[not replicated and cpu >= cores] += sum(both)
     return counts
 
 
@@ -82,20 +85,23 @@ def main():
     parser.add_argument("--clusters", type=int, default=4)
     parser.add_argument("--cpus", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--top", type=int, default=0, metavar="N",
+                        help="show the N functions that leave the cluster most")
     options = parser.parse_args()
     totals = []
     for title, args in (("replicated", ()), ("replicas=off", ("replicas=off",))):
-        regions, walks, check = measure(options, *args)
+        regions, walks, sites = measure(options, *args)
         data = [sum(r[i] for r in regions.values()) for i in (0, 1)]
-        tables = table_look_ups(walks, check, options.cpus // options.clusters)
+        tables = table_look_ups(walks, not args, options.cpus // options.clusters)
         both = [data[i] + tables[i] for i in (0, 1)]
         totals.append(share(both))
-        print("%s: %d tables in another cluster, broken %d" % (
-            title, check["tables_elsewhere"], check["broken"]))
+        print("%s:" % title)
         for name, pair in [*sorted(regions.items()), ("data", data), ("tables", tables),
                            ("all", both)]:
             print("  %-10s %12d accesses  %6.2f %% leave the cluster" % (
                 name, sum(pair), 100 * share(pair)))
+        for name, count in sites.most_common(options.top):
+            print("    %5.1f %%  %s" % (100 * count / max(data[1], 1), name))
     print("share that leaves: %.2f %% replicated, %.2f %% not: one in %.1f" % (
         100 * totals[0], 100 * totals[1], totals[1] / max(totals[0], 1e-9)))
 

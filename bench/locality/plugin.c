@@ -2,13 +2,11 @@
  * A QEMU plugin that tells how much of what a guest's kernel touches lies in
  * the memory of another NUMA node than the processor's: bench/locality.py.
  *
- * Loads and stores of instructions in the kernel's half are counted by the
- * region of their address and by whether the node of the physical address is
- * that of the processor. Translations that the processor looks up itself are
- * not seen by plugins: a model of a TLB (direct-mapped, emptied by a load of
- * CR3) counts how often it would go to the page tables; where those lie, the
- * kernel says (/proc/holdfast/check), so node 0's and the others' are counted
- * apart.
+ * Once the first program runs, loads and stores of instructions in the
+ * kernel's half are counted by the region of their address and by whether the node of the physical
+ * address is that of the processor. Translations that the processor looks up itself are not seen by
+ * plugins: a model of a TLB (direct-mapped, emptied by a load of CR3) counts how often it would go
+ * to the page tables, for each processor.
  *
  * Arguments: out=FILE, cores=N per node, bytes=N per node. Processors and
  * memory are dealt to the nodes in order, below the hole for devices.
@@ -24,7 +22,8 @@
 #define PROCESSORS 64
 #define TLB_SIZE   1024
 #define KERNEL	   (1ull << 63)
-#define INSN	   8 /* bytes of an instruction that are looked at */
+#define PROGRAMS   (1ull << 40) /* below it the boot procedure has data too */
+#define INSN	   8		/* bytes of an instruction that are looked at */
 
 /* Regions of kernel/arch/layout.h, by their first address. */
 static const struct region {
@@ -50,11 +49,21 @@ struct processor {
 	char pad[64];
 };
 
+/* An instruction of the kernel, for the list of those that leave most; counted without care for
+ * other processors. Never freed: translations may go, their counts stay. */
+struct site {
+	struct site *next;
+	uint64_t va, other;
+};
+
+static struct site *sites;
+
 QEMU_PLUGIN_EXPORT int qemu_plugin_version = QEMU_PLUGIN_VERSION;
 
 static struct processor processor[PROCESSORS];
 static uint64_t cores = 1, bytes = 1;
 static const char *out;
+static int started; /* a program runs: the boot is over */
 
 static unsigned
 region_of(uint64_t va)
@@ -88,6 +97,8 @@ look_up(struct processor *p, uint64_t va, int kernel)
 static void
 by_program(unsigned cpu, qemu_plugin_meminfo_t info, uint64_t va, void *data)
 {
+	if (va >= PROGRAMS && va < KERNEL)
+		started = 1;
 	look_up(&processor[cpu % PROCESSORS], va, 0);
 }
 
@@ -95,15 +106,20 @@ static void
 by_kernel(unsigned cpu, qemu_plugin_meminfo_t info, uint64_t va, void *data)
 {
 	struct processor *p = &processor[cpu % PROCESSORS];
+	struct site *site = data;
 	struct qemu_plugin_hwaddr *at = qemu_plugin_get_hwaddr(info, va);
 
+	if (!started)
+		return;
 	look_up(p, va, 1);
 	if (at == NULL || qemu_plugin_hwaddr_is_io(at))
 		return;
-	if (node_of(qemu_plugin_hwaddr_phys_addr(at)) == cpu / cores)
+	if (node_of(qemu_plugin_hwaddr_phys_addr(at)) == cpu / cores) {
 		p->own[region_of(va)]++;
-	else
+	} else {
 		p->other[region_of(va)]++;
+		site->other++;
+	}
 }
 
 static void
@@ -122,6 +138,21 @@ loads_cr3(const struct qemu_plugin_insn *insn)
 	return n >= i + 3 && b[i] == 0x0f && b[i + 1] == 0x22 && (b[i + 2] & 0x38) == 0x18;
 }
 
+static struct site *
+site_of(uint64_t va)
+{
+	struct site *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		abort();
+	s->va = va;
+	s->next = __atomic_load_n(&sites, __ATOMIC_RELAXED);
+	while (!__atomic_compare_exchange_n(&sites, &s->next, s, 0, __ATOMIC_RELEASE,
+					    __ATOMIC_RELAXED))
+		;
+	return s;
+}
+
 static void
 translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
@@ -129,10 +160,12 @@ translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 
 	for (i = 0; i < n; i++) {
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-		int kernel = (qemu_plugin_insn_vaddr(insn) & KERNEL) != 0;
+		uint64_t va = qemu_plugin_insn_vaddr(insn);
+		int kernel = (va & KERNEL) != 0;
 
 		qemu_plugin_register_vcpu_mem_cb(insn, kernel ? by_kernel : by_program,
-						 QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW, NULL);
+						 QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,
+						 kernel ? site_of(va) : NULL);
 		if (kernel && loads_cr3(insn))
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, new_space,
 							       QEMU_PLUGIN_CB_NO_REGS, NULL);
@@ -143,6 +176,7 @@ static void
 ended(qemu_plugin_id_t id, void *data)
 {
 	FILE *f = fopen(out, "w");
+	const struct site *s;
 	unsigned c, r;
 
 	if (f == NULL)
@@ -158,6 +192,9 @@ ended(qemu_plugin_id_t id, void *data)
 			fprintf(f, "%u walks %" PRIu64 " %" PRIu64 "\n", c, p->walks[0],
 				p->walks[1]);
 	}
+	for (s = sites; s != NULL; s = s->next)
+		if (s->other)
+			fprintf(f, "site %" PRIx64 " %" PRIu64 "\n", s->va, s->other);
 	fclose(f);
 }
 

@@ -16,6 +16,7 @@
 #include "cluster/rpc.h"
 #include "core/klog.h"
 #include "core/panic.h"
+#include "core/place.h"
 #include "core/random.h"
 #include "core/sched.h"
 #include "dev/driver.h"
@@ -65,7 +66,8 @@ identify(const struct boot_info *info)
 {
 	u32 gid = apic_id();
 
-	assert(info->magic == BOOT_INFO_MAGIC && info->size == sizeof(*info));
+	if (is_first() && !instance_is_whole(info))
+		panic("the boot information of cluster %u is damaged", arch_core()->cxy);
 	for (u32 i = 0; i < info->cores_nr; i++) {
 		if (info->core[i].gid != gid)
 			continue;
@@ -96,7 +98,7 @@ make_idle_stack(struct core *c)
 {
 	struct thread *t = c->idle;
 
-	t->stack = kstack_alloc();
+	t->stack = kstack_alloc(c->arch.cxy);
 	if (!t->stack)
 		panic("no memory for the idle thread of core %u", c->arch.index);
 	format(t->name, sizeof(t->name), "idle/%u", c->arch.index);
@@ -242,6 +244,7 @@ static void
 init_machine(void)
 {
 	thread_table_init(); /* every thread by name */
+	place_init();	     /* the tree of load */
 	random_init();	     /* key from the hardware */
 	mm_init();	     /* address spaces and objects */
 }

@@ -320,7 +320,9 @@ fill_memory(struct boot_state *st, struct boot_plan *p)
 
 	b->range_nr = p->nranges;
 	memcpy(b->range, p->range, sizeof(b->range));
-	b->rsvd_nr = 0;
+	b->rsvd_nr = b->pages_nr = 0;
+	b->pages_offset =
+		(u32)((p->anchor + p->anchor_size - b->cluster[p->cxy].lpa_base) >> PAGE_SHIFT);
 	for (u32 i = 0; i < p->nranges; i++) {
 		for (u32 k = 0; k < st->taken.n; k++) {
 			u64 base = max(p->range[i].base, st->taken.r[k].base);
@@ -335,15 +337,37 @@ fill_memory(struct boot_state *st, struct boot_plan *p)
 			}
 			b->rsvd[b->rsvd_nr++] = (struct boot_range){base, end - base};
 		}
+		b->pages_nr += (u32)(b->range[i].size >> PAGE_SHIFT);
 	}
+}
+
+u32
+instance_general_crc(const struct boot_info *b)
+{
+	const u32 general = offsetof(struct boot_info, clusters);
+
+	return checksum32((const u8 *)b + general, offsetof(struct boot_info, cxy) - general);
+}
+
+static u32
+local_crc(const struct boot_info *b)
+{
+	const u32 local = offsetof(struct boot_info, cxy);
+
+	return checksum32((const u8 *)b + local, sizeof(*b) - local);
+}
+
+bool
+instance_is_whole(const struct boot_info *b)
+{
+	return b->magic == BOOT_INFO_MAGIC && b->size == sizeof(*b) &&
+	       b->crc_general == instance_general_crc(b) && b->crc_local == local_crc(b);
 }
 
 void
 instance_finish(struct boot_state *st, struct boot_plan *p)
 {
 	struct boot_info *b = &boot_info;
-	const u32 general = offsetof(struct boot_info, clusters);
-	const u32 local = offsetof(struct boot_info, cxy);
 
 	local_cluster.cxy = p->cxy;
 	local_cluster.master_root = p->pml4;
@@ -357,6 +381,6 @@ instance_finish(struct boot_state *st, struct boot_plan *p)
 	b->kcode_size = st->low->kcode_size;
 	b->kdata_size = st->low->kdata_size;
 	b->kcode_crc = checksum32((const void *)KCODE_BASE, st->low->kcode_size);
-	b->crc_general = checksum32((u8 *)b + general, local - general);
-	b->crc_local = checksum32((u8 *)b + local, sizeof(*b) - local);
+	b->crc_general = instance_general_crc(b);
+	b->crc_local = local_crc(b);
 }

@@ -60,6 +60,7 @@ struct machine {
 	u64 idle_mask;				 /* [a] halted cores that no waker has claimed */
 	u64 cluster_cores[MAX_CLUSTERS];	 /* [I] mask of core indexes */
 	struct loadavg *loadavg;		 /* core/loadavg.c */
+	struct placement *placement;		 /* core/place.c */
 	const char *cmdline;			 /* [I] */
 	u32 panicking;				 /* [a] */
 	struct core *panic_core;		 /* the one that reports */

@@ -175,6 +175,8 @@ struct procfs_process_ops {
 	/* Writing to /proc/pid/<what> (comm, oom_score_adj, ...). Optional: NULL is -EACCES. */
 	ssize_t (*store)(int pid, int tid, const char *what, const char *buf, size_t n);
 };
+/* The process whose directory /proc/<pid> f is; 0: f is something else. */
+int procfs_pid_of(const struct file *f);
 void procfs_set_process_ops(const struct procfs_process_ops *ops);
 
 #endif

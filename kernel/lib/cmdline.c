@@ -189,8 +189,8 @@ parse_setting(struct cmdline *c, const char *word)
 	} numbers[] = {
 		{"clusters=", &c->clusters}, {"cores=", &c->cores},
 		{"mem=", &c->mem},	     {"io=", &c->io},
-		{"stall=", &c->stall},	     {"patience=", &c->patience},
-		{"barriers=", &c->barriers},
+		{"stall=", &c->stall},	     {"odd=", &c->odd},
+		{"patience=", &c->patience}, {"barriers=", &c->barriers},
 	};
 	u32 v;
 
@@ -249,7 +249,7 @@ cmdline_parse(struct cmdline *c, const char *s, size_t n)
 
 	memset(c, 0, sizeof(*c));
 	c->max_error = c->max_info = c->max_flow = -1;
-	c->io = c->stall = UINT32_MAX;
+	c->io = c->odd = c->stall = UINT32_MAX;
 	c->badmem = UINT64_MAX;
 	while ((word = next_word(&sc)) && strcmp(word, "--") != 0) {
 		bool is_name =

@@ -32,6 +32,7 @@ struct cmdline {
 	unsigned nkill;
 	u32 kill[CMDLINE_KILLS]; /* test: APIC ids of cores that count as dead */
 	u64 badmem;		 /* test: the memory test finds this address bad; -1: none */
+	u32 odd;		 /* test: an APIC id that counts as another kind of processor */
 	u32 stall;		 /* test: an APIC id that comes to no barrier; -1: none */
 	unsigned patience;	 /* seconds a barrier waits before it reports; 0: the usual */
 	unsigned barriers;	 /* rounds of the barrier test */

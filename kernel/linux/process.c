@@ -430,7 +430,13 @@ sys_pidfd_send_signal(int fd, int sig, const void __user *user_info, unsigned fl
 	if (!f)
 		return -EBADF;
 	p = flags ? NULL : pidfd_process(f);
+	if (!p && !flags && procfs_pid_of(f) > 0) {
+		p = process_find(procfs_pid_of(f));
+		err = p ? 0 : -ESRCH;
+	}
 	file_put(f);
+	if (err)
+		return err;
 	if (flags || sig < 0 || sig > SIG_COUNT || !p) {
 		err = flags || p ? -EINVAL : -EBADF;
 		goto out;

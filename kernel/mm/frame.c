@@ -305,6 +305,12 @@ frame_account(const struct frame *f, enum frame_use use, s64 pages)
 }
 
 bool
+frame_is_short(unsigned cxy)
+{
+	return is_scarce(machine()->cluster[cxy]->pages);
+}
+
+bool
 frame_exists(paddr_t at)
 {
 	for (unsigned i = 0; i < machine()->nclusters; i++) {

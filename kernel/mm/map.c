@@ -258,7 +258,7 @@ object_count(struct vm_object *o, u64 first, u64 n)
 	u64 end = first + n, count = 0;
 
 	spin_lock(&o->lock);
-	while (radix_next(&o->pages, &first) != NULL && first < end) {
+	while (radix_next_before(&o->pages, &first, end) != NULL) {
 		count++;
 		first++;
 	}

@@ -159,7 +159,7 @@ drop_unshown(struct vm_object *anon, const struct vm_mapping *v, u64 first, u64 
 
 		spin_lock(&anon->lock);
 		stop = next_unshown(anon, v, &first, end);
-		while (n < DROP_BATCH && radix_next(&anon->pages, &first) != NULL && first < stop)
+		while (n < DROP_BATCH && radix_next_before(&anon->pages, &first, stop) != NULL)
 			batch[n++] = object_extract(anon, first++);
 		spin_unlock(&anon->lock);
 		for (unsigned i = 0; i < n; i++)
@@ -176,7 +176,7 @@ anon_can_extend(const struct vm_mapping *v, u64 first, u64 n)
 
 	if (anon_overlaps(v, first, n))
 		return false;
-	return radix_next(&v->anon->pages, &at) == NULL || at >= first + n;
+	return radix_next_before(&v->anon->pages, &at, first + n) == NULL;
 }
 
 void
@@ -219,8 +219,8 @@ share_frames(struct vm_object *from, struct vm_object *to, u64 first, u64 end)
 		n = 0;
 		spin_lock(&from->lock);
 		while (n < CLONE_BATCH) {
-			frame[n] = radix_next(&from->pages, &first);
-			if (frame[n] == NULL || first >= end)
+			frame[n] = radix_next_before(&from->pages, &first, end);
+			if (frame[n] == NULL)
 				break;
 			frame_get(frame[n]);
 			index[n++] = first++;

@@ -336,7 +336,7 @@ vm_object_drop(struct vm_object *o, u64 first, u64 n)
 		first = i + 1;
 		n--;
 	}
-	for (u64 i = first; radix_next(&o->pages, &i) != NULL && i < first + n; i++)
+	for (u64 i = first; radix_next_before(&o->pages, &i, first + n) != NULL; i++)
 		frame_put(object_extract(o, i));
 	spin_unlock(&o->lock);
 }

@@ -338,7 +338,7 @@ drop_child(struct inet *c)
 static int
 stream_accept(struct file *f, unsigned flags, struct file **out, void *addr, unsigned *len)
 {
-	struct inet *s = inet_of(f), *c;
+	struct inet *s = inet_of(f), *c = NULL;
 	struct file *nf;
 	int err = wait_for_child(f, s, &c);
 
@@ -464,10 +464,13 @@ wait_connected(struct file *f, struct inet *s)
 	return err;
 }
 
+/* A non-blocking attempt is always EINPROGRESS at first, as Linux has it: programs count on being
+ * told by poll, even when a connection to ourselves is decided by now. */
 static int
 stream_connect(struct file *f, const void *addr, unsigned len)
 {
 	struct inet *s = inet_of(f);
+	bool started = false;
 	ip_addr_t ip;
 	u16 family, port;
 	int err;
@@ -498,12 +501,16 @@ stream_connect(struct file *f, const void *addr, unsigned len)
 			break;
 		}
 		err = start_connect(s, &ip, port);
+		started = true;
 		break;
 	default:
 		err = start_connect(s, &ip, port);
+		started = true;
 		break;
 	}
 	net_unlock();
+	if (!err && started && (f->flags & O_NONBLOCK))
+		err = -EINPROGRESS;
 	return err ? err : wait_connected(f, s);
 }
 

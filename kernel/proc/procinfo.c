@@ -380,6 +380,13 @@ op_store(int pid, int tid, const char *what, const char *buf, size_t n)
 		memcpy(t->thread.name, name, sizeof(name));
 		if (t->thread.tid == p->pid)
 			memcpy(p->comm, name, sizeof(name));
+	} else if (strcmp(what, "clear_refs") == 0) {
+		struct vm_map *m = process_map_get(p);
+		int err = m ? info_clear_refs(m, buf) : 0;
+
+		if (m)
+			vm_map_put(m);
+		result = err ? err : result;
 	} else if (strcmp(what, "oom_score_adj") == 0) {
 		size_t i = n > 0 && buf[0] == '-' ? (sign = -1, 1) : 0;
 

@@ -18,6 +18,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "proc/process.h"
+#include "proc/timers.h"
 
 #define SIG_DEFAULT 0
 #define SIG_IGNORED 1
@@ -124,6 +125,7 @@ signal_set_action(int sig, const struct sigaction_k *new, struct sigaction_k *ol
 		sigqueue_remove(&p->pending, SIGBIT(sig));
 		list_for_each_entry (t, &p->tasks, link)
 			sigqueue_remove(&t->pending, SIGBIT(sig));
+		timers_signals_dropped(p, SIGBIT(sig));
 	}
 	spin_unlock(&p->lock);
 	return 0;
@@ -227,6 +229,7 @@ apply_job_control(struct process *p, int sig)
 	sigqueue_remove(&p->pending, cancel);
 	list_for_each_entry (t, &p->tasks, link)
 		sigqueue_remove(&t->pending, cancel);
+	timers_signals_dropped(p, cancel);
 	if (sig != SIGCONT)
 		return;
 	p->stop_dequeued = false;
@@ -283,15 +286,14 @@ ends_at_once(struct process *p, int sig)
 	       !((DEFAULT_IGNORED | DEFAULT_CORE | STOP_SIGNALS) & SIGBIT(sig));
 }
 
-/* => p->lock held; t is a task of p, or NULL for the whole process. */
-static int
-send_locked(struct process *p, struct task *t, int sig, const struct siginfo_k *info)
+int
+signal_send_locked(struct process *p, struct task *t, int sig, const struct siginfo_k *info)
 {
 	struct sigqueue *q = t ? &t->pending : &p->pending;
 	struct task *target;
 	int err;
 
-	if (p->nlive == 0 || p->exiting)
+	if (p->nlive == 0 || p->exiting || (t && list_empty(&t->link)))
 		return 0;
 	apply_job_control(p, sig);
 	if (dropped(p, t, sig, info))
@@ -321,7 +323,7 @@ signal_send_process(struct process *p, int sig, const struct siginfo_k *info)
 	if (sig == 0)
 		return 0;
 	spin_lock(&p->lock);
-	err = send_locked(p, NULL, sig, info);
+	err = signal_send_locked(p, NULL, sig, info);
 	spin_unlock(&p->lock);
 	return err;
 }
@@ -330,13 +332,12 @@ int
 signal_send_task(struct task *t, int sig, const struct siginfo_k *info)
 {
 	struct process *p = t->process;
-	int err = 0;
+	int err;
 
 	if (sig == 0)
 		return 0;
 	spin_lock(&p->lock);
-	if (!list_empty(&t->link))
-		err = send_locked(p, t, sig, info);
+	err = signal_send_locked(p, t, sig, info);
 	spin_unlock(&p->lock);
 	return err;
 }

@@ -75,6 +75,8 @@ void sigqueue_remove(struct sigqueue *q, u64 mask);
 /* => may be called from any context; takes process->lock. 0 or -EAGAIN (queue full, rt only). */
 int signal_send_process(struct process *p, int sig, const struct siginfo_k *info);
 int signal_send_task(struct task *t, int sig, const struct siginfo_k *info);
+/* To the process, or to its task t. => p->lock held */
+int signal_send_locked(struct process *p, struct task *t, int sig, const struct siginfo_k *info);
 /* Group and tty signals. 0, or -ESRCH when the group is empty. */
 int signal_send_group(int pgrp, int sig, const struct siginfo_k *info);
 /* The same for callers that hold the lock of all processes. */

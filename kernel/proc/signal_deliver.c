@@ -16,6 +16,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "proc/process.h"
+#include "proc/timers.h"
 
 #define UNBLOCKABLE  (SIGBIT(SIGKILL) | SIGBIT(SIGSTOP))
 #define STOP_SIGNALS (SIGBIT(SIGSTOP) | SIGBIT(SIGTSTP) | SIGBIT(SIGTTIN) | SIGBIT(SIGTTOU))
@@ -130,11 +131,13 @@ dequeue_locked(struct task *t, u64 mask, struct siginfo_k *out)
 
 	if (sig) {
 		take_from(&t->pending, sig, out);
-		return sig;
+	} else {
+		sig = pick_signal(p->pending.set & mask);
+		if (sig)
+			take_from(&p->pending, sig, out);
 	}
-	sig = pick_signal(p->pending.set & mask);
 	if (sig)
-		take_from(&p->pending, sig, out);
+		timers_signal_taken(p, out);
 	return sig;
 }
 

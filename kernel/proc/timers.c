@@ -1,13 +1,16 @@
 /*
  * Interval timers (setitimer, alarm), POSIX timers (timer_create), and reading clocks.
  *
- * Timers of wall and monotonic clocks are one-shot kernel timers that their handler starts again.
+ * Timers of wall and monotonic clocks are one-shot kernel timers. A periodic one rests from when
+ * its signal is queued to when that is taken: then it is told how many periods went by, and starts
+ * again. So however short the period, it costs no more than its program takes signals.
  * Timers on CPU time look at the process's clock when it could have got there at the earliest, and
  * start again for the rest; so an idle process costs nothing but that look.
  *
  * Locks: process->timer_mutex serialises whoever sets, reads or deletes; what the handler
  * (interrupt context) shares is under process->lock. A timer is cancelled with only the mutex held,
- * after `armed` was cleared, so its handler cannot start it again.
+ * after `armed` was cleared, so its handler cannot start it again. Who takes the signal starts it
+ * with process->lock held: a handler that rests its timer does not take that lock again.
  */
 #include "proc/siginfo_uapi.h"
 #include <asm/errno.h>
@@ -22,6 +25,7 @@
 
 #define ITIMERS		3
 #define CPU_CHECK_MIN	(1 * NS_PER_MS)
+#define UNHEARD_MIN	(4 * NS_PER_MS) /* between periods whose signal nobody would take */
 #define CPUCLOCK_THREAD 4
 
 struct itimer {
@@ -29,6 +33,7 @@ struct itimer {
 	struct process *process; /* [I] */
 	int which;		 /* [I] */
 	bool armed;		 /* [process->lock] */
+	bool resting;		 /* [process->lock] until its signal is taken */
 	ns_t expires;		 /* [process->lock] on its clock */
 	ns_t interval;		 /* [process->lock] */
 };
@@ -38,13 +43,14 @@ struct process_itimers {
 };
 
 struct posix_timer {
-	struct list link; /* [timer_mutex] */
+	struct list link; /* [timer_mutex and process->lock] either to read */
 	struct timer timer;
 	struct process *process; /* [I] */
 	struct task *task;	 /* [I] SIGEV_THREAD_ID: referenced; also the CPU clock's thread */
 	int id, clock;		 /* [I] */
 	struct sigevent_k event; /* [I] */
 	bool armed;		 /* [process->lock] */
+	bool resting;		 /* [process->lock] until its signal is taken */
 	ns_t expires, interval;	 /* [process->lock] on the timer's clock, made monotonic or CPU */
 	int overrun;		 /* [process->lock] */
 };
@@ -170,30 +176,62 @@ itimer_start_time(const struct itimer *it, ns_t now)
 					: cpu_check_time(it->process, it->expires - now);
 }
 
+/* The periods that have ended by `now`; *expires goes to the end of the one that runs. */
+static s64
+pass_periods(ns_t *expires, ns_t interval, ns_t now)
+{
+	s64 n = now >= *expires ? (now - *expires) / interval + 1 : 0;
+
+	*expires += n * interval;
+	return n;
+}
+
+/* What is left until a timer's end; of a periodic one that rests, of its running period. */
+static ns_t
+time_left(ns_t expires, ns_t interval, ns_t now)
+{
+	if (interval)
+		(void)pass_periods(&expires, interval, now);
+	return max(expires - now, (ns_t)1);
+}
+
+/* => p->lock held. Returns when to fire again, NS_FOREVER: not now. */
+static ns_t
+itimer_expire(struct itimer *it, ns_t now)
+{
+	static const int signals[ITIMERS] = {SIGALRM, SIGVTALRM, SIGPROF};
+	struct process *p = it->process;
+	int sig = signals[it->which];
+	struct siginfo_k info;
+	ns_t soonest = 0;
+
+	if (!it->armed)
+		return NS_FOREVER;
+	if (now >= it->expires) {
+		signal_info_kernel(&info, sig);
+		(void)signal_send_locked(p, NULL, sig, &info);
+		if (!it->interval) {
+			it->armed = false;
+			return NS_FOREVER;
+		}
+		(void)pass_periods(&it->expires, it->interval, now);
+		it->resting = it->which == ITIMER_REAL && (p->pending.set & SIGBIT(sig));
+		soonest = it->which == ITIMER_REAL ? now + UNHEARD_MIN : 0;
+	}
+	return it->resting ? NS_FOREVER : max(soonest, itimer_start_time(it, now));
+}
+
 static void
 itimer_fire(struct timer *timer)
 {
-	static const int signals[ITIMERS] = {SIGALRM, SIGVTALRM, SIGPROF};
 	struct itimer *it = container_of(timer, struct itimer, timer);
-	struct process *p = it->process;
-	ns_t now = itimer_clock(it);
-	struct siginfo_k info;
-	bool due, again;
+	ns_t now = itimer_clock(it), again;
 
-	spin_lock(&p->lock);
-	due = it->armed && now >= it->expires;
-	if (due && it->interval)
-		it->expires += ((now - it->expires) / it->interval + 1) * it->interval;
-	else if (due)
-		it->armed = false;
-	again = it->armed;
-	spin_unlock(&p->lock);
-	if (again)
-		timer_start(timer, itimer_start_time(it, now));
-	if (due) {
-		signal_info_kernel(&info, signals[it->which]);
-		(void)signal_send_process(p, signals[it->which], &info);
-	}
+	spin_lock(&it->process->lock);
+	again = itimer_expire(it, now);
+	spin_unlock(&it->process->lock);
+	if (again != NS_FOREVER)
+		timer_start(timer, again);
 }
 
 static struct process_itimers *
@@ -214,7 +252,7 @@ static void
 itimer_disarm(struct itimer *it)
 {
 	spin_lock(&it->process->lock);
-	it->armed = false;
+	it->armed = it->resting = false;
 	spin_unlock(&it->process->lock);
 	timer_cancel(&it->timer);
 }
@@ -239,7 +277,7 @@ itimer_exchange(int which, const struct itimer_value *new, struct itimer_value *
 	now = itimer_clock(it);
 	spin_lock(&p->lock);
 	old->interval = it->interval;
-	old->value = it->armed ? max(it->expires - now, (ns_t)1) : 0;
+	old->value = it->armed ? time_left(it->expires, it->interval, now) : 0;
 	spin_unlock(&p->lock);
 	if (new) {
 		itimer_disarm(it);
@@ -277,76 +315,82 @@ posix_start_time(const struct posix_timer *pt, ns_t now)
 				       : pt->expires;
 }
 
-/* Counts an expiry into a signal of this timer that is still pending. => process->lock held */
-static bool
-merge_with_pending(struct posix_timer *pt, int expiries)
+/* The signal of this timer that is still pending, or NULL. => process->lock held */
+static struct siginfo_k *
+pending_info(struct posix_timer *pt)
 {
 	bool thread = pt->event.notify == SIGEV_THREAD_ID && pt->task;
 	struct sigqueue *q = thread ? &pt->task->pending : &pt->process->pending;
 	struct siginfo_item *i;
 
-	list_for_each_entry (i, &q->infos, link) {
-		if (i->info.code == SI_TIMER && i->info.timer_id == pt->id) {
-			i->info.overrun += expiries;
-			pt->overrun = i->info.overrun;
-			return true;
-		}
-	}
-	return false;
+	list_for_each_entry (i, &q->infos, link)
+		if (i->info.code == SI_TIMER && i->info.timer_id == pt->id)
+			return &i->info;
+	return NULL;
 }
 
-static void
-posix_send(struct posix_timer *pt, int expiries)
+static int
+add_overrun(int overrun, s64 more)
 {
-	struct siginfo_k info = {
-		.signo = pt->event.signo,
-		.code = SI_TIMER,
-		.value = pt->event.value,
-		.timer_id = pt->id,
-		.overrun = expiries - 1,
-	};
-	bool merged;
+	return (int)min((s64)overrun + more, (s64)INT32_MAX);
+}
 
-	if (pt->event.notify == SIGEV_NONE)
-		return;
-	spin_lock(&pt->process->lock);
-	merged = merge_with_pending(pt, expiries);
-	if (!merged)
-		pt->overrun = expiries - 1;
-	spin_unlock(&pt->process->lock);
-	if (merged)
-		return;
-	if (pt->event.notify == SIGEV_THREAD_ID)
-		(void)signal_send_task(pt->task, info.signo, &info);
-	else
-		(void)signal_send_process(pt->process, info.signo, &info);
+/* => process->lock held. Returns whether the signal is pending now. */
+static bool
+posix_send(struct posix_timer *pt, s64 expiries)
+{
+	struct siginfo_k *pending = pending_info(pt),
+			 info = {
+				 .signo = pt->event.signo,
+				 .code = SI_TIMER,
+				 .value = pt->event.value,
+				 .timer_id = pt->id,
+				 .overrun = add_overrun(0, expiries - 1),
+			 };
+
+	if (pending) {
+		pending->overrun = pt->overrun = add_overrun(pending->overrun, expiries);
+		return true;
+	}
+	pt->overrun = info.overrun;
+	(void)signal_send_locked(pt->process, pt->event.notify == SIGEV_THREAD_ID ? pt->task : NULL,
+				 info.signo, &info);
+	return pending_info(pt) != NULL;
+}
+
+/* => process->lock held. Returns when to fire again, NS_FOREVER: not now. */
+static ns_t
+posix_expire(struct posix_timer *pt, ns_t now)
+{
+	bool cpu = clock_is_cpu(pt->clock), pending;
+	ns_t soonest = 0;
+
+	if (!pt->armed)
+		return NS_FOREVER;
+	if (now >= pt->expires) {
+		pending = posix_send(
+			pt, pt->interval ? pass_periods(&pt->expires, pt->interval, now) : 1);
+		if (!pt->interval) {
+			pt->armed = false;
+			return NS_FOREVER;
+		}
+		pt->resting = pending && !cpu;
+		soonest = cpu ? 0 : now + UNHEARD_MIN;
+	}
+	return pt->resting ? NS_FOREVER : max(soonest, posix_start_time(pt, now));
 }
 
 static void
 posix_fire(struct timer *timer)
 {
 	struct posix_timer *pt = container_of(timer, struct posix_timer, timer);
-	struct process *p = pt->process;
-	ns_t now = posix_clock(pt);
-	s64 expiries = 0;
-	bool again;
+	ns_t now = posix_clock(pt), again;
 
-	spin_lock(&p->lock);
-	if (pt->armed && now >= pt->expires) {
-		expiries = 1;
-		if (pt->interval) {
-			expiries += (now - pt->expires) / pt->interval;
-			pt->expires += expiries * pt->interval;
-		} else {
-			pt->armed = false;
-		}
-	}
-	again = pt->armed;
-	spin_unlock(&p->lock);
-	if (again)
-		timer_start(timer, posix_start_time(pt, now));
-	if (expiries)
-		posix_send(pt, (int)min(expiries, (s64)INT32_MAX));
+	spin_lock(&pt->process->lock);
+	again = posix_expire(pt, now);
+	spin_unlock(&pt->process->lock);
+	if (again != NS_FOREVER)
+		timer_start(timer, again);
 }
 
 static struct posix_timer *
@@ -413,7 +457,9 @@ posix_timer_create(int clock, const struct sigevent_k *ev)
 	pt->id = id;
 	if (ev->notify == SIGEV_SIGNAL && ev->value == ~0UL)
 		pt->event.value = (u64)id; /* sigevent NULL: the id is the value */
+	spin_lock(&p->lock);
 	list_add_tail(&p->posix_timers, &pt->link);
+	spin_unlock(&p->lock);
 	mutex_unlock(&p->timer_mutex);
 	return id;
 }
@@ -422,7 +468,7 @@ static void
 posix_disarm(struct posix_timer *pt)
 {
 	spin_lock(&pt->process->lock);
-	pt->armed = false;
+	pt->armed = pt->resting = false;
 	spin_unlock(&pt->process->lock);
 	timer_cancel(&pt->timer);
 }
@@ -434,7 +480,9 @@ posix_read(struct posix_timer *pt, struct itimer_value *out)
 
 	spin_lock(&pt->process->lock);
 	out->interval = pt->interval;
-	out->value = pt->armed ? max(pt->expires - now, (ns_t)1) : 0;
+	out->value = pt->armed ? time_left(pt->expires, pt->interval, now) : 0;
+	if (pt->event.notify == SIGEV_NONE && !pt->interval && now >= pt->expires)
+		out->value = 0;
 	spin_unlock(&pt->process->lock);
 }
 
@@ -452,7 +500,9 @@ posix_arm(struct posix_timer *pt, bool absolute, const struct itimer_value *new)
 	else
 		pt->expires = clock_deadline(pt->clock, new->value, absolute);
 	pt->armed = true;
-	timer_start(&pt->timer, posix_start_time(pt, now));
+	/* Without a signal nothing has to happen at its end: who asks is told by the clock. */
+	if (pt->event.notify != SIGEV_NONE)
+		timer_start(&pt->timer, posix_start_time(pt, now));
 }
 
 int
@@ -507,7 +557,9 @@ static void
 posix_free(struct posix_timer *pt)
 {
 	posix_disarm(pt);
+	spin_lock(&pt->process->lock);
 	list_del(&pt->link);
+	spin_unlock(&pt->process->lock);
 	task_put(pt->task);
 	kfree(pt);
 }
@@ -545,4 +597,47 @@ timers_drop(struct process *p)
 	for (int i = 0; p->itimers && i < ITIMERS; i++)
 		itimer_disarm(&p->itimers->t[i]);
 	mutex_unlock(&p->timer_mutex);
+}
+
+/* --- signals that are taken --- */
+
+static void
+itimer_wake(struct itimer *it)
+{
+	it->resting = false;
+	(void)pass_periods(&it->expires, it->interval, clock_now());
+	timer_start(&it->timer, it->expires);
+}
+
+static s64
+posix_wake(struct posix_timer *pt)
+{
+	s64 missed = pass_periods(&pt->expires, pt->interval, clock_now());
+
+	pt->resting = false;
+	timer_start(&pt->timer, pt->expires);
+	return missed;
+}
+
+void
+timers_signal_taken(struct process *p, struct siginfo_k *info)
+{
+	struct posix_timer *pt = info->code == SI_TIMER ? find_timer(p, info->timer_id) : NULL;
+
+	if (pt && pt->resting)
+		info->overrun = pt->overrun = add_overrun(info->overrun, posix_wake(pt));
+	if (info->signo == SIGALRM && p->itimers && p->itimers->t[ITIMER_REAL].resting)
+		itimer_wake(&p->itimers->t[ITIMER_REAL]);
+}
+
+void
+timers_signals_dropped(struct process *p, u64 mask)
+{
+	struct posix_timer *pt;
+
+	list_for_each_entry (pt, &p->posix_timers, link)
+		if (pt->resting && (SIGBIT(pt->event.signo) & mask) && !pending_info(pt))
+			(void)posix_wake(pt);
+	if ((SIGBIT(SIGALRM) & mask) && p->itimers && p->itimers->t[ITIMER_REAL].resting)
+		itimer_wake(&p->itimers->t[ITIMER_REAL]);
 }

@@ -5,6 +5,7 @@
 #include "lib/types.h"
 
 struct process;
+struct siginfo_k;
 struct task;
 
 struct itimer_value {
@@ -35,5 +36,10 @@ int posix_timer_delete(int id);
 /* exec and exit drop the POSIX timers; exit the interval timers too. */
 void timers_drop_posix(struct process *p);
 void timers_drop(struct process *p);
+/* A signal was taken off a queue of p: the periodic timer that sent it goes on, and the periods
+ * since are added to info->overrun. => p->lock held */
+void timers_signal_taken(struct process *p, struct siginfo_k *info);
+/* Pending signals of `mask` were thrown away: their timers go on. => p->lock held */
+void timers_signals_dropped(struct process *p, u64 mask);
 
 #endif

@@ -314,3 +314,55 @@ CASE(moved_in_use, "is no write lost while pages are moved under the threads tha
 	CHECK_EQ(sum, 60000);
 	OK(munmap(shared, 4 * PAGE));
 }
+
+/* Referenced of the mapping that begins at `map`, in kB, from smaps. */
+static long
+referenced(const char *map)
+{
+	char line[512], want[32];
+	FILE *f = fopen("/proc/self/smaps", "r");
+	int here = 0;
+	long kb = -1;
+
+	CHECK(f != NULL);
+	snprintf(want, sizeof(want), "%lx-", (unsigned long)map);
+	while (kb < 0 && fgets(line, sizeof(line), f)) {
+		if (strncmp(line, want, strlen(want)) == 0)
+			here = 1;
+		if (here)
+			sscanf(line, "Referenced: %ld kB", &kb);
+	}
+	fclose(f);
+	return kb;
+}
+
+CASE(accesses, "are accesses from every node noted once forgotten, and added up?")
+{
+	unsigned long all = nodes_allowed();
+	char *base = MAPPED(mmap(NULL, 66 * PAGE, PROT_NONE, ANON, -1, 0)), *map = base + PAGE;
+	int fd = OK(open("/proc/self/clear_refs", O_WRONLY)), n, page = 0;
+	cpu_set_t may;
+
+	OK(sched_getaffinity(0, sizeof(may), &may));
+	OK(mprotect(map, 64 * PAGE, RW)); /* between two others: it stays a mapping by itself */
+	memset(map, 1, 64 * PAGE);
+	CHECK_EQ(referenced(map), 64 * 4);
+	CHECK_EQ(write(fd, "1", 1), 1);
+	/* Linux leaves it to chance when the processor forgets what it has cached. */
+	OK(mprotect(map, 64 * PAGE, PROT_READ));
+	OK(mprotect(map, 64 * PAGE, RW));
+	CHECK_EQ(referenced(map), 0);
+	EACH_NODE(n, all)
+	{
+		if (go_to_node(n)) {
+			CHECK_EQ(((volatile char *)map)[page * PAGE], 1);
+			((volatile char *)map)[(page + 1) * PAGE] = 2;
+			page += 2;
+		}
+		OK(sched_setaffinity(0, sizeof(may), &may));
+	}
+	CHECK_EQ(referenced(map), page * 4);
+	CHECK_ERR(write(fd, "9", 1), EINVAL);
+	OK(close(fd));
+	OK(munmap(base, 66 * PAGE));
+}

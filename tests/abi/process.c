@@ -729,6 +729,27 @@ CASE(pidfd, "do pidfd_open, poll, pidfd_send_signal and P_PIDFD work?")
 	CHECK_ERR(syscall(SYS_pidfd_open, -1, 0), EINVAL);
 }
 
+CASE(pidfd_proc, "does pidfd_send_signal take a descriptor of /proc/PID?")
+{
+	char path[32];
+	pid_t pid = abi_fork();
+	int fd;
+
+	if (pid == 0) {
+		for (;;)
+			pause();
+	}
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	fd = OK(open(path, O_DIRECTORY | O_CLOEXEC));
+	OK(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0));
+	OK(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0));
+	CHECK_EQ(abi_reap(pid), 128 + SIGTERM);
+	CHECK_ERR(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0), ESRCH);
+	snprintf(path, sizeof(path), "/proc/%d/task", getpid());
+	fd = OK(open(path, O_DIRECTORY | O_CLOEXEC));
+	CHECK_ERR(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0), EBADF);
+}
+
 CASE(abort_default, "does abort end the process with SIGABRT?")
 {
 	struct rlimit none = {0, 0};

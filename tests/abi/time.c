@@ -269,6 +269,82 @@ CASE(posix_timer, "does timer_create deliver its value, repeat, and delete?")
 	CHECK_ERR(timer_create(CLOCK_MONOTONIC, &event, &timer), EINVAL);
 }
 
+CASE(timer_storm, "does a timer of a tiny period let its program run, and lose no period?")
+{
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+	struct itimerspec when = {.it_value = {0, 2000}, .it_interval = {0, 2000}}, none = {0};
+	struct timespec pause_of = {0, 20 * MS};
+	int64_t start, periods;
+	sigset_t set, before;
+	siginfo_t info;
+	timer_t timer;
+	int i;
+
+	catch (SIGUSR1);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	OK(sigprocmask(SIG_BLOCK, &set, &before));
+	OK(timer_create(CLOCK_MONOTONIC, &event, &timer));
+	start = abi_now_ns(CLOCK_MONOTONIC);
+	OK(timer_settime(timer, 0, &when, NULL));
+	OK(nanosleep(&pause_of, NULL));
+	CHECK_EQ(sigtimedwait(&set, &info, &pause_of), SIGUSR1);
+	periods = 1 + info.si_overrun;
+	CHECK(periods >= 20 * MS / 2000);
+	CHECK(periods <= (abi_now_ns(CLOCK_MONOTONIC) - start) / 2000);
+	for (i = 0; i < 20; i++)
+		CHECK_EQ(sigtimedwait(&set, &info, &pause_of), SIGUSR1);
+	CHECK_EQ(info.si_code, SI_TIMER);
+	/* Ignored for a while, it goes on after. */
+	signal(SIGUSR1, SIG_IGN);
+	OK(sigprocmask(SIG_SETMASK, &before, NULL));
+	OK(nanosleep(&(struct timespec){0, 1 * MS}, NULL));
+	OK(sigprocmask(SIG_BLOCK, &set, NULL));
+	catch (SIGUSR1);
+	CHECK_EQ(sigtimedwait(&set, &info, &pause_of), SIGUSR1);
+	OK(timer_settime(timer, 0, &none, NULL));
+	OK(timer_delete(timer));
+}
+
+CASE(itimer_storm, "does ITIMER_REAL of 1 us let its program run while the signal is blocked?")
+{
+	struct itimerval timer = {.it_value = {0, 1}, .it_interval = {0, 1}}, none = {0};
+	struct timespec enough = {10, 0};
+	sigset_t set;
+	int i;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	OK(sigprocmask(SIG_BLOCK, &set, NULL));
+	OK(setitimer(ITIMER_REAL, &timer, NULL));
+	for (i = 0; i < 20; i++)
+		CHECK_EQ(sigtimedwait(&set, NULL, &enough), SIGALRM);
+	OK(nanosleep(&(struct timespec){0, 10 * MS}, NULL));
+	CHECK_EQ(sigtimedwait(&set, NULL, &enough), SIGALRM);
+	OK(setitimer(ITIMER_REAL, &none, &timer));
+	CHECK_EQ(timer.it_interval.tv_usec, 1);
+}
+
+CASE(timer_silent, "does a SIGEV_NONE timer count down, period after period?")
+{
+	struct sigevent event = {.sigev_notify = SIGEV_NONE};
+	struct itimerspec when = {.it_value = {0, 1 * MS}, .it_interval = {10, 0}}, now;
+	timer_t timer;
+
+	OK(timer_create(CLOCK_MONOTONIC, &event, &timer));
+	OK(timer_settime(timer, 0, &when, NULL));
+	OK(nanosleep(&(struct timespec){0, 5 * MS}, NULL));
+	OK(timer_gettime(timer, &now));
+	CHECK(now.it_value.tv_sec >= 5 && now.it_value.tv_sec < 10);
+	when.it_interval.tv_sec = 0;
+	OK(timer_settime(timer, 0, &when, NULL));
+	OK(nanosleep(&(struct timespec){0, 5 * MS}, NULL));
+	OK(timer_gettime(timer, &now));
+	CHECK_EQ(now.it_value.tv_sec, 0);
+	CHECK_EQ(now.it_value.tv_nsec, 0);
+	OK(timer_delete(timer));
+}
+
 CASE(timer_absolute, "do absolute and past timers fire?")
 {
 	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};

@@ -125,6 +125,13 @@ def test_own_tables(tmp_path):
     assert "no SRAT" in tool("acpi", str(tmp_path)).stderr
 
 
+def test_no_boot_report(tmp_path):
+    (tmp_path / "boot").write_text("cluster 0: pxm 0, memory 0 to 1\n")
+    assert "no cores" in tool("boot", str(tmp_path / "boot")).stderr
+    (tmp_path / "boot").write_text("hello\n")
+    assert "no /proc/holdfast/boot" in tool("boot", str(tmp_path / "boot")).stderr
+
+
 def test_help():
     assert "cluster CXY" in tool("--help").stdout
     assert tool().returncode == 2

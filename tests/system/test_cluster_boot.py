@@ -170,12 +170,13 @@ def test_distances_of_the_hmat():
 # --- only tested hardware ---
 
 def test_dead_cores():
-    """Are dead cores left out and lids renumbered, a dead first core replaced, and a dead cluster's
-    memory given to the nearest?"""
+    """Are dead cores left out and lids renumbered, a dead or odd first core replaced, and a dead
+    cluster's memory given to the nearest?"""
     far = [(0, 1, 20), (0, 2, 20), (0, 3, 30), (1, 2, 30), (1, 3, 20), (2, 3, 15)]
     machine = boot(*nodes([128] * 4, [[0, 1], [2, 3], [4, 5], [6, 7]], far),
-                   kernel_args="kill=1 kill=6,4,5 kill=0")
-    assert [c.cores for c in machine.clusters] == [[0], [2, 3], [7]]
+                   kernel_args="kill=1 kill=6,4,5 kill=0 odd=2")
+    assert [c.cores for c in machine.clusters] == [[0], [3], [7]]
+    assert machine.said("core 2 of cluster 1 is another kind of processor: left out")
     assert machine.clusters[2].size > 255 << 20 and machine.clusters[2].joined
     assert machine.clusters[2].distances == [30, 20, 10]
     for core in (1, 4, 5, 6):
@@ -197,10 +198,25 @@ def test_core_that_is_not_there(tmp_path):
 def test_bad_memory_under_an_anchor():
     """Does the kernel's copy move off a page that fails, and is only that page lost?"""
     machine = boot("--cpus", "2", "--clusters", "2", "--memory", "256M",
-                   kernel_args="badmem=0x8000123")
+                   kernel_args="badmem=0x8100123")
     assert machine.clusters[1].copy[1] == "8200000"
     assert [c.pages["bad"] for c in machine.clusters] == [0, 1]
-    assert machine.said("memory at 8000000 fails its test: 4 KiB left out")
+    assert machine.said("memory at 8100000 fails its test: 4 KiB left out")
+
+
+def test_bad_bank():
+    """Is a bank whose beginning fails left out as a whole, and a cluster that it was all of?"""
+    bank = 128 << 20
+    machine = boot(*nodes([128, 64, 64], [[0], [1], []]), kernel_args="badmem=%d" % bank)
+    assert [c.cores for c in machine.clusters] == [[0, 1]]
+    assert machine.clusters[0].pages["bad"] == (64 << 20) >> 12
+    assert machine.said("memory at 8000000 fails its test: 65536 KiB left out")
+    assert machine.said("cluster 1 is given up")
+    machine = boot(*nodes([128, 64, 64], [[0], [1], []]), kernel_args="badmem=%d" % (3 * bank // 2))
+    assert [c.cores for c in machine.clusters] == [[0], [1]]
+    pages = machine.clusters[0].pages
+    assert pages["bad"] + pages["image"] == 16352   # what the boot loader put there stays
+    assert machine.clusters[1].pages["bad"] == 0
 
 
 def test_all_memory():
@@ -275,6 +291,20 @@ def test_file_regroups_and_leaves_out(regrouped):
     assert int(machine.clusters[1].copy[1], 16) >= 128 << 20   # not in the far RAM
     assert machine.facts["io_cxy"] == "1"
     assert machine.said("core 9 is not in this machine")
+
+
+def test_file_made_from_a_boot(tmp_path):
+    """Does what a machine says of itself, as a file, give the same machine?"""
+    machine = boot("--cpus", "4", "--clusters", "2", "--memory", "256M")
+    (tmp_path / "boot").write_text(machine.result.out)
+    done = subprocess.run([ARCH_INFO, "boot", str(tmp_path / "boot")], check=True,
+                          capture_output=True)
+    path = str(tmp_path / "arch_info.bin")
+    subprocess.run([ARCH_INFO, "write", "-", "-o", path], input=done.stdout, check=True)
+    same = boot("--cpus", "4", "--clusters", "2", "--memory", "256M", "--arch-info", path)
+    assert same.facts["source"] == "arch_info.bin Holdfast"
+    assert [c.ranges for c in same.clusters] == [c.ranges for c in machine.clusters]
+    assert [c.cores for c in same.clusters] == [[0, 1], [2, 3]]
 
 
 def test_file_and_command_line(regrouped):

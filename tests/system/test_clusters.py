@@ -48,6 +48,7 @@ def test_check_after_beam():
             "{ok, B} = file:read_file(\"/proc/holdfast/check\"), io:put_chars(B), halt().")
     found = check(run(*FOUR, argv=["erl", "-noshell", "-eval", busy]))
     assert found["user_tables"] > 20 and found["roots"] >= 8
+    assert found["replicas"] > 300, "BEAM's text is executed in its own cluster only"
 
 
 def test_clusters_in_erlang():
@@ -88,6 +89,22 @@ def test_cluster_out_of_memory():
     assert full[0]["free_kb"] < 8 << 10, result
     for was, now in zip(before, after):
         assert now["free_kb"] > was["free_kb"] - (2 << 10), result
+
+
+def test_copies_of_text_are_given_back(abi):
+    """Does a cluster give its copies of program text back when its memory is short?"""
+    script = ("cd /abi; for c in 4 8 10; do taskset $c ./memstorm map_unmap protect; "
+              "taskset $c ls -lR /sys >/dev/null; done; cat /proc/holdfast/clusters; "
+              "ABI_NUMA_MIB=400 taskset 4 ./numa first_touch; cat /proc/holdfast/clusters; "
+              "cat numa >memstorm; taskset 10 ./memstorm policy_kept; cat /proc/holdfast/check")
+    result = run(*FOUR, "--base", "busybox", "--add", abi + "/memstorm:/abi/memstorm",
+                 "--add", abi + "/numa:/abi/numa", argv=["sh", "-c", script])
+    check(result)
+    found = counters(result.out)
+    before, after = found[0:4], found[4:8]
+    assert before[1]["replicas"] > 10, result
+    assert after[1]["replicas"] < before[1]["replicas"], result
+    assert "ok policy_kept" in result.out, "the text of a file that was written since"
 
 
 def test_shootdowns_stay_at_home(abi):

@@ -19,4 +19,6 @@ VERSION = "0.1.0"
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 BUILD = os.environ.get("HOLDFAST_BUILD") or os.path.join(TOP, "build")
 CACHE = os.path.join(BUILD, "cache")
-KERNEL = os.path.join(BUILD, "holdfast.elf")
+KERNEL = os.path.join(BUILD, "holdfast-pvh.elf")
+# By PVH QEMU hands over one module alone.
+KERNEL_FOR_MODULES = os.path.join(BUILD, "holdfast.elf")

@@ -101,7 +101,7 @@ def _run_options(parser):
     program.add_argument("--dry-run", action="store_true",
                          help="print QEMU's command line and do not run it")
     kernel = parser.add_argument_group("kernel")
-    kernel.add_argument("--kernel", metavar="FILE", help="another kernel than build/holdfast.elf; "
+    kernel.add_argument("--kernel", metavar="FILE", help="another kernel than build/holdfast-pvh.elf; "
                         "the word linux takes Debian's cloud kernel")
     kernel.add_argument("--kernel-args", metavar="STRING", default="",
                         help="the kernel's command line: startup arguments, name=value ...")

@@ -11,7 +11,8 @@ import sys
 import tempfile
 import time
 
-from . import BUILD, KERNEL, accel, channels, cpio, linux, pack, qemu, rootfs, store, terminal
+from . import (BUILD, KERNEL, KERNEL_FOR_MODULES, accel, channels, cpio, linux, pack, qemu, rootfs,
+               store, terminal)
 from .errors import NO_QEMU, PANIC, TIMEOUT, NoQemu, WrongUse, say
 
 # Without the image, less than this is not enough to start anything.
@@ -108,7 +109,7 @@ def prepare(options, recipe, work):
     if machine.netdev is None and not options.dry_run:
         _check_ports(machine.ports)
     if options.kernel != "linux":
-        machine.kernel = options.kernel or KERNEL
+        machine.kernel = options.kernel or (KERNEL_FOR_MODULES if options.arch_info else KERNEL)
         if not os.path.isfile(machine.kernel):
             raise WrongUse("%s: no such kernel; build it first (make)" % machine.kernel)
     machine.image, command = _image(options, recipe)

@@ -18,7 +18,6 @@
 SHELL         := /bin/sh
 PYTHON        ?= /usr/bin/python3
 BUILD         ?= build
-N             ?=
 
 KERNEL        := $(BUILD)/holdfast.elf $(BUILD)/holdfast-pvh.elf
 export HOLDFAST_BUILD := $(abspath $(BUILD))
@@ -200,7 +199,8 @@ H_TESTS := $(patsubst tests/host/%.c,$(B)/host/%,$(wildcard tests/host/*_test.c)
 H_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -DHOLDFAST_HOST \
 	-fsanitize=address,undefined -fno-sanitize-recover=all -Ikernel
 
-H_PURE := $(wildcard kernel/lib/*.c kernel/store/*.c) kernel/mm/buddy.c kernel/boot/plan.c
+H_STORE := $(filter-out kernel/store/disk.c kernel/store/trial.c,$(wildcard kernel/store/*.c))
+H_PURE := $(wildcard kernel/lib/*.c) kernel/mm/buddy.c kernel/boot/plan.c $(H_STORE)
 H_HEADERS := $(wildcard kernel/lib/*.h kernel/store/*.h tests/host/*.h)
 H_OBJ := $(H_PURE:%.c=$(B)/host/%.o)
 
@@ -218,17 +218,19 @@ $(B)/host/%: tests/host/%.c $(B)/host/libpure.a
 host-tests: $(H_TESTS)
 	@for t in $(H_TESTS); do $$t || exit 1; done
 
-# What power cuts leave of a disk, and what the store's recovery makes of it: N states from SEED.
-$(B)/crashstates: tests/host/crashstates.c $(wildcard kernel/lib/*.c kernel/store/*.c) $(H_HEADERS)
-	@mkdir -p $(@D)
-	@echo "  cc      $@"; $(CC) $(filter-out -O1 -fsanitize% -fno-sanitize%,$(H_CFLAGS)) -O2 \
-		-o $@ $(filter %.c,$^)
+# Host programs over the store's library: what `holdfast store` calls; and what power cuts leave of a
+# disk, with what recovery makes of it: N states from SEED.
+H_FAST   = $(filter-out -O1 -fsanitize% -fno-sanitize%,$(H_CFLAGS)) -O2
 
-# What `holdfast store` calls.
-$(B)/holdfast-store: tools/store/main.c $(wildcard kernel/lib/*.c kernel/store/*.c) $(H_HEADERS)
+H_LIB   := $(wildcard kernel/lib/*.c) $(H_STORE)
+
+$(B)/holdfast-store: tools/store/main.c $(H_LIB) $(H_HEADERS)
 	@mkdir -p $(@D)
-	@echo "  cc      $@"; $(CC) $(filter-out -O1 -fsanitize% -fno-sanitize%,$(H_CFLAGS)) -O2 \
-		-o $@ $(filter %.c,$^)
+	@echo "  cc      $@"; $(CC) $(H_FAST) -o $@ $(filter %.c,$^)
+
+$(B)/crashstates: tests/host/crashstates.c $(H_LIB) $(H_HEADERS)
+	@mkdir -p $(@D)
+	@echo "  cc      $@"; $(CC) $(H_FAST) -o $@ $(filter %.c,$^)
 
 crashstates: $(B)/crashstates
 	@$< -n $(or $(N),1000000) -s $(or $(SEED),$(shell date +%s))
@@ -265,7 +267,6 @@ $(ABI_SCRIPTS): build/abi/%: tests/abi/%
 F_CC      ?= clang
 F_TARGETS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.c))
 F_LIB     := $(wildcard kernel/lib/*.c)
-F_STORE   := $(wildcard kernel/store/*.c)
 F_CFLAGS  := -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-DHOLDFAST_HOST -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Ikernel
 
@@ -274,10 +275,10 @@ $(B)/fuzz/archinfo_fuzz: F_LIB += kernel/boot/plan.c
 $(B)/fuzz/archinfo_fuzz: kernel/boot/plan.c
 
 # Its own hash takes whatever is changed for right.
-$(B)/fuzz/store_fuzz: tests/fuzz/store_fuzz.c tests/fuzz/fuzz.h $(F_LIB) $(F_STORE) $(H_HEADERS)
+$(B)/fuzz/store_fuzz: tests/fuzz/store_fuzz.c tests/fuzz/fuzz.h $(H_LIB) $(H_HEADERS)
 	@mkdir -p $(@D)
 	@echo "  fuzzer  $@"; $(F_CC) $(F_CFLAGS) -Itests/host -o $@ $< \
-		$(filter-out kernel/lib/hash.c,$(F_LIB)) $(F_STORE)
+		$(filter-out kernel/lib/hash.c,$(H_LIB))
 
 $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(F_LIB) $(wildcard kernel/lib/*.h)
 	@mkdir -p $(@D)

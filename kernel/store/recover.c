@@ -43,34 +43,42 @@ log_walk(struct store *s, struct log *l, struct store_record *r)
 	return err == -ENOENT ? 0 : err;
 }
 
+#define VERIFY_BLOCKS 16u /* read at once: a record's payload lies in runs */
+
 struct verify {
-	u8 *block;
-	u64 at; /* what is in `block` */
+	u8 *mem;
+	u64 at, n; /* the blocks that are in it */
 };
 
 static int
 verify_item(struct store *s, const struct store_item *item, void *arg)
 {
 	struct verify *v = arg;
-	int err = 0;
+	const u8 *data;
+	int err;
 
 	if (item->op != STORE_PUT)
 		return 0;
-	if (v->at != item->block)
-		err = s->ops->read(s->dev, item->block, v->block, 1);
-	v->at = err ? 0 : item->block;
-	if (!err && !hash128_equal(item->hash, hash128(v->block + item->offset, item->length)))
-		err = -EBADMSG;
-	return err;
+	if (item->block < v->at || item->block >= v->at + v->n) {
+		v->at = item->block;
+		v->n = min((u64)VERIFY_BLOCKS, s->super.blocks - item->block);
+		err = s->ops->read(s->dev, v->at, v->mem, (u32)v->n);
+		if (err) {
+			v->n = 0;
+			return err;
+		}
+	}
+	data = v->mem + (item->block - v->at) * STORE_BLOCK + item->offset;
+	return hash128_equal(item->hash, hash128(data, item->length)) ? 0 : -EBADMSG;
 }
 
 /* Whether all that the youngest epoch put is there. */
 static int
 verify_last(struct store *s, const struct log *l, struct store_record *r)
 {
-	struct verify v = {.block = s->ops->alloc(STORE_BLOCK)};
+	struct verify v = {.mem = s->ops->alloc(VERIFY_BLOCKS * STORE_BLOCK)};
 	struct store_mark m = {0};
-	int err = v.block ? 0 : -ENOMEM;
+	int err = v.mem ? 0 : -ENOMEM;
 
 	for (size_t i = l->at.n; i > 0 && l->at.v[i - 1] == l->last && !err; i -= 2) {
 		err = s->ops->read(s->dev, l->at.v[i - 2], r, 1);
@@ -84,8 +92,8 @@ verify_last(struct store *s, const struct log *l, struct store_record *r)
 		if (!err)
 			err = record_each(s, r, verify_item, &v);
 	}
-	if (v.block)
-		s->ops->free(v.block);
+	if (v.mem)
+		s->ops->free(v.mem);
 	return err;
 }
 

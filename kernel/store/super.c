@@ -215,7 +215,7 @@ all_zero(const u8 *p, size_t n)
 int
 store_probe(const struct store_ops *ops, void *dev, u64 blocks, enum store_kind *kind)
 {
-	const u64 edge = 256;
+	const u64 edge = 256, piece = 16;
 	struct store_super sb;
 	u8 *b;
 	int err = super_read(ops, dev, blocks, UINT64_MAX, &sb);
@@ -224,15 +224,15 @@ store_probe(const struct store_ops *ops, void *dev, u64 blocks, enum store_kind 
 	if (err != -ENODEV)
 		return err;
 	*kind = blocks < STORE_MIN_BLOCKS ? STORE_OTHER : STORE_BLANK;
-	b = ops->alloc(STORE_BLOCK);
+	b = ops->alloc(piece * STORE_BLOCK);
 	if (!b)
 		return -ENOMEM;
 	err = 0;
-	for (u64 i = 0; i < STORE_DATA_FIRST + edge && !err && *kind == STORE_BLANK; i++) {
+	for (u64 i = 0; i < STORE_DATA_FIRST + edge && !err && *kind == STORE_BLANK; i += piece) {
 		u64 block = i < STORE_DATA_FIRST ? i : blocks - edge + (i - STORE_DATA_FIRST);
 
-		err = ops->read(dev, block, b, 1);
-		if (!err && !all_zero(b, STORE_BLOCK))
+		err = ops->read(dev, block, b, piece);
+		if (!err && !all_zero(b, piece * STORE_BLOCK))
 			*kind = STORE_OTHER;
 	}
 	ops->free(b);

@@ -115,9 +115,14 @@ def virtqueue():
             [("plain", 0), ("legacy", 1), ("event", 2), ("indirect", 6)]}
 
 
+def store():
+    """Blocks, offsets, counts and bytes: see store_fuzz.c."""
+    return {"one": bytes([9, 0, 8, 0, 4, 1, 2, 3, 4]), "two": bytes([40, 0, 4, 0, 2, 0, 1]) * 2}
+
+
 def main():
-    seeds = {"cpio": cpio(), "archinfo": arch_info(), "elf": elves(), "cmdline": cmdline(), "virtqueue": virtqueue(),
-             "store": {"one": bytes([9, 0, 8, 0, 4, 1, 2, 3, 4]), "two": bytes([40, 0, 4, 0, 2, 0, 1]) * 2},
+    seeds = {"cpio": cpio(), "archinfo": arch_info(), "elf": elves(), "cmdline": cmdline(),
+             "virtqueue": virtqueue(), "store": store(),
              "acpi": {"xsdt": acpi(True), "rsdt": acpi(False)}}
     for target, inputs in seeds.items():
         folder = os.path.join(sys.argv[1], target)

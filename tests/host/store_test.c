@@ -369,6 +369,52 @@ bit_flips_are_found(void **state)
 	bench_end(b);
 }
 
+/* What if the disk forgets what it said was flushed? Older epochs, or damage that is seen: never
+ * other bytes. */
+static void
+a_lying_disk_is_found_out(void **state)
+{
+	unsigned refused = 0, damaged = 0, older = 0;
+
+	for (int round = 0; round < 300; round++) {
+		struct bench *b = bench_new(STORE_MIN_BLOCKS, 40);
+		struct store_report r = {0};
+		struct store_status st;
+		u8 *start;
+
+		b->r.x = (u64)round;
+		for (int i = 0; i < 6; i++)
+			(void)step(b);
+		start = malloc(b->d.blocks * STORE_BLOCK);
+		memcpy(start, b->d.mem, b->d.blocks * STORE_BLOCK);
+		b->d.recording = true;
+		for (int i = 0; i < 8; i++)
+			(void)step(b);
+		store_close(b->s);
+		memcpy(b->d.mem, start, b->d.blocks * STORE_BLOCK);
+		for (size_t i = 0; i < b->d.ops; i++)
+			if (b->d.op[i].blocks && rng_below(&b->r, 40))
+				memcpy(b->d.mem + b->d.op[i].block * STORE_BLOCK, b->d.op[i].data,
+				       STORE_BLOCK);
+		if (store_open(&tdisk_ops, &b->d, b->d.blocks, &(struct store_how){true, 0, 0},
+			       &b->s) == 0) {
+			store_status(b->s, &st);
+			older += st.epoch < 14;
+			damaged += store_check(b->s, &r) > 0;
+			assert_true(model_same(&b->past[st.epoch % M_EPOCHS], b->s, true));
+			store_close(b->s);
+		} else {
+			refused++;
+		}
+		free(start);
+		tdisk_done(&b->d);
+		free(b);
+	}
+	printf("300 lies: %u times an older epoch, %u damaged, %u refused\n", older, damaged,
+	       refused);
+	assert_true(older > 50 && damaged > 50);
+}
+
 static void
 attempts_are_counted(void **state)
 {
@@ -479,6 +525,7 @@ main(void)
 		cmocka_unit_test(large_epoch),
 		cmocka_unit_test(bytes_written_for_bytes_put),
 		cmocka_unit_test(bit_flips_are_found),
+		cmocka_unit_test(a_lying_disk_is_found_out),
 		cmocka_unit_test(attempts_are_counted),
 		cmocka_unit_test(other_disks_are_told_apart),
 		cmocka_unit_test(read_only_writes_nothing),

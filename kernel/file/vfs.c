@@ -180,7 +180,7 @@ vfs_init(paddr_t image, u64 size)
 	if (!vfs)
 		return -ENOMEM;
 	vm_map_set_file_ops(&mapped_file_ops);
-	root = mount_create(FS_RAM, "rootfs", &ram_dir_ops);
+	root = mount_create(FS_RAM, "tmpfs", &ram_dir_ops);
 	if (!root)
 		return -ENOMEM;
 	vfs->root = root->root;

@@ -52,6 +52,17 @@ def test_large_files_are_page_aligned(default):
     assert [n for n in large if found[n][2] % 4096] == []
 
 
+def test_dependencies_of_what_was_asked_for(tmp_path):
+    """Does a package bring what it depends on, though the base set does without?"""
+    path = str(tmp_path / "root.cpio")
+    assert holdfast("pack", "-o", path, "--debian", "python3-six",
+                    "--debian", "rabbitmq-server").status == 0
+    names = entries(path)
+    assert "usr/bin/python3" in names
+    assert any(n.endswith("/ebin/mnesia.app") for n in names)
+    assert not any("/wx-" in n or n == "usr/sbin/adduser" for n in names)
+
+
 def test_parents_come_first(default):
     seen = {""}
     for name in entries(default):

@@ -30,6 +30,13 @@ def test_erlang_halt():
     assert result.status == 3, result
 
 
+def test_df():
+    """Does df tell the space of the root? It skips file systems called rootfs."""
+    result = run(*BUSYBOX, argv=["sh", "-c", "mkdir -p /srv/x; df -kP /srv/x | tail -1"])
+    assert result.status == 0, result
+    assert re.search(r"\n\S+ +\d{4,} +\d+ +\d{4,} +\d+% /\n", result.out), result
+
+
 def test_timeout():
     start = time.monotonic()
     result = run(*BUSYBOX, "--timeout", "6", argv=["sleep", "1000"])

@@ -57,8 +57,9 @@ def _dependencies(versions):
     return needs, provides
 
 
-def _walk(names, versions, excluded):
-    needs, provides = _dependencies(versions)
+def _walk(names, needs_of, versions, left_out):
+    """The closure of `names`; left_out(package, dependency) cuts a branch."""
+    needs, provides = needs_of
     found, queue = set(), list(names)
     while queue:
         name = queue.pop()
@@ -67,8 +68,20 @@ def _walk(names, versions, excluded):
             continue
         found.add(name)
         for group in needs.get(name, ()):
-            if not any(a in excluded for a in group):
+            if not any(left_out(name, a) for a in group):
                 queue += [a for a in group if a in versions or a in provides][:1]
+    return found
+
+
+def _closure(base, names, never, optional):
+    versions = _simulate(base + names)
+    needs_of = _dependencies(versions)
+    ours = _walk(base, needs_of, versions, lambda _, a: a in never or a in optional)
+
+    def left_out(package, dependency):
+        return dependency in never or dependency in optional and (
+            package in ours or package.startswith("erlang-"))
+    found = ours | _walk(names, needs_of, versions, left_out)
     return {name: versions[name] for name in sorted(found)}
 
 
@@ -81,24 +94,26 @@ def _stamp():
         return []
 
 
-def resolve(names, excluded):
-    """Map package names to versions: `names` and what they depend on.
+def resolve(base, names, never, optional):
+    """Map package names to versions: a base set, `names`, and what they depend on.
 
-    What is only reached through a package in `excluded` stays out; a
-    package that is asked for by name never counts as excluded.
+    What is only reached through a package in `never` stays out, and so do
+    those in `optional` where a package of the base set or of Erlang names
+    them. A package that is asked for by name is never left out.
     """
-    if not names:
+    if not base and not names:
         return {}
-    names = sorted(set(names))
-    excluded = sorted(set(excluded) - set(names))
-    key = hashlib.sha256(json.dumps([names, excluded, _stamp()]).encode()).hexdigest()
+    base, names = sorted(set(base)), sorted(set(names) - set(base))
+    never, optional = (sorted(set(s) - set(names) - set(base)) for s in (never, optional))
+    key = hashlib.sha256(
+        json.dumps([base, names, never, optional, _stamp()]).encode()).hexdigest()
     path = os.path.join(CACHE, "resolved", key[:32] + ".json")
     try:
         with open(path, encoding="utf-8") as file:
             return json.load(file)
     except (FileNotFoundError, ValueError):
         pass
-    result = _walk(names, _simulate(names), set(excluded))
+    result = _closure(base, names, never, optional)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path + ".new", "w", encoding="utf-8") as file:
         json.dump(result, file)

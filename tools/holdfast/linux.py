@@ -24,7 +24,7 @@ APPEND = "console=ttyS0 quiet loglevel=3 rdinit=/holdfast/init panic=-1"
 def _unpack():
     """(kernel file, {module: bytes}) from the package, cached as files."""
     folder = os.path.join(CACHE, "linux")
-    versions = debs.resolve([META], ("linux-base", "kmod", "initramfs-tools"))
+    versions = debs.resolve([], [META], ("linux-base", "kmod", "initramfs-tools"), ())
     name = next(n for n in versions if re.match(r"linux-image-\d", n))
     kernel = os.path.join(folder, name)
     if not os.path.exists(kernel):

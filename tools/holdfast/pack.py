@@ -52,7 +52,8 @@ def _forget_old():
 def image(recipe):
     """Path of the image a recipe gives, packed now if need be."""
     rootfs.check(recipe)
-    versions = debs.resolve(recipe.wanted_packages(), sets.EXCLUDED)
+    versions = debs.resolve(recipe.base_packages(), recipe.packages, sets.SCRIPTS,
+                            sets.OPTIONAL)
     path = os.path.join(IMAGES, _key(recipe, versions)[:32] + ".cpio")
     if os.path.exists(path):
         os.utime(path)

@@ -34,14 +34,18 @@ class Recipe:
         self.tree = tree
         self.adds = list(adds)
 
-    def wanted_packages(self):
-        """Debian packages by name, before their dependencies."""
+    def base_packages(self):
+        """The packages of the base set, before their dependencies."""
         if self.tree is not None:
-            return list(self.packages)
+            return []
         base = self.base
         if self.release is not None and self.release.own_erts and base == "default":
             base = "system"
-        return sets.SETS[base][0] + self.packages
+        return sets.SETS[base][0]
+
+    def wanted_packages(self):
+        """Debian packages by name, before their dependencies."""
+        return self.base_packages() + self.packages
 
     def command(self):
         """What runs when the user names no command, or None."""

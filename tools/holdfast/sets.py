@@ -1,12 +1,17 @@
 """The base sets a root image starts from, and the files every root has."""
 
-# Packages that only maintainer scripts, package management or a full
-# Debian need. What is reached through them alone stays out.
-EXCLUDED = (
+# Packages that only maintainer scripts and package management need. What is
+# reached through them alone stays out of every root.
+SCRIPTS = (
     "adduser", "debconf", "dpkg", "init-system-helpers", "install-info",
-    "libpam-modules", "libpam-runtime", "libpam0g", "lsb-base", "passwd",
-    "perl", "perl-base", "procps", "python3", "systemd", "sysvinit-utils",
-    "tar", "tzdata", "ucf", "udev", "usrmerge",
+    "libpam-modules", "libpam-runtime", "lsb-base", "passwd", "systemd",
+    "sysvinit-utils", "ucf", "udev", "usrmerge",
+)
+
+# What packages of the base sets, and Erlang's, name and do without there. Any
+# other package that depends on one of them gets it.
+OPTIONAL = (
+    "libpam0g", "perl", "perl-base", "procps", "python3", "tar", "tzdata",
     # Erlang applications that others name but do not call.
     "erlang-ftp", "erlang-mnesia", "erlang-snmp", "erlang-tftp", "erlang-wx",
     "erlang-observer", "erlang-et", "erlang-megaco", "erlang-doc",

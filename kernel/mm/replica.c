@@ -7,7 +7,7 @@
  * tables of different clusters then show different frames with the same bytes; such translations
  * are entered with PMAP_REPLICA. A cluster spends at most a share of its memory on copies, makes
  * none while it is short of frames, and gives them back, the oldest first, when a program there
- * had to be served from another cluster.
+ * had to be served from another cluster. They are no part of the page cache and not counted there.
  *
  * Locks: the object's for its copies; the cluster's replica lock (rank RANK_SLAB, below it) for the
  * list of all copies there.
@@ -102,8 +102,6 @@ replica_make(struct vm_object *o, u64 index, struct frame *f, unsigned cxy)
 	copy->object = o;
 	copy->index = index;
 	page_copy(frame_virt(copy->frame), frame_virt(f));
-	copy->frame->flags |= FF_CACHE;
-	frame_account(copy->frame, FRAME_USE_CACHE, 1);
 	spin_lock(&l->lock);
 	list_add_tail(&l->all, &copy->link);
 	l->pages++;

@@ -110,7 +110,8 @@ $(B)/obj/%.S.o: %.S | $(B)/gen/calls.h
 	@mkdir -p $(@D)
 	@echo "  as      $<"; $(CC) $(K_CFLAGS) -D__ASSEMBLER__ -MMD -MP -c -o $@ $<
 
-# lwIP from Debian's source package, with the kernel's flags. Its data goes to sections of its own,
+# lwIP from Debian's source package, with the kernel's flags but SAN's checks: with them the code does
+# not fit into its 2 MiB page. Its data goes to sections of its own,
 # which all clusters map to the same frames (kernel.ld): one stack for the machine.
 L := $(B)/lwip
 L_SRC := $(addprefix core/,def.c dns.c inet_chksum.c init.c ip.c mem.c memp.c netif.c pbuf.c raw.c tcp.c \
@@ -133,7 +134,7 @@ $(L)/obj/core/tcp.o $(L)/obj/core/tcp_in.o: L_FIRST := -include kernel/net/lwip/
 $(L)/obj/%.o: $(L)/src/.unpacked $(L_DEPS)
 	@mkdir -p $(@D)
 	@echo "  cc      lwip/$*.c"
-	@$(CC) $(filter-out -W%,$(K_CFLAGS)) -w -fno-data-sections $(L_INC) $(L_FIRST) -c -o $@ $(L)/src/src/$*.c
+	@$(CC) $(filter-out -W% -fsanitize=undefined,$(K_CFLAGS)) -w -fno-data-sections $(L_INC) $(L_FIRST) -c -o $@ $(L)/src/src/$*.c
 	@objcopy --rename-section .data=.shared_data,alloc,load,data,contents \
 		--rename-section .bss=.shared_bss,alloc $@
 

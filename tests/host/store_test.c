@@ -293,6 +293,28 @@ large_epoch(void **state)
 	bench_end(b);
 }
 
+/* How long does it take to open a large epoch? Its payload is not read when it is known to be
+ * there. */
+static void
+sealed_epochs_are_not_read(void **state)
+{
+	struct bench *b = bench_new(STORE_MIN_BLOCKS * 2, 100000);
+	static u8 page[STORE_BLOCK];
+	struct store_note note = {0};
+	unsigned long reads;
+	u64 epoch;
+
+	for (u64 i = 0; i < 600; i++)
+		assert_int_equal(store_put(b->s, 20, STORE_PAGE(i), page, STORE_BLOCK), 0);
+	assert_int_equal(store_commit(b->s, &note, &epoch), 0);
+	store_close(b->s);
+	reads = b->d.reads;
+	bench_open(b, 0, 100000);
+	assert_true(b->d.reads - reads < 60);
+	assert_int_equal(check(b), 0);
+	bench_end(b);
+}
+
 static void
 bytes_written_for_bytes_put(void **state)
 {
@@ -523,6 +545,7 @@ main(void)
 		cmocka_unit_test(errors_lose_nothing),
 		cmocka_unit_test(full_store),
 		cmocka_unit_test(large_epoch),
+		cmocka_unit_test(sealed_epochs_are_not_read),
 		cmocka_unit_test(bytes_written_for_bytes_put),
 		cmocka_unit_test(bit_flips_are_found),
 		cmocka_unit_test(a_lying_disk_is_found_out),

@@ -5,6 +5,7 @@
 #   make check               style and static checks, silent when right
 #   make bench               the table of figures, Linux beside Holdfast
 #   make boot-gate N=200     boot N times, every one has to succeed
+#   make crashstates N=1000000   what power cuts leave of a disk, and what recovery finds
 #   make fuzz T=60           the readers of foreign data under libFuzzer, T seconds each
 #   make fuzz-calls T=600    random arguments to every system call in a guest, T seconds
 #   make storm T=600         memory calls from every cluster, T seconds, rules checked
@@ -17,9 +18,8 @@
 SHELL         := /bin/sh
 PYTHON        ?= /usr/bin/python3
 BUILD         ?= build
-N             ?= 200
 
-KERNEL        := $(BUILD)/holdfast.elf
+KERNEL        := $(BUILD)/holdfast.elf $(BUILD)/holdfast-pvh.elf
 export HOLDFAST_BUILD := $(abspath $(BUILD))
 B             := $(BUILD)
 
@@ -35,7 +35,7 @@ run: deps
 	@$(MAKE) --no-print-directory all
 	@./holdfast run $(RUN)
 
-all: $(KERNEL)
+all: $(KERNEL) $(BUILD)/holdfast-store
 
 test: deps
 	@$(MAKE) --no-print-directory all
@@ -50,7 +50,7 @@ bench: deps
 
 boot-gate: deps
 	@$(MAKE) --no-print-directory all
-	@$(PYTHON) tests/system/boot_gate.py --count $(N)
+	@$(PYTHON) tests/system/boot_gate.py --count $(or $(N),200)
 
 debug: deps
 	@$(MAKE) --no-print-directory all
@@ -110,7 +110,8 @@ $(B)/obj/%.S.o: %.S | $(B)/gen/calls.h
 	@mkdir -p $(@D)
 	@echo "  as      $<"; $(CC) $(K_CFLAGS) -D__ASSEMBLER__ -MMD -MP -c -o $@ $<
 
-# lwIP from Debian's source package, with the kernel's flags. Its data goes to sections of its own,
+# lwIP from Debian's source package, with the kernel's flags but SAN's checks: with them the code does
+# not fit into its 2 MiB page. Its data goes to sections of its own,
 # which all clusters map to the same frames (kernel.ld): one stack for the machine.
 L := $(B)/lwip
 L_SRC := $(addprefix core/,def.c dns.c inet_chksum.c init.c ip.c mem.c memp.c netif.c pbuf.c raw.c tcp.c \
@@ -120,18 +121,20 @@ L_SRC := $(addprefix core/,def.c dns.c inet_chksum.c init.c ip.c mem.c memp.c ne
 	netif/ethernet.c
 L_OBJ := $(L_SRC:%.c=$(L)/obj/%.o)
 L_INC := -I$(L)/src/src/include -Ikernel/net/lwip
-L_DEPS := kernel/net/lwip/lwipopts.h kernel/net/lwip/arch/cc.h
+L_DEPS := kernel/net/lwip/lwipopts.h kernel/net/lwip/arch/cc.h kernel/net/lwip/pcbs.h
 K_LIBS += $(L)/liblwip.a
-K_LDFLAGS += --wrap=netif_loop_output
+K_LDFLAGS += --wrap=netif_loop_output --wrap=tcp_input --wrap=memp_malloc --wrap=memp_free
 
 $(L)/src/.unpacked: kernel/net/lwip/fetch
 	kernel/net/lwip/fetch lwip $(L)
 	@touch $@
 
+$(L)/obj/core/tcp.o $(L)/obj/core/tcp_in.o: L_FIRST := -include kernel/net/lwip/pcbs.h
+
 $(L)/obj/%.o: $(L)/src/.unpacked $(L_DEPS)
 	@mkdir -p $(@D)
 	@echo "  cc      lwip/$*.c"
-	@$(CC) $(filter-out -W%,$(K_CFLAGS)) -w -fno-data-sections $(L_INC) -c -o $@ $(L)/src/src/$*.c
+	@$(CC) $(filter-out -W% -fsanitize=undefined,$(K_CFLAGS)) -w -fno-data-sections $(L_INC) $(L_FIRST) -c -o $@ $(L)/src/src/$*.c
 	@objcopy --rename-section .data=.shared_data,alloc,load,data,contents \
 		--rename-section .bss=.shared_bss,alloc $@
 
@@ -185,7 +188,8 @@ $(B)/obj/gen/%.o: $(B)/gen/%.c
 $(B)/holdfast.elf: $(B)/holdfast0.elf $(B)/obj/gen/symbols1.o
 	@echo "  ld      $@"; ld $(K_LDFLAGS) -o $@ $(K_OBJ) $(B)/obj/gen/symbols1.o $(K_LIBS)
 
-# The same without the Multiboot magic: QEMU then takes the PVH entry.
+# The same without the Multiboot magic: QEMU then takes the PVH entry, and maps the root image
+# instead of reading it into a buffer first. This is what `holdfast run` starts.
 $(B)/holdfast-pvh.elf: $(B)/holdfast.elf
 	LC_ALL=C sed 's/\x02\xb0\xad\x1b/\x00\x00\x00\x00/' $< > $@
 
@@ -196,10 +200,12 @@ H_TESTS := $(patsubst tests/host/%.c,$(B)/host/%,$(wildcard tests/host/*_test.c)
 H_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -DHOLDFAST_HOST \
 	-fsanitize=address,undefined -fno-sanitize-recover=all -Ikernel
 
-H_PURE := $(wildcard kernel/lib/*.c) kernel/mm/buddy.c kernel/boot/plan.c
+H_STORE := $(filter-out kernel/store/disk.c kernel/store/trial.c,$(wildcard kernel/store/*.c))
+H_PURE := $(wildcard kernel/lib/*.c) kernel/mm/buddy.c kernel/boot/plan.c $(H_STORE)
+H_HEADERS := $(wildcard kernel/lib/*.h kernel/store/*.h tests/host/*.h)
 H_OBJ := $(H_PURE:%.c=$(B)/host/%.o)
 
-$(B)/host/%.o: %.c $(wildcard kernel/lib/*.h)
+$(B)/host/%.o: %.c $(H_HEADERS)
 	@mkdir -p $(@D)
 	@$(CC) $(H_CFLAGS) -c -o $@ $<
 
@@ -209,9 +215,26 @@ $(B)/host/libpure.a: $(H_OBJ)
 $(B)/host/%: tests/host/%.c $(B)/host/libpure.a
 	@echo "  test    $<"; $(CC) $(H_CFLAGS) -o $@ $^ -lcmocka
 
-.PHONY: host-tests
+.PHONY: host-tests crashstates
 host-tests: $(H_TESTS)
 	@for t in $(H_TESTS); do $$t || exit 1; done
+
+# Host programs over the store's library: what `holdfast store` calls; and what power cuts leave of a
+# disk, with what recovery makes of it: N states from SEED.
+H_FAST   = $(filter-out -O1 -fsanitize% -fno-sanitize%,$(H_CFLAGS)) -O2
+
+H_LIB   := $(wildcard kernel/lib/*.c) $(H_STORE)
+
+$(B)/holdfast-store: tools/store/main.c $(H_LIB) $(H_HEADERS)
+	@mkdir -p $(@D)
+	@echo "  cc      $@"; $(CC) $(H_FAST) -o $@ $(filter %.c,$^)
+
+$(B)/crashstates: tests/host/crashstates.c $(H_LIB) $(H_HEADERS)
+	@mkdir -p $(@D)
+	@echo "  cc      $@"; $(CC) $(H_FAST) -o $@ $(filter %.c,$^)
+
+crashstates: $(B)/crashstates
+	@$< -n $(or $(N),1000000) -s $(or $(SEED),$(shell date +%s))
 
 # --- programs for tests ---
 
@@ -247,6 +270,16 @@ F_TARGETS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/*_fuzz.
 F_LIB     := $(wildcard kernel/lib/*.c)
 F_CFLAGS  := -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-DHOLDFAST_HOST -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Ikernel
+
+# The planner of clusters is fuzzed with the file that it follows.
+$(B)/fuzz/archinfo_fuzz: F_LIB += kernel/boot/plan.c
+$(B)/fuzz/archinfo_fuzz: kernel/boot/plan.c
+
+# Its own hash takes whatever is changed for right.
+$(B)/fuzz/store_fuzz: tests/fuzz/store_fuzz.c tests/fuzz/fuzz.h $(H_LIB) $(H_HEADERS)
+	@mkdir -p $(@D)
+	@echo "  fuzzer  $@"; $(F_CC) $(F_CFLAGS) -Itests/host -o $@ $< \
+		$(filter-out kernel/lib/hash.c,$(H_LIB))
 
 $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(F_LIB) $(wildcard kernel/lib/*.h)
 	@mkdir -p $(@D)

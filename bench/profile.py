@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """Where the instructions of a run go, Linux beside Holdfast.
 
-usage: profile.py [--set beam|calls|boot] [--kernel NAME,...] [--only NAME,...] [--top N]
+usage: profile.py [--set beam|calls|boot|http] [--kernel NAME,...] [--only NAME,...] [--top N]
 
-Runs the BEAM set, the system calls, or the boot to the first Erlang expression
-under a QEMU plugin that counts instructions, each program once as a section,
-and prints for each what ran in user mode, what in the kernel, and the kernel's
-functions with most of it. Counts do not depend on how busy the host is, unlike bench.py's times.
+Runs the BEAM set, the system calls, the boot to the first Erlang expression, or
+HTTP requests from the host (needs root; counts are thousands for a thousand
+requests) under a QEMU plugin that counts instructions, each program once as a
+section, and prints for each what ran in user mode, what in the kernel, and the
+kernel's functions with most of it. Counts depend little on how busy the host
+is, unlike bench.py's times.
 """
 import argparse
 import bisect
@@ -17,25 +19,33 @@ import subprocess
 import sys
 import tempfile
 
-from machines import KERNELS, OUT, TOP, Machine
+import wire
+from machines import KERNELS, OUT, TOP, Machine, built
 
 KERNEL_HALF = 1 << 63
+HTTP_CONNECTIONS = (1, 50, 1000)
+HTTP_S = 5
 KINDS = ("syscall", "iret", "cr3", "invlpg", "wrmsr", "hlt", "pause", "rdtsc", "cpuid", "user pause")
 
 
-def plugin():
-    """The plugin; its header comes from QEMU's source package."""
-    header = os.path.join(OUT, "include", "qemu-plugin.h")
-    if not os.path.exists(header):
+def header():
+    """The header of QEMU's plugins, from QEMU's source package."""
+    path = os.path.join(OUT, "include", "qemu-plugin.h")
+    if not os.path.exists(path):
         with tempfile.TemporaryDirectory(dir=os.path.dirname(OUT)) as work:
             subprocess.run([os.path.join(TOP, "kernel", "net", "lwip", "fetch"), "qemu", work],
                            check=True)
-            os.makedirs(os.path.dirname(header), exist_ok=True)
-            shutil.copy(os.path.join(work, "src", "include", "qemu", "qemu-plugin.h"), header)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            shutil.copy(os.path.join(work, "src", "include", "qemu", "qemu-plugin.h"), path)
+    return path
+
+
+def plugin():
+    """The plugin, built when it is older than its source."""
     path, source = os.path.join(OUT, "plugin.so"), os.path.join(TOP, "bench/profile/plugin.c")
     if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(source):
         subprocess.run(["gcc", "-O2", "-Wall", "-shared", "-fPIC", "-fvisibility=hidden",
-                        "-I", os.path.dirname(header), "-o", path, source], check=True)
+                        "-I", os.path.dirname(header()), "-o", path, source], check=True)
     return path
 
 
@@ -86,6 +96,15 @@ class Section:
             self.pages[address >> 20] = self.pages.get(address >> 20, 0) + count
 
 
+    def divided(self, by):
+        """Of a thousand of `by` requests."""
+        self.user, self.kernel = self.user * 1000 / by, self.kernel * 1000 / by
+        for counts in (self.functions, self.kinds):
+            for name in counts:
+                counts[name] = counts[name] * 1000 / by
+        return self
+
+
 def sections(path, names):
     """{number: Section} of what the plugin wrote"""
     found, now = {}, None
@@ -111,14 +130,49 @@ def command(options):
         1: "power-on to user mode", 2: "to the first Erlang expression"}
 
 
+def loaded_from_host(link, machine):
+    """=> returns {section: (title, requests)}"""
+    load, done = built("httpload", "httpload.c", []), {}
+    machine.until(b"HTTP is up")
+    link.wait_for()
+    for section, connections in enumerate(HTTP_CONNECTIONS, 1):
+        link.run("/bin/busybox", "wget", "-q", "-O", "/dev/null",
+                 "http://%s:8080/mark/%d" % (wire.GUEST, section))
+        rate = link.run(load, wire.GUEST, "8080", str(connections), str(HTTP_S)).stdout
+        link.run("/bin/busybox", "wget", "-q", "-O", "/dev/null",
+                 "http://%s:8080/mark/0" % wire.GUEST)
+        done[section] = ("HTTP, %d connections" % connections, float(rate) * HTTP_S)
+    return done
+
+
+def profiled_http(kernel, options):
+    """{name: Section} of a run of one kernel, for a thousand requests"""
+    argv = ["erl", "-noshell", "-pa", "/bench", "-eval", "hf_bench:http(8080)."]
+    counts = os.path.join(OUT, "counts-" + kernel)
+    with tempfile.TemporaryDirectory(prefix="holdfast-") as work, wire.Wire(work) as link, \
+            Machine(kernel, argv, "--netdev", link.netdev, "--cpus", str(options.cpus),
+                    "--memory", "512M", "--qemu=-plugin",
+                    "--qemu=%s,out=%s" % (plugin(), counts), *plain(kernel),
+                    prefix=link.prefix) as machine:
+        done = loaded_from_host(link, machine)
+    found = sections(counts, symbols(kernel))
+    return {title: found[n].divided(requests) for n, (title, requests) in done.items()}
+
+
+def plain(kernel):
+    """Options without which Linux's functions are nowhere to be found."""
+    return ["--kernel-args", "nokaslr"] if kernel == "linux" else []
+
+
 def profiled(kernel, options):
-    """[(name, Section)] of a run of one kernel"""
+    """{name: Section} of a run of one kernel"""
+    if options.set == "http":
+        return profiled_http(kernel, options)
     argv, titles = command(options)
     counts = os.path.join(OUT, "counts-" + kernel)
     loaded = "%s,out=%s%s" % (plugin(), counts, ",first=1" if titles else "")
     with Machine(kernel, argv, "--cpus", str(options.cpus), "--memory", "512M", "--qemu=-plugin",
-                 "--qemu=" + loaded, *(
-                     ["--kernel-args", "nokaslr"] if kernel == "linux" else [])) as machine:
+                 "--qemu=" + loaded, *plain(kernel)) as machine:
         text = machine.output(1200)
     titles.update((int(n), name) for n, name in re.findall(r"^section (\d+) (.+)$", text, re.M))
     return {titles[n]: section for n, section in sections(counts, symbols(kernel)).items()}
@@ -141,7 +195,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kernel", default=",".join(KERNELS), metavar="NAME,...")
     parser.add_argument("--only", default="", metavar="NAME,...")
-    parser.add_argument("--set", choices=("beam", "calls", "boot"), default="beam")
+    parser.add_argument("--set", choices=("beam", "calls", "boot", "http"), default="beam")
     parser.add_argument("--top", type=int, default=12)
     parser.add_argument("--cpus", type=int, default=2)
     options = parser.parse_args()

@@ -18,6 +18,8 @@ BUILD = os.environ.get("HOLDFAST_BUILD", os.path.join(TOP, "build"))
 LAST = re.compile(r"(\d+) passed, (\d+) failed")
 CMOCKA = re.compile(r"\[  (PASSED|FAILED)  \] (\d+) test")
 ABI_LIMIT_S = 900
+# Tests of the tools that boot nothing.
+QUICK = ("test_cli.py", "test_pack.py", "test_store.py")
 
 
 def show(text):
@@ -55,6 +57,17 @@ def host():
             show(text)
         passed, failed = passed + good, failed + bad
     return passed, failed
+
+
+def crashes():
+    """What power cuts leave of a disk: 20,000 states, always the same."""
+    program = os.path.join(BUILD, "crashstates")
+    status, text = make(os.path.relpath(program, TOP))
+    if status == 0:
+        status, text = run([program, "-n", "20000"], 600)
+    if status:
+        show(text)
+    return int(not status), int(bool(status))
 
 
 def _total(status, text):
@@ -139,14 +152,13 @@ def fuzz():
 
 def tools():
     """The command line and root images, without booting."""
-    return _pytest("tests/system/test_cli.py", "tests/system/test_pack.py")
+    return _pytest(*["tests/system/" + name for name in QUICK])
 
 
 def system():
     """Boots: a program, Erlang, Elixir, TCP, bad input."""
-    quick = {"test_cli.py", "test_pack.py"}
     files = sorted(glob.glob(os.path.join(TOP, "tests", "system", "test_*.py")))
-    return _pytest(*[f for f in files if os.path.basename(f) not in quick])
+    return _pytest(*[f for f in files if os.path.basename(f) not in QUICK])
 
 
 def boot_gate():
@@ -155,8 +167,9 @@ def boot_gate():
     return _total(status, text)
 
 
-PARTS = {"host": host, "fuzz": fuzz, "models": models, "tools": tools,
-         "abi-linux": abi_linux, "abi-1": abi_1, "abi-4": abi_4, "system": system, "boot-gate": boot_gate}
+PARTS = {"host": host, "crashes": crashes, "fuzz": fuzz, "models": models, "tools": tools,
+         "abi-linux": abi_linux, "abi-1": abi_1, "abi-4": abi_4, "system": system,
+         "boot-gate": boot_gate}
 
 
 def main():

@@ -167,7 +167,7 @@ timers() ->
     [receive tock -> ok end || _ <- lists:seq(1, 20000)],
     ok.
 
-%% HTTP/1.1 with keep-alive, as small as can be.
+%% HTTP/1.1 with keep-alive, as small as can be; /mark/N begins section N of a profile.
 http(Port) ->
     {ok, L} = gen_tcp:listen(Port, [binary, {active, false}, {packet, http_bin}, {backlog, 512},
                                     {nodelay, true}, {reuseaddr, true}]),
@@ -184,6 +184,9 @@ http_accept(L) ->
 
 http_serve(S) ->
     case gen_tcp:recv(S, 0) of
+        {ok, {http_request, 'GET', {abs_path, <<"/mark/", N/binary>>}, _}} ->
+            os:cmd("/bench/mark " ++ binary_to_list(N)),
+            http_headers(S);
         {ok, {http_request, 'GET', _, _}} -> http_headers(S);
         {ok, {http_header, _, _, _, _}} -> http_serve(S);
         _ -> gen_tcp:close(S)

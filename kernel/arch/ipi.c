@@ -20,6 +20,25 @@ ipi_send(struct arch_core *target, u32 reasons)
 	apic_send_ipi(target->apic_id, VECTOR_IPI);
 }
 
+void
+ipi_send_later(struct arch_core *target)
+{
+	struct arch_core *c = arch_core();
+
+	c->ipi_later |= 1UL << target->index;
+	c->later.ipi = true;
+}
+
+void
+ipi_send_put_off(struct arch_core *c)
+{
+	u64 cores = c->ipi_later;
+
+	c->ipi_later = 0;
+	for (; cores; cores &= cores - 1)
+		ipi_send(&machine()->core[__builtin_ctzl(cores)]->arch, IPI_RESCHED);
+}
+
 /* The other reasons stay in the mailbox: the interrupt that was sent with the first of them still
  * comes. If the word becomes empty, that interrupt finds nothing to do. */
 void

@@ -10,7 +10,7 @@
 #define CORE_KERNEL_RSP 8 * 2
 #define CORE_USER_RSP	8 * 3
 #define CORE_CANARY	8 * 5
-#define CORE_SMAP	88
+#define CORE_SMAP	112
 
 #define FRAME_R15      0
 #define FRAME_RCX      88

@@ -36,17 +36,29 @@ struct idt_gate { /* SDM 3A 6.14.1 */
 };
 
 struct arch_core {
-	struct arch_core *self;	  /* [I] gs:0 */
-	struct thread *current;	  /* [c] gs:8; changed by the context switch only */
-	u64 kernel_rsp;		  /* [c] gs:16: top of the current thread's kernel stack */
-	u64 user_rsp;		  /* [c] gs:24: scratch of the system call entry */
-	u64 spare;		  /* gs:32 */
-	u64 canary;		  /* gs:40: stack protector's guard (-mstack-protector-guard=tls) */
-	u32 irq_off_depth;	  /* [c] spinlocks held, see core/spinlock.h */
-	bool irq_was_on;	  /* [c] to restore when the depth returns to zero */
+	struct arch_core *self; /* [I] gs:0 */
+	struct thread *current; /* [c] gs:8; changed by the context switch only */
+	u64 kernel_rsp;		/* [c] gs:16: top of the current thread's kernel stack */
+	u64 user_rsp;		/* [c] gs:24: scratch of the system call entry */
+	u64 spare;		/* gs:32 */
+	u64 canary;		/* gs:40: stack protector's guard (-mstack-protector-guard=tls) */
+	u32 irq_off_depth;	/* [c] spinlocks held, see core/spinlock.h */
+	union {
+		u32 any;
+		struct {
+			bool irq;   /* `irq_vector` came and is to be served */
+			bool flag;  /* the interrupt flag is to become `irq_was_on` */
+			bool ipi;   /* IPI_RESCHED to `ipi_later` */
+			bool timer; /* the timer is to be set to `timer_later` */
+		};
+	} later;		  /* [c] what is due when the depth returns to zero */
+	u8 irq_vector;		  /* [c] */
+	bool irq_was_on;	  /* [c] */
 	bool in_irq;		  /* [a] an interrupt handler is running */
 	bool irq_from_user;	  /* [c] it interrupted user mode */
 	u32 mailbox;		  /* [a] IPI reasons, see arch/ipi.h */
+	u64 ipi_later;		  /* [c] mask of core indexes */
+	ns_t timer_later;	  /* [c] */
 	u32 apic_id;		  /* [I] gid */
 	u32 index;		  /* [I] dense number of the core over the machine */
 	u16 cxy;		  /* [I] cluster identifier (dense index of the cluster) */

@@ -201,7 +201,7 @@ page_fault(struct trapframe *f)
 	vaddr_t va = READ_CR(2);
 	int err = -EFAULT;
 
-	if (f->rflags & RFLAGS_IF)
+	if ((f->rflags & RFLAGS_IF) && arch_core()->irq_off_depth == 0)
 		irq_enable();
 	if (trapframe_is_user(f) || (va < USER_TOP && find_fixup(f->rip)))
 		err = arch_core()->trap_ops->page_fault(f, va);
@@ -245,21 +245,59 @@ leave_interrupt(struct arch_core *c)
 }
 
 static void
+serve(struct arch_core *c, unsigned vector, bool from_user)
+{
+	c->in_irq = true;
+	c->irq_from_user = from_user;
+	if (vector == VECTOR_TIMER)
+		c->trap_ops->timer();
+	else if (vector == VECTOR_IPI)
+		c->trap_ops->ipi(atomic_xchg(&c->mailbox, 0));
+	else
+		c->trap_ops->irq(vector);
+	leave_interrupt(c);
+	apic_eoi();
+}
+
+/* With a spinlock held it is put off, and no other comes before the last lock is released. */
+static void
 interrupt(struct trapframe *f)
 {
 	struct arch_core *c = arch_core();
 
-	c->in_irq = true;
-	c->irq_from_user = trapframe_is_user(f);
-	if (f->vector == VECTOR_TIMER)
-		c->trap_ops->timer();
-	else if (f->vector == VECTOR_IPI)
-		c->trap_ops->ipi(atomic_xchg(&c->mailbox, 0));
-	else if (f->vector != VECTOR_SPURIOUS)
-		c->trap_ops->irq((unsigned)f->vector);
-	leave_interrupt(c);
-	if (f->vector != VECTOR_SPURIOUS)
-		apic_eoi();
+	if (f->vector == VECTOR_SPURIOUS)
+		return;
+	if (c->irq_off_depth == 0) {
+		serve(c, (unsigned)f->vector, trapframe_is_user(f));
+		return;
+	}
+	assert(!c->later.irq);
+	c->irq_vector = (u8)f->vector;
+	c->irq_was_on = true;
+	c->later.irq = true;
+	f->rflags &= ~(u64)RFLAGS_IF;
+}
+
+void
+trap_settle(struct arch_core *c)
+{
+	bool on = irq_enabled(), irq, ipi, timer;
+
+	irq_disable();
+	irq = c->later.irq;
+	ipi = c->later.ipi;
+	timer = c->later.timer;
+	if (irq || c->later.flag)
+		on = c->irq_was_on;
+	c->later.any = 0;
+	if (timer)
+		apic_timer_set(c->timer_later);
+	if (ipi)
+		ipi_send_put_off(c);
+	if (irq)
+		serve(c, c->irq_vector, false);
+	if (on)
+		irq_enable();
 }
 
 void

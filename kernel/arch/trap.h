@@ -67,6 +67,9 @@ struct trap_ops {
 struct arch_core;
 void trap_init_core(struct arch_core *c, const struct trap_ops *ops);
 
+/* Does what was put off while spinlocks were held: see core/spinlock.h. => irq_off_depth is 0 */
+void trap_settle(struct arch_core *c);
+
 /* Leaves for user mode with the registers in the current thread's frame. */
 __noreturn void trap_enter_user(struct trapframe *f);
 

@@ -114,6 +114,7 @@ struct boot_state {
 	struct acpi tables;
 	struct archinfo arch; /* what the plan is made of */
 	struct boot_report early, *report;
+	u32 kind;		 /* of processor: core_kind() of the boot core */
 	u32 boot_gid, smt_shift; /* APIC ids that differ below this bit are threads of one core */
 	u32 nclusters;
 	struct boot_plan plan[MAX_CLUSTERS];
@@ -171,6 +172,9 @@ void instance_build(struct boot_state *st, struct boot_plan *p);
 struct core *instance_core(struct boot_state *st, struct boot_plan *p, u32 lid);
 /* Enters the final cores and fills boot_info, checksums included. */
 void instance_finish(struct boot_state *st, struct boot_plan *p);
+u32 instance_general_crc(const struct boot_info *b);
+/* Whether both checksums are right. => before D3, which adds to rsvd[] */
+bool instance_is_whole(const struct boot_info *b);
 
 /* barriertest.c: barriers=N and stall=ID of the command line; on every core. */
 void barrier_test(struct boot_state *st);

@@ -22,6 +22,8 @@
 #define SLOT_AWAITED 1
 #define SLOT_ALIVE   2
 #define SLOT_LOST    3 /* came too late or never */
+#define SLOT_FIT     4 /* runs C and is like the boot core */
+#define SLOT_UNFIT   5
 
 #define BOOT_STATE_SIZE 65536
 

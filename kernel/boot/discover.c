@@ -7,6 +7,7 @@
 #include "arch/apic.h"
 #include "arch/cpu.h"
 #include "boot/boot.h"
+#include "boot/wake.h"
 #include "lib/format.h"
 #include "lib/string.h"
 
@@ -30,6 +31,7 @@ find_boot_core(struct boot_state *st)
 	bool found = false;
 
 	st->boot_gid = apic_id();
+	st->kind = core_kind();
 	st->smt_shift = smt_shift();
 	for (u32 i = 0; i < a->ncores; i++)
 		found = found || a->core[i].apic_id == st->boot_gid;
@@ -62,8 +64,8 @@ use_file(struct boot_state *st)
 		err = archinfo_restrict(ai, &st->tables, &st->usable, st->boot_gid, &dropped,
 					&fault);
 	if (err) {
-		boot_say(st, KLOG_WARN, "arch_info.bin refused, going by ACPI: %s %llu", fault.what,
-			 (unsigned long long)fault.where);
+		boot_say(st, KLOG_WARN, "arch_info.bin refused, going by ACPI: %s 0x%llx",
+			 fault.what, (unsigned long long)fault.where);
 		return false;
 	}
 	say_dropped(st, &dropped);

@@ -16,6 +16,7 @@
 #include "cluster/rpc.h"
 #include "core/klog.h"
 #include "core/panic.h"
+#include "core/place.h"
 #include "core/random.h"
 #include "core/sched.h"
 #include "dev/driver.h"
@@ -37,6 +38,7 @@
 #include "linux/dispatch.h"
 #include "proc/process.h"
 #include "proc/signal.h"
+#include "store/disk.h"
 
 static bool
 is_first(void) /* of its cluster */
@@ -64,7 +66,8 @@ identify(const struct boot_info *info)
 {
 	u32 gid = apic_id();
 
-	assert(info->magic == BOOT_INFO_MAGIC && info->size == sizeof(*info));
+	if (is_first() && !instance_is_whole(info))
+		panic("the boot information of cluster %u is damaged", arch_core()->cxy);
 	for (u32 i = 0; i < info->cores_nr; i++) {
 		if (info->core[i].gid != gid)
 			continue;
@@ -81,7 +84,7 @@ introduce(const struct boot_info *info)
 {
 	const struct boot_cluster *c = &info->cluster[info->cxy];
 
-	klog(KLOG_INFO, "cluster",
+	klog(KLOG_BOOT, "cluster",
 	     "%u: %u cores, memory %lx..%lx, kcode at %lx check %08x, general %08x", info->cxy,
 	     info->cores_nr, c->lpa_base, c->lpa_base + c->lpa_size, info->kcode_paddr,
 	     info->kcode_crc, info->crc_general);
@@ -95,7 +98,7 @@ make_idle_stack(struct core *c)
 {
 	struct thread *t = c->idle;
 
-	t->stack = kstack_alloc();
+	t->stack = kstack_alloc(c->arch.cxy);
 	if (!t->stack)
 		panic("no memory for the idle thread of core %u", c->arch.index);
 	format(t->name, sizeof(t->name), "idle/%u", c->arch.index);
@@ -214,6 +217,7 @@ start_thread(void *arg)
 	procinfo_init();       /* /proc/<pid> */
 	control_device_init(); /* /dev/holdfast */
 	must(boot_report_register(), "/proc/holdfast/boot");
+	must(store_disks_init(), "/proc/holdfast/store");
 	must(vdso_init(), "the vDSO");
 	klog(KLOG_BOOT, "boot", "D6 done: file system");
 	devices_start(3); /* the rest: network cards */
@@ -240,6 +244,7 @@ static void
 init_machine(void)
 {
 	thread_table_init(); /* every thread by name */
+	place_init();	     /* the tree of load */
 	random_init();	     /* key from the hardware */
 	mm_init();	     /* address spaces and objects */
 }

@@ -181,11 +181,15 @@ add_device(u32 function, u64 base, u32 param)
 		};
 }
 
-/* The cluster that a domain became, or became part of: the nearest. */
+/* The cluster that a domain became, or became part of: the nearest; the boot cluster when clusters
+ * are no domains. */
 static u16
 cluster_of(struct boot_state *st, u16 domain)
 {
-	u16 best = 0;
+	u16 best = BOOT_CLUSTER;
+
+	if (domain == ARCH_NO_DOMAIN || st->plan[BOOT_CLUSTER].domain == ARCH_NO_DOMAIN)
+		return BOOT_CLUSTER;
 
 	for (u32 i = 0; i < st->nclusters; i++) {
 		if (st->plan[i].domain == domain)
@@ -235,7 +239,8 @@ fill_general(struct boot_state *st)
 
 	b->clusters = st->nclusters;
 	b->boot_cxy = BOOT_CLUSTER;
-	b->io_cxy = st->cmdline.io < st->nclusters ? (u16)st->cmdline.io : BOOT_CLUSTER;
+	b->io_cxy =
+		st->cmdline.io < st->nclusters ? (u16)st->cmdline.io : cluster_of(st, st->arch.io);
 	b->init_cxy = b->io_cxy;
 	b->paddr_bits = paddr_bits();
 	b->tsc_khz = (u32)clock_tsc_khz();
@@ -315,7 +320,9 @@ fill_memory(struct boot_state *st, struct boot_plan *p)
 
 	b->range_nr = p->nranges;
 	memcpy(b->range, p->range, sizeof(b->range));
-	b->rsvd_nr = 0;
+	b->rsvd_nr = b->pages_nr = 0;
+	b->pages_offset =
+		(u32)((p->anchor + p->anchor_size - b->cluster[p->cxy].lpa_base) >> PAGE_SHIFT);
 	for (u32 i = 0; i < p->nranges; i++) {
 		for (u32 k = 0; k < st->taken.n; k++) {
 			u64 base = max(p->range[i].base, st->taken.r[k].base);
@@ -330,15 +337,37 @@ fill_memory(struct boot_state *st, struct boot_plan *p)
 			}
 			b->rsvd[b->rsvd_nr++] = (struct boot_range){base, end - base};
 		}
+		b->pages_nr += (u32)(b->range[i].size >> PAGE_SHIFT);
 	}
+}
+
+u32
+instance_general_crc(const struct boot_info *b)
+{
+	const u32 general = offsetof(struct boot_info, clusters);
+
+	return checksum32((const u8 *)b + general, offsetof(struct boot_info, cxy) - general);
+}
+
+static u32
+local_crc(const struct boot_info *b)
+{
+	const u32 local = offsetof(struct boot_info, cxy);
+
+	return checksum32((const u8 *)b + local, sizeof(*b) - local);
+}
+
+bool
+instance_is_whole(const struct boot_info *b)
+{
+	return b->magic == BOOT_INFO_MAGIC && b->size == sizeof(*b) &&
+	       b->crc_general == instance_general_crc(b) && b->crc_local == local_crc(b);
 }
 
 void
 instance_finish(struct boot_state *st, struct boot_plan *p)
 {
 	struct boot_info *b = &boot_info;
-	const u32 general = offsetof(struct boot_info, clusters);
-	const u32 local = offsetof(struct boot_info, cxy);
 
 	local_cluster.cxy = p->cxy;
 	local_cluster.master_root = p->pml4;
@@ -352,6 +381,6 @@ instance_finish(struct boot_state *st, struct boot_plan *p)
 	b->kcode_size = st->low->kcode_size;
 	b->kdata_size = st->low->kdata_size;
 	b->kcode_crc = checksum32((const void *)KCODE_BASE, st->low->kcode_size);
-	b->crc_general = checksum32((u8 *)b + general, local - general);
-	b->crc_local = checksum32((u8 *)b + local, sizeof(*b) - local);
+	b->crc_general = instance_general_crc(b);
+	b->crc_local = local_crc(b);
 }

@@ -147,6 +147,8 @@ loader_read(struct boot_state *st, paddr_t info)
 		read_multiboot(st, info);
 	if (!st->ram.n)
 		panic("the boot loader gave no memory map");
+	if (st->ram.n == BOOT_MAP)
+		boot_say(st, KLOG_WARN, "memory map cut short: more than %u pieces", BOOT_MAP);
 	st->ram_end = st->ram.r[st->ram.n - 1].base + st->ram.r[st->ram.n - 1].size;
 	if (st->acpi.n)
 		st->ram_end = max(st->ram_end, st->acpi.r[st->acpi.n - 1].base +

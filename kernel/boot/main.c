@@ -20,6 +20,7 @@
 #include "core/klog.h"
 #include "core/klog_ring.h"
 #include "core/loadavg.h"
+#include "core/place.h"
 #include "core/panic.h"
 #include "core/random_state.h"
 #include "core/thread.h"
@@ -45,6 +46,7 @@ struct machine_parts {
 	struct thread_table threads;
 	struct random random;
 	struct loadavg loadavg;
+	struct placement placement;
 	struct boot_report report;
 	struct power power;
 	struct fwcfg fwcfg;
@@ -122,10 +124,12 @@ make_machine(struct boot_state *st)
 	m->random = &mp->random;
 	spin_init(&m->random->lock, "random", RANK_NONE);
 	m->loadavg = &mp->loadavg;
+	m->placement = &mp->placement;
 	m->power = &mp->power;
 	m->fwcfg = &mp->fwcfg;
 	memcpy(mp->cmdline, st->cmdline_text, sizeof(mp->cmdline));
 	m->cmdline = mp->cmdline;
+	m->one_copy = st->cmdline.replicas_off;
 	m->barrier_limit = st->cmdline.patience * NS_PER_SEC;
 	m->nclusters = st->nclusters;
 	mp->report = st->early;
@@ -164,6 +168,7 @@ local_core_main(void *arg)
 {
 	struct boot_plan *p = arg;
 
+	wake_arrive(p->st);
 	trap_init_core(&this_core()->arch, &proc_trap_ops);
 	apic_init_core();
 	barrier_wait_word(&p->go, 0, &p->asleep, NULL);
@@ -195,11 +200,13 @@ wake_local_cores(struct boot_state *st, struct boot_plan *p)
 	for (u32 i = 1; i < p->ncores; i++)
 		wake_start(st, slot[i]);
 	for (u32 i = 1; i < p->ncores; i++) {
-		p->dead[i] = !wake_wait(st, slot[i], began);
-		alive += !p->dead[i];
-		if (p->dead[i])
-			boot_say(st, KLOG_WARN, "core %u of cluster %u does not start: left out",
-				 p->gid[i], p->origin);
+		const char *why = wake_wait(st, slot[i], began);
+
+		p->dead[i] = why != NULL;
+		alive += !why;
+		if (why)
+			boot_say(st, KLOG_WARN, "core %u of cluster %u %s: left out", p->gid[i],
+				 p->origin, why);
 	}
 	p->nalive = alive;
 }
@@ -251,6 +258,7 @@ first_core_main(void *arg)
 {
 	struct boot_plan *p = arg;
 
+	wake_arrive(p->st);
 	enter_instance(p->st, p, 0);
 	apic_init_core();
 	first_core_phase(p->st, p);
@@ -276,13 +284,15 @@ wake_cluster(struct boot_state *st, struct boot_plan *p)
 						 .entry = first_core_main,
 						 .arg = p,
 					 });
+		const char *why;
 
 		wake_delay();
 		wake_start(st, s);
-		if (wake_wait(st, s, clock_now()))
+		why = wake_wait(st, s, clock_now());
+		if (!why)
 			return true;
-		boot_say(st, KLOG_WARN, "core %u of cluster %u does not start: left out", p->gid[0],
-			 p->origin);
+		boot_say(st, KLOG_WARN, "core %u of cluster %u %s: left out", p->gid[0], p->origin,
+			 why);
 		memmove(p->gid, p->gid + 1, --p->ncores * sizeof(p->gid[0]));
 	}
 	return false;
@@ -314,7 +324,7 @@ check_wishes(struct boot_state *st)
 {
 	const struct cmdline *c = &st->cmdline;
 
-	if (c->io >= st->nclusters)
+	if (c->io != UINT32_MAX && c->io >= st->nclusters)
 		boot_say(st, KLOG_WARN, "io=%u: there is no such cluster, 0 is taken", c->io);
 	for (u32 i = 0; i < c->nkill; i++)
 		if (c->kill[i] == st->boot_gid)

@@ -283,7 +283,7 @@ try_split(struct boot_state *st, u32 n)
 	memset(st->plan, 0, sizeof(st->plan));
 	st->nclusters = n;
 	for (u32 c = 0; c < n; c++)
-		st->plan[c].cxy = st->plan[c].pxm = c;
+		st->plan[c] = (struct boot_plan){.cxy = (u16)c, .pxm = c, .domain = ARCH_NO_DOMAIN};
 	cut_cores(st, n);
 	cut_memory(st, n);
 	for (u32 c = 0; c < n; c++)

@@ -70,14 +70,6 @@ info_of(u32 cxy)
 	return phys_to_virt(boot_info.cluster[cxy].kdata_paddr);
 }
 
-static u32
-general_crc(const struct boot_info *b)
-{
-	const u32 general = offsetof(struct boot_info, clusters);
-
-	return checksum32((const u8 *)b + general, offsetof(struct boot_info, cxy) - general);
-}
-
 /* The page directory's entry that maps kcode in the cluster's own tables. */
 static pte_t
 kcode_entry(const struct boot_info *b)
@@ -139,7 +131,7 @@ show_cluster(struct out *o, u32 cxy)
 		   "general %08x now %08x\n",
 		   b->cxy, (vaddr_t)&boot_info - KDATA_BASE, b->kcode_paddr, b->kcode_crc,
 		   checksum32(phys_to_virt(b->kcode_paddr), b->kcode_size), b->crc_general,
-		   general_crc(b));
+		   instance_general_crc(b));
 	gen_printf(o->buf, o->size, &o->len, "cluster %u: kcode page %s %s %s %s\n", b->cxy,
 		   e & PTE_PS ? "2M" : "small", e & PTE_W ? "writable" : "read-only",
 		   e & PTE_NX ? "no-execute" : "execute", e & PTE_G ? "global" : "not-global");

@@ -157,13 +157,14 @@ tables_cluster(struct boot_state *st, struct boot_plan *p)
 	const struct boot_low *low = st->low;
 	pte_t *boot_root = phys_to_virt(low->pml4);
 	pte_t *root = new_table(p, NULL), *pdpt, *pd;
-	paddr_t krodata = p->anchor + HUGE_SIZE;
+	paddr_t kcode = st->cmdline.replicas_off ? st->plan[BOOT_CLUSTER].anchor : p->anchor;
+	paddr_t krodata = kcode + HUGE_SIZE;
 	u64 shared_end = low->kshared_start + low->kshared_size;
 
 	memcpy(root + 256, boot_root + 256, 255 * sizeof(pte_t));
 	pdpt = new_table(p, &root[511]);
 	pd = new_table(p, &pdpt[pte_index(KCODE_BASE, 2)]);
-	pd[pte_index(KCODE_BASE, 1)] = p->anchor | PTE_P | PTE_A | PTE_PS | PTE_G;
+	pd[pte_index(KCODE_BASE, 1)] = kcode | PTE_P | PTE_A | PTE_PS | PTE_G;
 	map_pages(p, pd, KRODATA_BASE, krodata, ALIGN_UP(low->krodata_size, PAGE_SIZE),
 		  PTE_P | PTE_A | PTE_G | PTE_NX);
 	map_kdata(p, pd, 0, low->kshared_start, p->kdata);

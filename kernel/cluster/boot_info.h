@@ -75,6 +75,8 @@ struct boot_info {
 	u32 range_nr, rsvd_nr;
 	struct boot_range range[BOOT_RANGES]; /* RAM of this cluster */
 	struct boot_range rsvd[BOOT_RSVD];    /* of that: not for the page allocator */
+	u32 pages_offset; /* pages from lpa_base to the first behind the kernel's copies */
+	u32 pages_nr;	  /* pages of all ranges */
 	u64 kcode_paddr, krodata_paddr, kdata_paddr;
 	u64 kcode_size, kdata_size;
 	u32 kcode_crc;

@@ -23,7 +23,8 @@ struct cluster {
 	struct slab_caches *slabs;    /* [I] mm/slab.c */
 	struct kstacks *kstacks;      /* [I] mm/kstack.c */
 	struct registry *registry;    /* [I] mm/registry.c */
-	struct bootmem bootmem;	      /* [c] until the page allocator takes over */
+	struct replica_list *replicas;	 /* [I] mm/replica.c */
+	struct bootmem bootmem;		 /* [c] until the page allocator takes over */
 	struct rpc_ring *rpc[MAX_CORES]; /* [I] by lid; rpc.c */
 	struct local_barrier local_barrier;
 	struct global_barrier global_barrier; /* of use in the boot cluster only */

@@ -51,14 +51,16 @@ struct core {
 };
 
 struct machine {
-	u32 ncores;				 /* [I] after boot */
-	u32 nclusters;				 /* [I] */
+	u32 ncores;    /* [I] after boot */
+	u32 nclusters; /* [I] */
+	bool one_copy; /* [I] replicas=off: kernel code, tables and objects in the boot cluster */
 	struct core *core[MAX_CORES];		 /* [I] by index */
 	struct cluster *cluster[MAX_CLUSTERS];	 /* [I] through the physmap */
 	u8 distance[MAX_CLUSTERS][MAX_CLUSTERS]; /* [I] SLIT units */
 	u64 idle_mask;				 /* [a] halted cores that no waker has claimed */
 	u64 cluster_cores[MAX_CLUSTERS];	 /* [I] mask of core indexes */
 	struct loadavg *loadavg;		 /* core/loadavg.c */
+	struct placement *placement;		 /* core/place.c */
 	const char *cmdline;			 /* [I] */
 	u32 panicking;				 /* [a] */
 	struct core *panic_core;		 /* the one that reports */

@@ -16,6 +16,7 @@
 #include "arch/ipi.h"
 #include "core/loadavg.h"
 #include "core/panic.h"
+#include "core/place.h"
 #include "core/thread.h"
 #include "lib/assert.h"
 #include "lib/atomic.h"
@@ -175,6 +176,7 @@ sched_first_run(void *thread)
 	struct thread *t = thread;
 
 	arch_core()->irq_was_on = true;
+	arch_core()->later.flag = true;
 	finish_switch();
 	t->entry(t->arg);
 	thread_exit();
@@ -183,8 +185,9 @@ sched_first_run(void *thread)
 static void
 switch_to(struct core *c, struct thread *prev, struct thread *next)
 {
-	bool irq_was_on = c->arch.irq_was_on;
+	bool irq_was_on = irq_enabled() || c->arch.later.irq;
 
+	irq_disable();
 	/* It may have come back from another core and not been in user mode since: then what is in
 	 * these registers is old. */
 	if (prev->fpu && c->arch.fpu_owner == prev && prev->fpu_core == c)
@@ -202,6 +205,7 @@ switch_to(struct core *c, struct thread *prev, struct thread *next)
 	c->stat_switches++;
 	context_switch(&prev->rsp, next->rsp);
 	arch_core()->irq_was_on = irq_was_on;
+	arch_core()->later.flag = true;
 	finish_switch();
 }
 
@@ -337,10 +341,11 @@ claim_idle(struct machine *m, u64 bit)
 	return bit && (atomic_fetch_and(&m->idle_mask, ~bit) & bit);
 }
 
+/* The cores of the cluster whose memory a thread's stack is in. */
 static u64
-cluster_mask(const struct core *c)
+home_cores(const struct thread *t, const struct core *last)
 {
-	return machine()->cluster_cores[c->arch.cxy];
+	return machine()->cluster_cores[t->process ? t->home : last->arch.cxy];
 }
 
 /* Whether the thread that wakes another will soon make room for it on this core: it is alone there,
@@ -353,24 +358,23 @@ waker_makes_room(const struct core *here)
 	       atomic_load_relaxed(&here->rq.nr_running) == 1;
 }
 
-/* The core a waking thread goes to: its waker's if that makes room, where it was if that is idle
- * (its caches are there), else an idle core of the same cluster, else any, else back where it was.
- */
+/* The core a waking thread goes to: in its own cluster its waker's if that makes room, where it was
+ * if that is idle (its caches are there), or another idle one; else an idle core elsewhere, else
+ * back where it was. */
 static struct core *
 choose_core(struct thread *t)
 {
 	struct machine *m = machine();
 	struct core *here = this_core(), *last = t->core ? t->core : here;
 	u64 allowed = t->affinity, idle = atomic_load(&m->idle_mask) & allowed;
-	u64 last_bit = 1UL << last->arch.index;
+	u64 last_bit = 1UL << last->arch.index, home = home_cores(t, last);
 
-	if ((allowed & 1UL << here->arch.index) && here->cluster == last->cluster &&
-	    waker_makes_room(here))
+	if ((allowed & home & 1UL << here->arch.index) && waker_makes_room(here))
 		return here;
-	if (claim_idle(m, idle & last_bit))
+	if (claim_idle(m, idle & home & last_bit))
 		return last;
 	while (idle) {
-		u64 near = idle & cluster_mask(last);
+		u64 near = idle & home;
 		u64 bit = near ? near & -near : idle & -idle;
 
 		if (claim_idle(m, bit))
@@ -411,7 +415,7 @@ kick(struct core *c, struct thread *t, bool was_idle, u32 others)
 		 */
 		atomic_fence();
 		if (!was_idle || !atomic_load(&c->rq.polling))
-			ipi_send(&c->arch, IPI_RESCHED);
+			ipi_send_later(&c->arch);
 	}
 }
 
@@ -444,6 +448,8 @@ thread_start(struct thread *t)
 	t->state = THREAD_READY;
 	if (current_thread() != this_core()->idle)
 		t->nice = t->nice ? t->nice : current_thread()->nice;
+	if (t->process)
+		place_enter(t);
 	c = choose_core(t);
 	t->core = c;
 	t->vruntime = 0;
@@ -477,6 +483,8 @@ thread_exit(void)
 	struct thread *t = current_thread();
 
 	thread_unlist(t);
+	if (t->process)
+		place_leave(t);
 	irq_disable();
 	spin_lock(&this_core()->rq.lock);
 	t->state = THREAD_DEAD;
@@ -531,7 +539,7 @@ offer_to_idle(struct core *c)
 
 	idle &= waiting ? waiting->affinity : 0;
 	if (idle)
-		ipi_send(&c->machine->core[__builtin_ctzl(idle)]->arch, IPI_RESCHED);
+		ipi_send_later(&c->machine->core[__builtin_ctzl(idle)]->arch);
 	return idle != 0;
 }
 

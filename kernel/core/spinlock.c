@@ -1,36 +1,11 @@
-/* Spinlocks and the nesting of interrupts-off: see spinlock.h. */
+/* Spinlocks, the slow parts: see spinlock.h. */
 #include "core/spinlock.h"
 #include "arch/cpu.h"
 #include "arch/ipi.h"
-#include "arch/percpu.h"
 #include "core/panic.h"
-#include "lib/assert.h"
-#include "lib/atomic.h"
 
 /* Spins after which a waiting core says what it waits for: a deadlock, or a lost core. */
 #define SPIN_REPORT (1UL << 31)
-
-void
-irq_push_off(void)
-{
-	bool on = irq_enabled();
-	struct arch_core *c;
-
-	irq_disable();
-	c = arch_core();
-	if (c->irq_off_depth++ == 0)
-		c->irq_was_on = on;
-}
-
-void
-irq_pop_off(void)
-{
-	struct arch_core *c = arch_core();
-
-	assert(c->irq_off_depth > 0);
-	if (--c->irq_off_depth == 0 && c->irq_was_on)
-		irq_enable();
-}
 
 void
 spin_init(struct spinlock *l, const char *name, enum lock_rank rank)
@@ -38,13 +13,13 @@ spin_init(struct spinlock *l, const char *name, enum lock_rank rank)
 	*l = (struct spinlock){.name = name, .rank = (u8)rank};
 }
 
-/* => interrupts off. A lock that is only tried cannot deadlock: its rank is not compared. */
-static void
-note_taken(struct spinlock *l, bool tried)
+/* A lock that is only tried cannot deadlock: its rank is not compared. */
+void
+spin_note_taken(struct spinlock *l, bool tried)
 {
 	struct arch_core *c = arch_core();
 
-	assert(!irq_enabled());
+	assert(c->irq_off_depth > 0);
 	for (u32 i = 0; i < c->nheld && !tried && l->rank != RANK_NONE; i++)
 		if (c->held[i]->rank > l->rank)
 			panic("spinlock '%s' (rank %u) taken under '%s' (rank %u)", l->name,
@@ -53,13 +28,13 @@ note_taken(struct spinlock *l, bool tried)
 	c->held[c->nheld++] = l;
 }
 
-static void
-note_released(struct spinlock *l)
+void
+spin_note_released(struct spinlock *l)
 {
 	struct arch_core *c = arch_core();
 	u32 at = c->nheld;
 
-	assert(!irq_enabled());
+	assert(c->irq_off_depth > 0);
 	while (at > 0 && c->held[at - 1] != l)
 		at--;
 	if (at == 0)
@@ -86,14 +61,11 @@ spin_wait(struct spinlock *l)
 }
 
 void
-spin_lock(struct spinlock *l)
+spin_lock_slowly(struct spinlock *l)
 {
-	irq_push_off();
-	while (unlikely(atomic_xchg(&l->locked, 1)))
+	do
 		spin_wait(l);
-	l->holder = arch_core();
-	if (DEBUG_BUILD)
-		note_taken(l, false);
+	while (atomic_xchg(&l->locked, 1));
 }
 
 bool
@@ -106,22 +78,6 @@ spin_trylock(struct spinlock *l)
 	}
 	l->holder = arch_core();
 	if (DEBUG_BUILD)
-		note_taken(l, true);
+		spin_note_taken(l, true);
 	return true;
-}
-
-void
-spin_unlock(struct spinlock *l)
-{
-	if (DEBUG_BUILD)
-		note_released(l);
-	l->holder = NULL;
-	atomic_store(&l->locked, 0);
-	irq_pop_off();
-}
-
-bool
-spin_held(const struct spinlock *l)
-{
-	return atomic_load_relaxed(&l->locked) && l->holder == arch_core();
 }

@@ -36,6 +36,15 @@ struct thread;
 struct pmap;
 struct process;
 
+/* Which clusters new pages come from; all zero: where the thread runs (mm/policy.c). */
+struct mem_policy {
+	u8 mode;   /* MPOL_* of linux/mempolicy.h */
+	u8 nodes;  /* mask of clusters */
+	u16 flags; /* MPOL_F_STATIC_NODES, MPOL_F_RELATIVE_NODES, MPOL_F_NUMA_BALANCING */
+};
+
+_Static_assert(MAX_CLUSTERS <= 8, "mem_policy.nodes");
+
 struct thread_ops {
 	void (*reap)(struct thread *t);	     /* free; another thread runs already */
 	void (*switch_in)(struct thread *t); /* fs base, gs base: just before it runs; irqs off */
@@ -52,6 +61,7 @@ struct thread {
 	u32 state;	   /* [rq] enum thread_state */
 	bool on_rq;	   /* [rq] in the tree */
 	struct core *core; /* [rq] where it runs or ran last */
+	u16 home;	   /* [I] once started: the cluster that counts it, core/place.c */
 	struct core *fpu_core;	 /* [c] core whose registers held its FPU state last */
 	u64 affinity;		 /* [rq] mask of core indexes */
 	int nice;		 /* [rq] -20..19 */
@@ -63,11 +73,13 @@ struct thread {
 	ns_t user_ns, system_ns; /* [c] CPU time; charged at timer interrupts and switches */
 	bool sampled_kernel;	 /* [c] the last timer interrupt found it in the kernel */
 	u64 switches_voluntary, switches_forced;
-	struct pmap *pmap;	 /* address space; NULL: kernel thread, keeps whatever is loaded */
-	u64 fs_base, gs_base;	 /* user segment bases */
-	u64 canary;		 /* [I] stack protector's guard */
-	tid_t tid;		 /* [I] 0 for kernel threads */
-	struct process *process; /* [I] NULL for kernel threads */
+	struct pmap *pmap;	  /* address space; NULL: kernel thread, keeps whatever is loaded */
+	struct mem_policy policy; /* [c] */
+	u32 interleave;		  /* [c] pages it took by MPOL_INTERLEAVE */
+	u64 fs_base, gs_base;	  /* user segment bases */
+	u64 canary;		  /* [I] stack protector's guard */
+	tid_t tid;		  /* [I] 0 for kernel threads */
+	struct process *process;  /* [I] NULL for kernel threads */
 	const struct thread_ops *ops; /* [I] */
 	struct waiter *waiting;	      /* what it sleeps on; for debugging and interruption */
 	unsigned wait_how;	      /* WAIT_* of the current sleep */

@@ -50,7 +50,9 @@ rearm(struct timerq *q)
 
 	if (next != q->armed) {
 		q->armed = next;
-		apic_timer_set(next);
+		/* Not under the lock, for the reason of ipi_send_later(). */
+		arch_core()->timer_later = next;
+		arch_core()->later.timer = true;
 	}
 }
 

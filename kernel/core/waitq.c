@@ -107,7 +107,7 @@ waitq_sleep(struct waitq *q, struct spinlock *lock, ns_t deadline, unsigned how)
 }
 
 unsigned
-waitq_wake_events(struct waitq *q, unsigned n, unsigned events)
+waitq_wake_some(struct waitq *q, unsigned n, unsigned events)
 {
 	struct list later = LIST_INIT(later);
 	unsigned woken = 0, exclusive = 0;
@@ -133,18 +133,6 @@ waitq_wake_events(struct waitq *q, unsigned n, unsigned events)
 	}
 	list_splice_tail(&q->waiters, &later);
 	return woken;
-}
-
-unsigned
-waitq_wake_one(struct waitq *q)
-{
-	return waitq_wake_events(q, 1, 0);
-}
-
-unsigned
-waitq_wake_all(struct waitq *q)
-{
-	return waitq_wake_events(q, ~0u, 0);
 }
 
 void

@@ -52,11 +52,28 @@ void waitq_init(struct waitq *q);
  * 0: woken (test again), -ETIMEDOUT, -ERESTARTSYS (interrupted). `deadline` is absolute
  * monotonic ns, NS_FOREVER for none. */
 int __must_check waitq_sleep(struct waitq *q, struct spinlock *lock, ns_t deadline, unsigned how);
-/* => called with the queue's lock held. Return how many were woken. */
-unsigned waitq_wake_one(struct waitq *q);
-unsigned waitq_wake_all(struct waitq *q);
-/* Wakes all non-exclusive waiters and at most `n` exclusive ones, telling pollers `events`. */
-unsigned waitq_wake_events(struct waitq *q, unsigned n, unsigned events);
+/* For waitq_wake_events(), when somebody waits. */
+unsigned waitq_wake_some(struct waitq *q, unsigned n, unsigned events);
+
+/* Wakes all non-exclusive waiters and at most `n` exclusive ones, telling pollers `events`. Returns
+ * how many were woken. => called with the queue's lock held */
+static inline unsigned
+waitq_wake_events(struct waitq *q, unsigned n, unsigned events)
+{
+	return list_empty(&q->waiters) ? 0 : waitq_wake_some(q, n, events);
+}
+
+static inline unsigned
+waitq_wake_one(struct waitq *q)
+{
+	return waitq_wake_events(q, 1, 0);
+}
+
+static inline unsigned
+waitq_wake_all(struct waitq *q)
+{
+	return waitq_wake_events(q, ~0u, 0);
+}
 
 /* For pollers. => called with the queue's lock held. */
 void waitq_add(struct waitq *q, struct spinlock *lock, struct waiter *w);

@@ -26,6 +26,7 @@ devices_init(void)
 	list_init(&devs->pci);
 	list_init(&devs->chdevs);
 	list_init(&devs->netdevs);
+	list_init(&devs->blocks);
 	machine()->devices = devs;
 	pci_scan(devs);
 	klog(KLOG_BOOT, "dev", "%u PCI devices by %s", devs->pci_nr, devs->ecam ? "ECAM" : "ports");

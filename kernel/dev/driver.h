@@ -34,6 +34,7 @@ struct devices {		  /* machine()->devices */
 	struct list pci;	  /* [I] after the scan */
 	struct list chdevs;	  /* [lock] */
 	struct list netdevs;	  /* [lock] struct netdev */
+	struct list blocks;	  /* [lock] struct block_device */
 	unsigned chdev_nr;	  /* [lock] */
 	unsigned pci_nr;	  /* [I] */
 	paddr_t ecam;		  /* [I] of bus 0; 0: ports */

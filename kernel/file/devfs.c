@@ -10,6 +10,7 @@
 #include <linux/fcntl.h>
 #include <linux/stat.h>
 #include "file/dentry.h"
+#include "file/kinds.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 
@@ -220,6 +221,8 @@ devfs_populate(void)
 		     {"/dev/stderr", "/proc/self/fd/2"}};
 	int err = memdev_register();
 
+	if (!err)
+		err = block_files_init();
 	for (unsigned i = 0; i < ARRAY_SIZE(links) && err == 0; i++)
 		err = vfs_symlink(links[i].target, AT_FDCWD, links[i].name);
 	return err;

@@ -47,6 +47,8 @@ int ipc_init(void);
 void timerfd_clock_was_set(void);
 /* /dev/tty, console, ttyN of the machine, ptmx and pts: nodes of devfs over dev/tty.h. */
 int tty_files_init(void);
+/* A node of devfs for each disk. */
+int block_files_init(void);
 /* Called by file_put of the last reference: takes the file out of every epoll. */
 void epoll_forget(struct file *f);
 

@@ -8,9 +8,11 @@
 #include <asm/errno.h>
 
 #include "cluster/cluster.h"
+#include "core/place.h"
 #include "file/dentry.h"
 #include "mm/check.h"
 #include "mm/frame.h"
+#include "mm/replica.h"
 
 static u64
 sum_of_cores(const struct cluster *c, size_t offset)
@@ -53,10 +55,11 @@ clusters_show(char *buf, size_t size, void *arg)
 			   sum_of_cores(c, offsetof(struct core, stat_ipis_saved)));
 		gen_printf(buf, size, &len, " shootdowns %lu shootdowns_served %lu", c->shootdowns,
 			   sum_of_cores(c, offsetof(struct core, stat_shootdowns)));
-		gen_printf(buf, size, &len, " running %lu switches %lu page_tables_kb %lu\n",
-			   run_queue_length(c),
-			   sum_of_cores(c, offsetof(struct core, stat_switches)),
-			   m.page_tables * 4);
+		gen_printf(buf, size, &len,
+			   " threads %u running %lu switches %lu page_tables_kb %lu replicas %lu\n",
+			   place_threads(i), run_queue_length(c),
+			   sum_of_cores(c, offsetof(struct core, stat_switches)), m.page_tables * 4,
+			   replica_pages(i));
 	}
 	return len;
 }

@@ -42,19 +42,19 @@ struct entry {
 };
 
 static const struct entry process_entries[] = {
-	{"task", S_IFDIR | 0555, NODE_TASKS},	      {"fd", S_IFDIR | 0500, NODE_FDS},
-	{"fdinfo", S_IFDIR | 0555, NODE_FDINFOS},     {"exe", S_IFLNK | 0777, NODE_LINK},
-	{"cwd", S_IFLNK | 0777, NODE_LINK},	      {"root", S_IFLNK | 0777, NODE_LINK},
-	{"mounts", S_IFREG | 0444, NODE_MOUNTS},      {"mountinfo", S_IFREG | 0444, NODE_MOUNTS},
-	{"stat", S_IFREG | 0444, NODE_TEXT},	      {"status", S_IFREG | 0444, NODE_TEXT},
-	{"statm", S_IFREG | 0444, NODE_TEXT},	      {"cmdline", S_IFREG | 0444, NODE_TEXT},
-	{"comm", S_IFREG | 0644, NODE_TEXT},	      {"maps", S_IFREG | 0444, NODE_TEXT},
-	{"smaps", S_IFREG | 0444, NODE_TEXT},	      {"smaps_rollup", S_IFREG | 0444, NODE_TEXT},
-	{"environ", S_IFREG | 0400, NODE_TEXT},	      {"auxv", S_IFREG | 0400, NODE_TEXT},
-	{"limits", S_IFREG | 0444, NODE_TEXT},	      {"io", S_IFREG | 0400, NODE_TEXT},
-	{"cgroup", S_IFREG | 0444, NODE_TEXT},	      {"oom_score", S_IFREG | 0444, NODE_TEXT},
-	{"oom_score_adj", S_IFREG | 0644, NODE_TEXT}, {"wchan", S_IFREG | 0444, NODE_TEXT},
-	{"personality", S_IFREG | 0400, NODE_TEXT},
+	{"task", S_IFDIR | 0555, NODE_TASKS},	     {"fd", S_IFDIR | 0500, NODE_FDS},
+	{"fdinfo", S_IFDIR | 0555, NODE_FDINFOS},    {"exe", S_IFLNK | 0777, NODE_LINK},
+	{"cwd", S_IFLNK | 0777, NODE_LINK},	     {"root", S_IFLNK | 0777, NODE_LINK},
+	{"mounts", S_IFREG | 0444, NODE_MOUNTS},     {"mountinfo", S_IFREG | 0444, NODE_MOUNTS},
+	{"stat", S_IFREG | 0444, NODE_TEXT},	     {"status", S_IFREG | 0444, NODE_TEXT},
+	{"statm", S_IFREG | 0444, NODE_TEXT},	     {"cmdline", S_IFREG | 0444, NODE_TEXT},
+	{"comm", S_IFREG | 0644, NODE_TEXT},	     {"maps", S_IFREG | 0444, NODE_TEXT},
+	{"clear_refs", S_IFREG | 0200, NODE_TEXT},   {"smaps", S_IFREG | 0444, NODE_TEXT},
+	{"smaps_rollup", S_IFREG | 0444, NODE_TEXT}, {"environ", S_IFREG | 0400, NODE_TEXT},
+	{"auxv", S_IFREG | 0400, NODE_TEXT},	     {"limits", S_IFREG | 0444, NODE_TEXT},
+	{"io", S_IFREG | 0400, NODE_TEXT},	     {"cgroup", S_IFREG | 0444, NODE_TEXT},
+	{"oom_score", S_IFREG | 0444, NODE_TEXT},    {"oom_score_adj", S_IFREG | 0644, NODE_TEXT},
+	{"wchan", S_IFREG | 0444, NODE_TEXT},	     {"personality", S_IFREG | 0400, NODE_TEXT},
 };
 
 static const struct procfs_process_ops *

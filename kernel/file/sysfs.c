@@ -85,6 +85,7 @@ enum what {
 	NODE_MAP,
 	NODE_MEM,
 	NODE_DISTANCE,
+	NODE_STAT,
 	CORE_ID,
 	PACKAGE_ID,
 	SELF_LIST,
@@ -162,6 +163,12 @@ info_show(char *buf, size_t size, void *arg)
 			gen_printf(buf, size, &len, "%s%u", i ? " " : "",
 				   machine()->distance[n][i]);
 		gen_printf(buf, size, &len, "\n");
+		break;
+	case NODE_STAT:
+		gen_printf(buf, size, &len, "numa_hit %lu\nnuma_miss %lu\nnuma_foreign %lu\n",
+			   machine()->cluster[n]->allocs_local,
+			   machine()->cluster[n]->allocs_helped,
+			   machine()->cluster[n]->allocs_remote);
 		break;
 	case CORE_ID:
 		gen_printf(buf, size, &len, "%u\n", machine()->core[n]->arch.lid);
@@ -253,7 +260,8 @@ register_nodes(void)
 	} files[] = {{"cpulist", NODE_LIST},
 		     {"cpumap", NODE_MAP},
 		     {"meminfo", NODE_MEM},
-		     {"distance", NODE_DISTANCE}};
+		     {"distance", NODE_DISTANCE},
+		     {"numastat", NODE_STAT}};
 	int err = 0;
 
 	for (u32 n = 0; n < machine()->nclusters && err == 0; n++) {

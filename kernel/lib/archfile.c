@@ -178,11 +178,14 @@ check_runs(struct reader *r, enum table t)
 }
 
 static bool
-find_cxy(const struct reader *r, u16 cxy)
+find_cxy(const struct reader *r, u16 cxy, u16 *domain)
 {
-	for (u32 i = 0; i < r->count[CLUSTERS]; i++)
-		if (r->cxy[i] == cxy)
+	for (u32 i = 0; i < r->count[CLUSTERS]; i++) {
+		if (r->cxy[i] == cxy) {
+			*domain = (u16)i;
 			return true;
+		}
+	}
 	return false;
 }
 
@@ -190,6 +193,7 @@ static int
 read_clusters(struct reader *r)
 {
 	struct archinfo *out = r->out;
+	u16 boot;
 	int err = 0;
 
 	for (u32 i = 0; i < r->count[CLUSTERS]; i++) {
@@ -207,9 +211,9 @@ read_clusters(struct reader *r)
 		err = check_runs(r, t);
 	if (err)
 		return err;
-	if (!find_cxy(r, acpi_u16(r->data + 64)))
+	if (!find_cxy(r, acpi_u16(r->data + 64), &boot))
 		return refuse(r, "no boot cluster with cxy", acpi_u16(r->data + 64));
-	if (!find_cxy(r, acpi_u16(r->data + 66)))
+	if (!find_cxy(r, acpi_u16(r->data + 66), &out->io))
 		return refuse(r, "no input/output cluster with cxy", acpi_u16(r->data + 66));
 	return 0;
 }

@@ -5,6 +5,7 @@
 
 #define LOCAL_DISTANCE	10
 #define REMOTE_DISTANCE 20
+#define FIRST_MIB	(1u << 20)
 
 /* --- from ACPI --- */
 
@@ -87,6 +88,7 @@ archinfo_from_acpi(struct archinfo *out, const struct acpi *a)
 	memset(out, 0, sizeof(*out));
 	string_copy(out->name, "ACPI", sizeof(out->name));
 	out->cores_lost = a->cores_lost;
+	out->io = ARCH_NO_DOMAIN;
 	/* An SRAT without memory says nothing that could make clusters. */
 	for (u32 i = 0; a->has_srat && a->nmemories && i < a->ncores; i++)
 		if (a->core[i].has_pxm)
@@ -149,13 +151,15 @@ is_ram(const struct archinfo_range *r)
 	return r->kind == ARCH_RAM || r->kind == ARCH_FAR_RAM;
 }
 
-/* Every byte of the file's RAM is in the SRAT or in the firmware's map. */
+/* Every byte of the file's RAM is in the SRAT or in the firmware's map; the holes of the first
+ * MiB are those of every PC. */
 static int
 find_phantom(const struct archinfo *file, const struct acpi *a, const struct boot_ranges *ram,
 	     struct archinfo_fault *fault)
 {
 	struct boot_ranges present = *ram;
 
+	ranges_add(&present, 0, FIRST_MIB);
 	for (u32 i = 0; i < a->nmemories; i++)
 		ranges_add(&present, a->memory[i].base, a->memory[i].size);
 	for (u32 i = 0; i < file->nranges; i++) {

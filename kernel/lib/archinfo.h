@@ -24,7 +24,8 @@
 #define ARCHFILE_HEADER	 128
 #define ARCHFILE_MAX	 (1u << 20) /* bytes; a longer file is taken for garbage */
 
-#define ARCH_NO_BDF 0xffffffffu
+#define ARCH_NO_BDF    0xffffffffu
+#define ARCH_NO_DOMAIN 0xffffu
 
 enum arch_range_kind {
 	ARCH_RAM = 0,
@@ -72,6 +73,7 @@ enum arch_function {
 struct archinfo {
 	char name[ARCH_NAME];
 	u32 ndomains; /* 0: nothing is known about who is near to whom */
+	u16 io;	      /* domain whose cores start the devices; ARCH_NO_DOMAIN: the boot core's */
 	u32 ncores, cores_lost, nranges, ndevices;
 	u32 pxm[ARCH_DOMAINS];	/* proximity domain (ACPI) of each */
 	u16 near[ARCH_DOMAINS]; /* domain whose cores memory without cores is attached to, or itself

@@ -107,9 +107,13 @@ static bool
 parse_address(const char *s, u64 *v)
 {
 	bool hex = s[0] == '0' && s[1] == 'x';
+	u64 n;
 
 	s += hex ? 2 : 0;
-	return scan_number(&s, hex ? 16 : 10, v) && !*s;
+	if (!scan_number(&s, hex ? 16 : 10, &n) || *s)
+		return false;
+	*v = n;
+	return true;
 }
 
 /* 3 or 3,5,7: added to those of other words. */
@@ -185,8 +189,8 @@ parse_setting(struct cmdline *c, const char *word)
 	} numbers[] = {
 		{"clusters=", &c->clusters}, {"cores=", &c->cores},
 		{"mem=", &c->mem},	     {"io=", &c->io},
-		{"stall=", &c->stall},	     {"patience=", &c->patience},
-		{"barriers=", &c->barriers},
+		{"stall=", &c->stall},	     {"odd=", &c->odd},
+		{"patience=", &c->patience}, {"barriers=", &c->barriers},
 	};
 	u32 v;
 
@@ -214,6 +218,8 @@ parse_flag(struct cmdline *c, const char *word)
 		c->quiet = true;
 	else if (!strcmp(word, "noarch"))
 		c->noarch = true;
+	else if (!strcmp(word, "replicas=off"))
+		c->replicas_off = true;
 	else if (!strcmp(word, "memtest=full"))
 		c->memtest_full = true;
 	else
@@ -243,7 +249,7 @@ cmdline_parse(struct cmdline *c, const char *s, size_t n)
 
 	memset(c, 0, sizeof(*c));
 	c->max_error = c->max_info = c->max_flow = -1;
-	c->stall = UINT32_MAX;
+	c->io = c->odd = c->stall = UINT32_MAX;
 	c->badmem = UINT64_MAX;
 	while ((word = next_word(&sc)) && strcmp(word, "--") != 0) {
 		bool is_name =

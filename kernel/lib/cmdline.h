@@ -25,12 +25,14 @@ struct cmdline {
 	unsigned clusters; /* 0: as the firmware says */
 	unsigned cores;	   /* per cluster; 0: all */
 	unsigned mem;	   /* MiB per cluster; 0: all */
-	unsigned io;	   /* cluster whose first core starts the devices */
+	u32 io;		   /* cluster whose first core starts the devices; -1: not given */
+	bool replicas_off; /* one copy of the kernel's code, tables and objects, to compare */
 	bool noarch;	   /* an arch_info.bin is not looked at */
 	bool memtest_full; /* all memory is tested, not only what the kernel begins with */
 	unsigned nkill;
 	u32 kill[CMDLINE_KILLS]; /* test: APIC ids of cores that count as dead */
 	u64 badmem;		 /* test: the memory test finds this address bad; -1: none */
+	u32 odd;		 /* test: an APIC id that counts as another kind of processor */
 	u32 stall;		 /* test: an APIC id that comes to no barrier; -1: none */
 	unsigned patience;	 /* seconds a barrier waits before it reports; 0: the usual */
 	unsigned barriers;	 /* rounds of the barrier test */

@@ -125,40 +125,51 @@ radix_remove(struct radix *r, u64 index)
 	return old;
 }
 
-/* The first entry of the subtree `node` at or behind *index; *index counts within the subtree. */
+/* The first entry of the subtree `node` in [*index, last]; both count within the subtree. */
 static void *
-radix_next_below(void **node, unsigned level, u64 *index)
+radix_next_below(void **node, unsigned level, u64 *index, u64 last)
 {
-	u64 span = 1UL << (level * RADIX_BITS);
-	u64 rest = *index % span;
+	unsigned shift = level * RADIX_BITS;
+	u64 mask = (1UL << shift) - 1, rest = *index & mask;
+	u64 i = *index >> shift, stop = last >> shift;
+	void *found = NULL;
 
-	for (u64 i = *index / span; i < RADIX_FAN; i++, rest = 0) {
-		void *found = node[i];
-
-		if (found == NULL)
-			continue;
-		if (level > 0)
-			found = radix_next_below(found, level - 1, &rest);
-		if (found != NULL) {
-			*index = i * span + rest;
-			return found;
-		}
+	if (level == 0) {
+		while (i < stop && node[i] == NULL)
+			i++;
+		*index = i;
+		return node[i];
 	}
-	return NULL;
+	for (; i <= stop && found == NULL; i++) {
+		if (node[i] != NULL)
+			found = radix_next_below(node[i], level - 1, &rest,
+						 i == stop ? last & mask : mask);
+		if (found != NULL)
+			*index = i << shift | rest;
+		rest = 0;
+	}
+	return found;
+}
+
+void *
+radix_next_before(const struct radix *r, u64 *index, u64 end)
+{
+	unsigned bits = r->height * RADIX_BITS;
+	u64 at = *index, most = bits < 64 ? (1UL << bits) - 1 : ~0UL;
+	void *found;
+
+	if (r->count == 0 || at >= end || at > most)
+		return NULL;
+	found = radix_next_below(r->root, r->height - 1, &at, min(end - 1, most));
+	if (found != NULL)
+		*index = at;
+	return found;
 }
 
 void *
 radix_next(const struct radix *r, u64 *index)
 {
-	u64 at = *index;
-	void *found;
-
-	if (r->count == 0 || !radix_fits(r, at))
-		return NULL;
-	found = radix_next_below(r->root, r->height - 1, &at);
-	if (found != NULL)
-		*index = at;
-	return found;
+	return radix_next_before(r, index, ~0UL);
 }
 
 static void

@@ -36,6 +36,8 @@ int __must_check radix_set(struct radix *r, u64 index, void *value);
 void *radix_remove(struct radix *r, u64 index);
 /* The first entry at or behind *index (NULL: none); *index becomes its index. */
 void *radix_next(const struct radix *r, u64 *index);
+/* The same, looking no further than before `end`: a sparse tree is long. */
+void *radix_next_before(const struct radix *r, u64 *index, u64 end);
 /* Frees all nodes (not what the entries point to). */
 void radix_destroy(struct radix *r);
 

@@ -315,6 +315,8 @@ seek_locked(struct file *f, s64 offset, int whence)
 		return f->ops->seek ? f->ops->seek(f, offset, whence) : -EINVAL;
 	if (whence == SEEK_CUR) {
 		base = (s64)f->pos;
+	} else if (whence == SEEK_END && f->vnode && S_ISBLK(f->vnode->attr.mode)) {
+		base = f->ops->seek(f, 0, SEEK_END); /* stat says nothing of a disk's size */
 	} else if (whence == SEEK_END) {
 		err = file_getattr(f, &a);
 		if (err)

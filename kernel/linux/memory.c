@@ -1,5 +1,5 @@
 /*
- * Linux calls on memory: mmap and its family, membarrier, memory policies.
+ * Linux calls on memory: mmap and its family, membarrier.
  *
  * Each fetches and checks its arguments as the manual page says and leaves the work to mm/. The
  * current process's map is used without a reference: it stays until the process's last task ends
@@ -8,7 +8,6 @@
 #include <asm/errno.h>
 #include <linux/mman.h>
 #include <linux/membarrier.h>
-#include <linux/mempolicy.h>
 
 #include "arch/cpu.h"
 #include "calls.h"
@@ -297,61 +296,6 @@ long
 sys_munlockall(void)
 {
 	return vm_mlock_all(current_map(), false, false, false);
-}
-
-/* A node mask from user memory: only whether it is empty matters. */
-static int
-mask_is_empty(const unsigned long __user *mask, unsigned long maxnode, bool *empty)
-{
-	unsigned long bits, words = maxnode > 1 ? DIV_ROUND_UP(maxnode - 1, 64) : 0;
-
-	*empty = true;
-	if (mask == NULL || words == 0)
-		return 0;
-	if (words > PAGE_SIZE / sizeof(bits))
-		return -EINVAL;
-	for (unsigned long i = 0; i < words; i++) {
-		if (copy_from_user(&bits, mask + i, sizeof(bits)))
-			return -EFAULT;
-		if (bits != 0)
-			*empty = false;
-	}
-	return 0;
-}
-
-long
-sys_set_mempolicy(int mode, const unsigned long __user *mask, unsigned long maxnode)
-{
-	bool empty;
-	int err = mask_is_empty(mask, maxnode, &empty);
-
-	if (err)
-		return err;
-	if ((mode != MPOL_DEFAULT && mode != MPOL_LOCAL && mode != MPOL_PREFERRED) || !empty)
-		return -EINVAL;
-	return 0;
-}
-
-long
-sys_get_mempolicy(int __user *mode, unsigned long __user *mask, unsigned long maxnode,
-		  unsigned long addr, unsigned long flags)
-{
-	unsigned long bits = 0, words = DIV_ROUND_UP(maxnode, 64);
-	int policy = MPOL_DEFAULT;
-
-	if ((flags != 0 && flags != MPOL_F_MEMS_ALLOWED) || (flags == 0 && addr != 0))
-		return -EINVAL;
-	if (mask != NULL && (maxnode < machine()->nclusters || words > PAGE_SIZE / sizeof(bits)))
-		return -EINVAL;
-	if (flags == MPOL_F_MEMS_ALLOWED)
-		bits = (1UL << machine()->nclusters) - 1;
-	if (mode != NULL && copy_to_user(mode, &policy, sizeof(policy)))
-		return -EFAULT;
-	if (mask == NULL)
-		return 0;
-	if (copy_to_user(mask, &bits, sizeof(bits)))
-		return -EFAULT;
-	return clear_user(mask + 1, (words - 1) * sizeof(bits));
 }
 
 #define MEMBARRIER_SUPPORTED                                                                       \

@@ -271,7 +271,7 @@ count_range(struct vm_object *o, u64 first, u64 n)
 	u64 end = first + n, count = 0;
 
 	spin_lock(&o->lock);
-	for (; radix_next(&o->pages, &first) != NULL && first < end; first++)
+	for (; radix_next_before(&o->pages, &first, end) != NULL; first++)
 		count++;
 	spin_unlock(&o->lock);
 	return count;

@@ -154,6 +154,17 @@ check_frames(struct check *k)
 /* --- objects --- */
 
 static void
+check_replica(unsigned cxy, struct frame *f, void *arg)
+{
+	struct check *k = arg;
+
+	check_seen(k, f);
+	k->replicas++;
+	if (f->cxy != cxy || atomic_load_relaxed(&f->refs.value) != 1)
+		check_broken(k, "copy %lx for cluster %u lies in %u", frame_paddr(f), cxy, f->cxy);
+}
+
+static void
 check_object(struct registered *r, void *arg)
 {
 	struct check *k = arg;
@@ -170,6 +181,7 @@ check_object(struct registered *r, void *arg)
 			check_broken(k, "frame %lx of an object has flags %x", frame_paddr(f),
 				     f->flags);
 	}
+	replicas_walk(o, check_replica, k);
 	if (n != o->pages.count || n != o->resident)
 		check_broken(k, "object with %lu frames counts %lu and %lu", n, o->pages.count,
 			     o->resident);
@@ -262,8 +274,8 @@ report(struct check *k, ns_t took)
 	    k->free, k->reserved, k->kernel, k->tables);
 	say(k, "object_frames %lu\nobjects %lu\nroots %lu\nkernel_tables %lu\nuser_tables %lu\n",
 	    k->objects, k->nobjects, k->roots, k->kernel_tables, k->user_tables);
-	say(k, "translations %lu\ntables_elsewhere %lu\nin_flight %lu\n", k->leaves,
-	    k->tables_elsewhere, k->in_flight);
+	say(k, "replicas %lu\ntranslations %lu\ntables_elsewhere %lu\nin_flight %lu\n", k->replicas,
+	    k->leaves, k->tables_elsewhere, k->in_flight);
 	for (unsigned i = 0; i < min(k->broken, (u64)CHECK_LINES); i++)
 		say(k, "broken: %s\n", k->line[i]);
 	say(k, "broken %lu\n", k->broken);

@@ -6,6 +6,7 @@
 #include "cluster/stop.h"
 #include "mm/check.h"
 #include "mm/mapping.h"
+#include "mm/replica.h"
 #include "mm/slab.h"
 
 #define CHECK_LINES 16 /* of what is broken are told in words */
@@ -23,7 +24,7 @@ struct check {
 	u16 **words; /* pages of words, one a frame: how often it was named */
 	u64 nwords;  /* pages */
 	u64 free, free_listed, reserved, kernel, tables, objects, in_flight; /* frames */
-	u64 nobjects, roots, kernel_tables, user_tables, leaves;
+	u64 replicas, nobjects, roots, kernel_tables, user_tables, leaves;
 	u64 tables_elsewhere;
 	u64 broken;
 	char line[CHECK_LINES][96];

@@ -22,6 +22,8 @@
 #include "lib/string.h"
 #include "mm/fault.h"
 #include "mm/mapping.h"
+#include "mm/policy.h"
+#include "mm/replica.h"
 
 #define RETRY	   1 /* begin the step again */
 #define UPGRADE	   2 /* begin with the map's lock for writing */
@@ -60,6 +62,20 @@ found(struct fault *f, struct frame *frame)
 	*f->result = frame;
 }
 
+/* Frames for the fault. When the cluster has none left, its copies of program text go, so that the
+ * next ones need not come from elsewhere. => no spinlock held */
+static struct frame *
+alloc_for(const struct fault *f, unsigned order, unsigned how)
+{
+	unsigned cxy = this_core()->arch.cxy;
+	struct frame *frame = policy_alloc(f->v, f->va, order, how);
+
+	if ((frame == NULL || frame->cxy != cxy) && frame_is_short(cxy) && replicas_give_back() &&
+	    frame == NULL)
+		frame = policy_alloc(f->v, f->va, order, how);
+	return frame;
+}
+
 /* Gets the spare frame. => no spinlock held */
 static int
 get_spare(struct fault *f, bool zeroed)
@@ -67,7 +83,7 @@ get_spare(struct fault *f, bool zeroed)
 	if (f->spare != NULL && zeroed && !f->spare_zeroed)
 		page_zero(frame_virt(f->spare));
 	if (f->spare == NULL)
-		f->spare = frame_alloc(0, zeroed ? FRAME_ZERO : 0);
+		f->spare = alloc_for(f, 0, zeroed ? FRAME_ZERO : 0);
 	f->spare_zeroed = zeroed;
 	return f->spare == NULL ? -ENOMEM : RETRY;
 }
@@ -86,6 +102,13 @@ static u64
 object_index(const struct vm_mapping *v, vaddr_t va)
 {
 	return (v->offset + (va - v->start)) >> PAGE_SHIFT;
+}
+
+/* Whether the mapping shows program text, which each cluster may have its own copy of. */
+static bool
+is_text(const struct vm_mapping *v)
+{
+	return (v->prot & VM_EXEC) && !(v->prot & VM_WRITE) && !(v->flags & VM_SHARED);
 }
 
 /*
@@ -110,11 +133,15 @@ enter_around(struct fault *f, bool writable)
 			pa[n] = o->ops->peek(o, object_index(v, va));
 		if (writable && pa[n] != 0 && (frame_of_paddr(pa[n])->flags & FF_IMAGE))
 			pa[n] = 0;
+		if (pa[n] != 0 && is_text(v))
+			pa[n] = frame_paddr(
+				replica_for(o, object_index(v, va), frame_of_paddr(pa[n])));
 		some += pa[n] != 0;
 	}
 	if (some > 0)
 		pmap_enter_around(f->map->pmap, start, pa, n,
-				  entry_prot(f, writable) & ~PMAP_WRITTEN);
+				  (entry_prot(f, writable) & ~PMAP_WRITTEN) |
+					  (is_text(v) ? PMAP_REPLICA : 0));
 	atomic_add_relaxed(&v->file_pages, some);
 	atomic_add_relaxed(&f->map->rss_file, some);
 }
@@ -181,13 +208,15 @@ static int
 read_private_file(struct fault *f)
 {
 	struct vm_object *o = f->v->object;
-	struct frame *frame;
+	struct frame *frame, *shown;
 	int err;
 
 	spin_lock(&o->lock);
 	err = o->ops->get_frame(o, object_index(f->v, f->va), false, &frame);
 	if (err == 0) {
-		err = pmap_enter(f->map->pmap, f->va, frame_paddr(frame), entry_prot(f, false));
+		shown = is_text(f->v) ? replica_for(o, object_index(f->v, f->va), frame) : frame;
+		err = pmap_enter(f->map->pmap, f->va, frame_paddr(shown),
+				 entry_prot(f, false) | (is_text(f->v) ? PMAP_REPLICA : 0));
 		if (err == 0)
 			enter_around(f, false);
 		if (err == 0)
@@ -237,7 +266,7 @@ fill_ahead(struct fault *f, u64 index)
 
 		if (radix_get(&anon->pages, index + 1 + n) != NULL)
 			break;
-		frame = frame_alloc(0, FRAME_ZERO | FRAME_LOCAL);
+		frame = policy_alloc(v, f->va + (1 + n) * PAGE_SIZE, 0, FRAME_ZERO | FRAME_LOCAL);
 		if (frame == NULL)
 			break;
 		if (object_insert(anon, index + 1 + n, frame)) {
@@ -323,7 +352,7 @@ none_present(struct vm_object *o, u64 first)
 {
 	u64 at = first;
 
-	return radix_next(&o->pages, &at) == NULL || at >= first + HUGE_PAGES;
+	return radix_next_before(&o->pages, &at, first + HUGE_PAGES) == NULL;
 }
 
 /* Fills a node of the anon's tree with the block. => the anon's lock is held */
@@ -386,7 +415,7 @@ prepare_absent(struct fault *f, u64 index)
 		spin_lock(&f->v->anon->lock);
 		empty = none_present(f->v->anon, ALIGN_DOWN(index, (u64)HUGE_PAGES));
 		spin_unlock(&f->v->anon->lock);
-		f->huge = empty ? frame_alloc(HUGE_ORDER, FRAME_ZERO) : NULL;
+		f->huge = empty ? alloc_for(f, HUGE_ORDER, FRAME_ZERO) : NULL;
 		f->no_huge = true;
 		if (f->huge != NULL)
 			return RETRY;

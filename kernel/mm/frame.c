@@ -141,8 +141,13 @@ take_remote(unsigned home, unsigned order, unsigned how)
 struct frame *
 frame_alloc_on(unsigned cxy, unsigned order, unsigned how)
 {
-	struct cluster *c = machine()->cluster[cxy];
-	struct frame *f = take_from(c, order, how);
+	struct cluster *c;
+	struct frame *f;
+
+	if ((how & FRAME_KERNEL) && machine()->one_copy)
+		cxy = boot_info.boot_cxy;
+	c = machine()->cluster[cxy];
+	f = take_from(c, order, how);
 
 	if (f != NULL) {
 		atomic_add_relaxed(&c->allocs_local, 1);
@@ -297,6 +302,12 @@ void
 frame_account(const struct frame *f, enum frame_use use, s64 pages)
 {
 	atomic_add_relaxed(&machine()->cluster[f->cxy]->pages->use[use], pages);
+}
+
+bool
+frame_is_short(unsigned cxy)
+{
+	return is_scarce(machine()->cluster[cxy]->pages);
 }
 
 bool

@@ -123,6 +123,8 @@ void frame_account(const struct frame *f, enum frame_use use, s64 pages);
 u64 frame_free_pages(void);
 u64 frame_total_pages(void);
 
+/* Whether a cluster has hardly a frame left but for the kernel's reserve. */
+bool frame_is_short(unsigned cxy);
 /* Whether `p` is memory of this machine, so that it has a struct frame. */
 bool frame_exists(paddr_t p);
 

@@ -25,11 +25,11 @@
 void *
 kmap_table(unsigned cxy)
 {
-	struct frame *f = frame_alloc_on(cxy, 0, FRAME_ZERO | FRAME_RESERVE);
+	struct frame *f = frame_alloc_on(cxy, 0, FRAME_ZERO | FRAME_RESERVE | FRAME_KERNEL);
 
 	if (f == NULL)
 		return NULL;
-	f->flags |= FF_TABLE;
+	f->flags = FF_TABLE;
 	return frame_virt(f);
 }
 
@@ -132,7 +132,7 @@ localise_table(pte_t *t, unsigned first, unsigned end, unsigned level)
 void
 kmap_localise(void)
 {
-	if (machine()->nclusters > 1)
+	if (machine()->nclusters > 1 && !machine()->one_copy)
 		localise_table(phys_to_virt(this_cluster()->master_root), SHARED_FIRST, SHARED_END,
 			       3);
 }

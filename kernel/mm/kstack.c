@@ -53,10 +53,10 @@ kstack_init_cluster(void)
 
 /* Maps the pages of a slot that are not mapped yet: an earlier try may have stopped half-way. */
 static int
-slot_map(vaddr_t stack)
+slot_map(vaddr_t stack, unsigned cxy)
 {
 	for (u64 at = 0; at < KSTACK_SIZE; at += PAGE_SIZE) {
-		struct frame *f = frame_alloc(0, FRAME_RESERVE | FRAME_KERNEL);
+		struct frame *f = frame_alloc_on(cxy, 0, FRAME_RESERVE | FRAME_KERNEL);
 		int err = f == NULL
 				  ? -ENOMEM
 				  : kmap_page(stack + at, frame_paddr(f), KMAP_MEMORY, kmap_table);
@@ -72,9 +72,9 @@ slot_map(vaddr_t stack)
 }
 
 void *
-kstack_alloc(void)
+kstack_alloc(unsigned cxy)
 {
-	struct kstacks *k = this_cluster()->kstacks;
+	struct kstacks *k = machine()->cluster[cxy]->kstacks;
 	struct free_stack *s;
 
 	spin_lock(&k->lock);
@@ -82,9 +82,9 @@ kstack_alloc(void)
 	if (s != NULL) {
 		k->free = s->next;
 	} else if (k->made < SLOT_COUNT) {
-		vaddr_t stack = cluster_base(this_cluster()->cxy) + k->made * SLOT_SIZE + PAGE_SIZE;
+		vaddr_t stack = cluster_base(cxy) + k->made * SLOT_SIZE + PAGE_SIZE;
 
-		if (slot_map(stack) == 0) {
+		if (slot_map(stack, cxy) == 0) {
 			k->made++;
 			s = (void *)stack;
 		}
@@ -125,11 +125,19 @@ kthread_reap(struct thread *t)
 
 static const struct thread_ops kthread_ops = {.reap = kthread_reap};
 
+/* Of the first core of a mask; this one if it is empty. */
+static unsigned
+cluster_of(u64 cores)
+{
+	return cores != 0 ? machine()->core[__builtin_ctzl(cores)]->arch.cxy
+			  : this_core()->arch.cxy;
+}
+
 struct thread *
 kthread_create(const char *name, void (*fn)(void *), void *arg, u64 affinity)
 {
 	struct kthread *k = kzalloc(sizeof(*k));
-	void *stack = kstack_alloc();
+	void *stack = kstack_alloc(cluster_of(affinity));
 
 	if (k == NULL || stack == NULL)
 		goto fail;

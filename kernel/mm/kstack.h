@@ -5,8 +5,9 @@
 #include "core/thread.h"
 
 void kstack_init_cluster(void);
-/* Lowest byte of a mapped stack, or NULL. Cached per cluster: never unmapped once made. */
-void *kstack_alloc(void);
+/* Lowest byte of a mapped stack in a cluster's memory, or NULL. Cached per cluster: never unmapped
+ * once made. */
+void *kstack_alloc(unsigned cxy);
 void kstack_free(void *stack);
 /* Makes and starts a kernel thread; NULL when out of memory. affinity 0 means any core. */
 struct thread *kthread_create(const char *name, void (*fn)(void *), void *arg, u64 affinity);

@@ -18,6 +18,7 @@
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/mapping.h"
+#include "mm/policy.h"
 #include "mm/slab.h"
 
 #define STACK_RANDOM_BITS 22 /* pages */
@@ -118,6 +119,7 @@ mapping_clone(struct vm_map *m, const struct vm_mapping *v, vaddr_t start, vaddr
 	w->prot = v->prot;
 	w->max_prot = v->max_prot;
 	w->flags = v->flags;
+	w->policy = v->policy;
 	w->file = v->file;
 	w->label = v->label;
 	w->anon_offset = v->anon_offset + (start - v->start);
@@ -256,7 +258,7 @@ object_count(struct vm_object *o, u64 first, u64 n)
 	u64 end = first + n, count = 0;
 
 	spin_lock(&o->lock);
-	while (radix_next(&o->pages, &first) != NULL && first < end) {
+	while (radix_next_before(&o->pages, &first, end) != NULL) {
 		count++;
 		first++;
 	}
@@ -319,7 +321,8 @@ continues(const struct vm_mapping *a, const struct vm_mapping *b)
 {
 	if (a->end != b->start || a->prot != b->prot || a->max_prot != b->max_prot ||
 	    a->flags != b->flags || a->object != b->object || a->file != b->file ||
-	    a->label != b->label || (a->flags & (VM_STACK | VM_DEVICE)))
+	    a->label != b->label || !policy_equal(&a->policy, &b->policy) ||
+	    (a->flags & (VM_STACK | VM_DEVICE)))
 		return false;
 	return a->object == NULL || a->offset + (a->end - a->start) == b->offset;
 }

@@ -9,6 +9,7 @@
 #define MM_MAP_H
 
 #include "core/mutex.h"
+#include "core/thread.h"
 #include "lib/rbtree.h"
 #include "mm/object.h"
 #include "mm/pmap.h"
@@ -40,11 +41,12 @@ struct vm_mapping {
 	u64 anon_offset;	  /* [map] */
 	bool needs_copy;	  /* [map] */
 	u8 prot;		  /* [map] VM_READ... */
-	u8 max_prot;		 /* [I] what mprotect may give (file opened read-only and shared) */
-	u32 flags;		 /* [map] */
-	struct list object_link; /* [object->lock] */
-	struct list anon_link;	 /* [anon->lock] */
-	u64 file_pages;		 /* [a] pages of object it entered, for rss_file */
+	u8 max_prot; /* [I] what mprotect may give (file opened read-only and shared) */
+	u32 flags;   /* [map] */
+	struct mem_policy policy;     /* [map] MPOL_DEFAULT: the thread's */
+	struct list object_link;      /* [object->lock] */
+	struct list anon_link;	      /* [anon->lock] */
+	u64 file_pages;		      /* [a] pages of object it entered, for rss_file */
 	struct vm_mapping *next_dead; /* [map] between removal and release */
 	void *file;	   /* [I] struct file with a reference, for /proc/self/maps; or NULL */
 	const char *label; /* [I] "[heap]", "[stack]", "[vdso]", NULL */

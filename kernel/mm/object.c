@@ -13,6 +13,7 @@
 #include "lib/assert.h"
 #include "mm/map.h"
 #include "mm/object.h"
+#include "mm/replica.h"
 #include "mm/slab.h"
 
 #define RELEASE_BATCH 128
@@ -57,6 +58,7 @@ vm_object_put(struct vm_object *o)
 		return;
 	assert(list_empty(&o->mappings));
 	registry_remove(&o->registered, REGISTRY_OBJECTS);
+	replicas_destroy(o);
 	object_release(o, 0, ~0UL);
 	radix_destroy(&o->pages);
 	kfree(o);
@@ -101,6 +103,7 @@ object_unmap(struct vm_object *o, u64 first, u64 n)
 			pmap_remove(v->map->pmap, v->start + (start - v->offset),
 				    v->start + (end - v->offset));
 	}
+	replicas_drop(o, first, n);
 }
 
 void
@@ -112,7 +115,7 @@ object_release(struct vm_object *o, u64 first, u64 end)
 	do {
 		n = 0;
 		spin_lock(&o->lock);
-		while (n < RELEASE_BATCH && radix_next(&o->pages, &first) != NULL && first < end)
+		while (n < RELEASE_BATCH && radix_next_before(&o->pages, &first, end) != NULL)
 			batch[n++] = object_extract(o, first++);
 		spin_unlock(&o->lock);
 		for (unsigned i = 0; i < n; i++)

@@ -50,6 +50,7 @@ struct vm_object {
 	u64 resident;	      /* [lock] frames in the tree */
 	bool uncached;	      /* [I] device registers */
 	struct registered registered; /* mm/registry.c */
+	struct replicas *replicas;    /* [lock] copies of its text in other clusters, or NULL */
 };
 
 /* Objects start with one reference. NULL: out of memory. */

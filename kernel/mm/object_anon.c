@@ -10,6 +10,7 @@
 #include "core/core.h"
 #include "lib/assert.h"
 #include "mm/anon.h"
+#include "mm/policy.h"
 
 #define CLONE_BATCH 64
 #define DROP_BATCH  64
@@ -23,7 +24,7 @@ shared_get_frame(struct vm_object *o, u64 index, bool write, struct frame **out)
 	struct frame *f = radix_get(&o->pages, index);
 
 	if (f == NULL) {
-		f = frame_alloc(0, FRAME_ZERO);
+		f = policy_alloc(NULL, index << PAGE_SHIFT, 0, FRAME_ZERO);
 		if (f == NULL)
 			return -ENOMEM;
 		if (object_insert(o, index, f)) {
@@ -158,7 +159,7 @@ drop_unshown(struct vm_object *anon, const struct vm_mapping *v, u64 first, u64 
 
 		spin_lock(&anon->lock);
 		stop = next_unshown(anon, v, &first, end);
-		while (n < DROP_BATCH && radix_next(&anon->pages, &first) != NULL && first < stop)
+		while (n < DROP_BATCH && radix_next_before(&anon->pages, &first, stop) != NULL)
 			batch[n++] = object_extract(anon, first++);
 		spin_unlock(&anon->lock);
 		for (unsigned i = 0; i < n; i++)
@@ -175,7 +176,7 @@ anon_can_extend(const struct vm_mapping *v, u64 first, u64 n)
 
 	if (anon_overlaps(v, first, n))
 		return false;
-	return radix_next(&v->anon->pages, &at) == NULL || at >= first + n;
+	return radix_next_before(&v->anon->pages, &at, first + n) == NULL;
 }
 
 void
@@ -218,8 +219,8 @@ share_frames(struct vm_object *from, struct vm_object *to, u64 first, u64 end)
 		n = 0;
 		spin_lock(&from->lock);
 		while (n < CLONE_BATCH) {
-			frame[n] = radix_next(&from->pages, &first);
-			if (frame[n] == NULL || first >= end)
+			frame[n] = radix_next_before(&from->pages, &first, end);
+			if (frame[n] == NULL)
 				break;
 			frame_get(frame[n]);
 			index[n++] = first++;

@@ -16,6 +16,7 @@
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/object.h"
+#include "mm/policy.h"
 #include "mm/slab.h"
 
 #define UNMAP_MAX (1UL << 40) /* pages: more than any file has */
@@ -56,7 +57,7 @@ static struct frame *
 materialise(struct vm_object *o, u64 index)
 {
 	bool image = in_image(o, index);
-	struct frame *f = frame_alloc(0, image ? 0 : FRAME_ZERO);
+	struct frame *f = policy_alloc(NULL, index << PAGE_SHIFT, 0, image ? 0 : FRAME_ZERO);
 	u64 bytes;
 
 	if (f == NULL)
@@ -224,7 +225,7 @@ write_new_page(struct vm_object *o, struct uio *u, u64 index, size_t *moved)
 	spin_lock(&o->lock);
 	done = radix_get(&o->pages, index) != NULL || in_image(o, index);
 	spin_unlock(&o->lock);
-	f = done ? NULL : frame_alloc(0, 0);
+	f = done ? NULL : policy_alloc(NULL, index << PAGE_SHIFT, 0, 0);
 	if (f == NULL)
 		return false;
 	*moved = uio_copy_in(u, frame_virt(f), PAGE_SIZE);
@@ -335,7 +336,7 @@ vm_object_drop(struct vm_object *o, u64 first, u64 n)
 		first = i + 1;
 		n--;
 	}
-	for (u64 i = first; radix_next(&o->pages, &i) != NULL && i < first + n; i++)
+	for (u64 i = first; radix_next_before(&o->pages, &i, first + n) != NULL; i++)
 		frame_put(object_extract(o, i));
 	spin_unlock(&o->lock);
 }

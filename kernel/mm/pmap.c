@@ -67,11 +67,11 @@ pmap_put(struct pmap *p)
 static pte_t *
 table_make(struct pmap *p, unsigned cxy, unsigned how)
 {
-	struct frame *f = frame_alloc_on(cxy, 0, FRAME_ZERO | how);
+	struct frame *f = frame_alloc_on(cxy, 0, FRAME_ZERO | FRAME_KERNEL | how);
 
 	if (f == NULL)
 		return NULL;
-	f->flags |= FF_TABLE;
+	f->flags = FF_TABLE;
 	frame_account(f, FRAME_USE_TABLE, 1);
 	p->table_pages++;
 	return frame_virt(f);
@@ -242,7 +242,7 @@ enter(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot, unsigned shift)
 			err = -ENOMEM;
 			break;
 		}
-		if (clear_others(p, va, pa, shift))
+		if (!(prot & PMAP_REPLICA) && clear_others(p, va, pa, shift))
 			continue;
 		err = enter_locked(p, va, pa, prot, shift);
 		if (err != -EAGAIN)
@@ -297,7 +297,8 @@ pmap_enter_around(struct pmap *p, vaddr_t va, const paddr_t *pa, unsigned n, uns
 	if (e != NULL && !(*e & PTE_PS))
 		for (unsigned i = 0; i < n; i++)
 			if (pa[i] != 0 && !(e[i] & PTE_P) &&
-			    !others_show_other(p, va + i * PAGE_SIZE, pa[i]))
+			    ((prot & PMAP_REPLICA) ||
+			     !others_show_other(p, va + i * PAGE_SIZE, pa[i])))
 				atomic_store(&e[i], make_pte(pa[i], prot));
 	spin_unlock(&p->lock);
 }
@@ -354,11 +355,11 @@ reduce(pte_t e, unsigned prot)
 	return e;
 }
 
-/* What a change does: takes a whole range away, or reduces its rights. */
+/* What a change does: takes a whole range away, reduces its rights, or forgets accesses. */
 struct change {
 	struct pmap_batch *batch;
 	vaddr_t start, end;
-	bool remove;
+	bool remove, forget;
 	unsigned prot;
 };
 
@@ -393,6 +394,11 @@ change_entry(struct change *c, pte_t *e, unsigned level, vaddr_t va)
 		atomic_store(e, 0);
 		detach_table(c->batch->pmap, &c->batch->tables, pte_table(old), level - 1);
 		batch_changed(c->batch, va, va + span);
+		return;
+	}
+	if (c->forget) {
+		if (atomic_fetch_and(e, ~PTE_A) & PTE_A)
+			batch_changed(c->batch, va, va + span);
 		return;
 	}
 	new = c->remove || !whole ? 0 : reduce(old, c->prot);
@@ -432,6 +438,56 @@ pmap_batch_protect(struct pmap_batch *b, vaddr_t start, vaddr_t end, unsigned pr
 
 	c.remove = !(prot & (VM_READ | VM_WRITE | VM_EXEC));
 	change_all(&c);
+}
+
+void
+pmap_forget_accesses(struct pmap *p, vaddr_t start, vaddr_t end)
+{
+	struct pmap_batch b;
+	struct change c = {.batch = &b, .start = start, .end = end, .forget = true};
+
+	pmap_batch_begin(&b, p);
+	change_all(&c);
+	pmap_batch_end(&b);
+}
+
+/* Counts in one table's worth of pages. t[]: each cluster's entry for `va`, or the 2 MiB entry
+ * above it, or NULL. */
+static void
+count_noted(pte_t *const t[MAX_CLUSTERS], vaddr_t va, vaddr_t end, struct pmap_noted *out)
+{
+	for (unsigned n = 0; va < end; va += PAGE_SIZE, n++) {
+		pte_t bits = 0;
+
+		for (unsigned i = 0; i < MAX_CLUSTERS; i++)
+			if (t[i] != NULL)
+				bits |= *t[i] & PTE_PS ? *t[i] : t[i][n] & PTE_P ? t[i][n] : 0;
+		out->accessed += (bits & PTE_A) != 0;
+		out->dirty += (bits & PTE_D) != 0;
+	}
+}
+
+struct pmap_noted
+pmap_count_noted(struct pmap *p, vaddr_t start, vaddr_t end)
+{
+	struct pmap_noted sum = {0};
+	vaddr_t next;
+
+	for (vaddr_t va = start; va < end; va = next) {
+		pte_t *t[MAX_CLUSTERS];
+		bool any = false;
+
+		next = min(end, ALIGN_DOWN(va, HUGE_SIZE) + HUGE_SIZE);
+		spin_lock(&p->lock);
+		for (unsigned i = 0; i < MAX_CLUSTERS; i++) {
+			t[i] = find_entry(p, i, va, 0);
+			any = any || t[i] != NULL;
+		}
+		if (any)
+			count_noted(t, va, next, &sum);
+		spin_unlock(&p->lock);
+	}
+	return sum;
 }
 
 void

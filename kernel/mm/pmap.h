@@ -41,6 +41,7 @@ struct pmap {
 /* Extra bits for prot, beside VM_READ, VM_WRITE and VM_EXEC. */
 #define PMAP_UNCACHED 0x100u
 #define PMAP_WRITTEN  0x200u /* a write is about to happen: set the dirty bit now */
+#define PMAP_REPLICA  0x400u /* other clusters may show another copy of the same bytes */
 
 struct pmap *pmap_create(struct vm_map *map);
 void pmap_get(struct pmap *p);
@@ -74,6 +75,15 @@ void pmap_batch_remove(struct pmap_batch *b, vaddr_t start, vaddr_t end);
 /* Takes rights away; rights that prot has in addition come with the next fault. */
 void pmap_batch_protect(struct pmap_batch *b, vaddr_t start, vaddr_t end, unsigned prot);
 void pmap_batch_end(struct pmap_batch *b);
+
+/* How many pages of a range were read or written, and how many written, as far as the processors of
+ * any cluster noted it: the OR over the replicas. */
+struct pmap_noted {
+	u64 accessed, dirty;
+};
+struct pmap_noted pmap_count_noted(struct pmap *p, vaddr_t start, vaddr_t end);
+/* Takes the note of accesses away in every replica, and flushes, so that the next one is noted. */
+void pmap_forget_accesses(struct pmap *p, vaddr_t start, vaddr_t end);
 
 /* Makes p this core's address space: when a user thread is switched in. NULL, when it is switched
  * out: what is loaded stays, but flushes are not waited for any more; cheap when the next thread is

@@ -20,6 +20,7 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "mm/registry.h"
+#include "mm/replica.h"
 #include "mm/slab.h"
 
 #define MAGAZINE       16
@@ -101,11 +102,11 @@ slab_of(const void *p)
 }
 
 static struct frame *
-slab_make(unsigned class)
+slab_make(unsigned class, unsigned cxy)
 {
 	unsigned order = classes[class].order;
-	union slab_state s = {.free = NO_OBJECT, .class = class, .home = this_cluster()->cxy};
-	struct frame *f = frame_alloc(order, FRAME_RESERVE);
+	union slab_state s = {.free = NO_OBJECT, .class = class, .home = cxy};
+	struct frame *f = frame_alloc_on(cxy, order, FRAME_RESERVE | FRAME_KERNEL);
 
 	if (f == NULL)
 		return NULL;
@@ -180,7 +181,7 @@ slab_give(struct slab_cache *c, void *p)
 
 /* A slab with room at the head of the list; NULL: no memory. => the cache's lock is held */
 static struct frame *
-cache_slab(struct slab_cache *c, unsigned class)
+cache_slab(struct slab_cache *c, unsigned class, unsigned cxy)
 {
 	struct frame *f = c->spare;
 
@@ -189,7 +190,7 @@ cache_slab(struct slab_cache *c, unsigned class)
 	if (f != NULL)
 		c->spare = NULL;
 	else
-		f = slab_make(class);
+		f = slab_make(class, cxy);
 	if (f != NULL)
 		list_add(&c->partial, &f->link);
 	return f;
@@ -200,7 +201,7 @@ magazine_fill(struct slab_cache *c, struct magazine *m, unsigned class)
 {
 	spin_lock(&c->lock);
 	while (m->n < MAGAZINE_BATCH) {
-		struct frame *f = cache_slab(c, class);
+		struct frame *f = cache_slab(c, class, this_cluster()->cxy);
 
 		if (f == NULL)
 			break;
@@ -325,6 +326,27 @@ kzalloc(size_t size)
 }
 
 void *
+kzalloc_on(unsigned cxy, size_t size)
+{
+	unsigned class = size > CLASS_LARGEST ? 0 : class_of_size(size);
+	struct slab_cache *c = &machine()->cluster[cxy]->slabs->cache[class];
+	struct frame *f;
+	void *p;
+
+	if (size > CLASS_LARGEST || cxy == this_cluster()->cxy)
+		return kzalloc(size);
+	spin_lock(&c->lock);
+	f = cache_slab(c, class, cxy);
+	p = f != NULL ? slab_take(f) : NULL;
+	spin_unlock(&c->lock);
+	if (p != NULL) {
+		kasan_unpoison(p, size);
+		memset(p, 0, size);
+	}
+	return p;
+}
+
+void *
 kcalloc(size_t n, size_t size)
 {
 	size_t total;
@@ -380,4 +402,5 @@ slab_init_cluster(void)
 	}
 	this_cluster()->slabs = s;
 	registry_init_cluster();
+	replica_init_cluster();
 }

@@ -10,6 +10,8 @@
 
 void slab_init_cluster(void);
 void *kmalloc(size_t size);
+/* kzalloc for what a given cluster will use most, from its memory. */
+void *kzalloc_on(unsigned cxy, size_t size);
 void *kzalloc(size_t size);
 void *kcalloc(size_t n, size_t size); /* checks the product */
 void *krealloc(void *p, size_t old_size, size_t size);

@@ -178,6 +178,9 @@ net_create(struct net **out)
 	spin_init(&n->wake_lock, "net-wake", RANK_NET);
 	waitq_init(&n->wake);
 	n->rx_limit = receive_limit();
+	err = pcb_table_init(&n->pcbs);
+	if (err)
+		return err;
 	machine()->net = n;
 	mutex_lock(&n->lock);
 	lwip_init();

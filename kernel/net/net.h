@@ -48,6 +48,13 @@ struct net_timer {
 };
 #define NET_TIMERS 12
 
+struct pcb_node;
+
+struct pcb_table {		  /* TCP connections by address and port: pcbs.c */
+	struct pcb_node **bucket; /* [n] */
+	u32 mask, count;	  /* [n] */
+};
+
 struct net {
 	struct mutex lock;
 	struct list sockets;			   /* [n] struct inet */
@@ -66,6 +73,7 @@ struct net {
 	bool woken;			     /* [wake_lock] */
 	struct thread *thread;		     /* [I] */
 	struct raw_pcb *icmp_errors;	     /* [I] */
+	struct pcb_table pcbs;		     /* [n] */
 	char hostname[64];		     /* [n] sent with DHCP */
 	ip_addr_t dns_seen[DNS_MAX_SERVERS]; /* [thread] what resolv.conf says */
 };
@@ -253,6 +261,9 @@ int multicast_option(struct inet *s, int level, int name, const void *val, unsig
 void multicast_leave_all(struct inet *s);
 long interface_ioctl(unsigned cmd, unsigned long arg);
 long inet_ioctl(struct file *f, unsigned cmd, unsigned long arg);
+
+/* pcbs.c */
+int pcb_table_init(struct pcb_table *t);
 
 /* tcp.c, tcp_io.c */
 int tcp_socket_create(struct inet *s);

@@ -338,7 +338,7 @@ drop_child(struct inet *c)
 static int
 stream_accept(struct file *f, unsigned flags, struct file **out, void *addr, unsigned *len)
 {
-	struct inet *s = inet_of(f), *c;
+	struct inet *s = inet_of(f), *c = NULL;
 	struct file *nf;
 	int err = wait_for_child(f, s, &c);
 

@@ -198,6 +198,7 @@ make_task(struct clone_work *w)
 	memcpy(t->thread.name, me->thread.name, sizeof(t->thread.name));
 	t->thread.nice = me->thread.nice;
 	t->thread.affinity = me->thread.affinity;
+	t->thread.policy = me->thread.policy;
 	t->blocked = me->blocked;
 	t->policy = me->policy;
 	t->timer_slack_ns = me->timer_slack_ns;

@@ -20,6 +20,7 @@
 #include "arch/cpu.h"
 #include "arch/trap.h"
 #include "core/panic.h"
+#include "core/place.h"
 #include "core/sched.h"
 #include "dev/tty.h"
 #include "lib/assert.h"
@@ -229,21 +230,22 @@ task_frame(struct task *t)
 struct task *
 task_create(struct process *p, void (*entry)(void *))
 {
-	struct task *t = kzalloc(sizeof(*t));
+	struct core *on = place_choose(current_thread()->affinity);
+	struct task *t = kzalloc_on(on->arch.cxy, sizeof(*t));
 	void *stack;
 
 	if (!t)
 		return NULL;
-	stack = kstack_alloc();
+	stack = kstack_alloc(on->arch.cxy);
 	if (!stack)
 		goto free_task;
-	t->fpu_memory = kmalloc(fpu_area_size() + 64);
+	t->fpu_memory = kzalloc_on(on->arch.cxy, fpu_area_size() + 64);
 	if (!t->fpu_memory)
 		goto free_stack;
 	thread_init(&t->thread, p->comm, stack, entry, t, &task_thread_ops);
 	t->thread.fpu = (void *)ALIGN_UP((vaddr_t)t->fpu_memory, 64UL);
 	fpu_area_init(t->thread.fpu);
-	t->thread.core = this_core();
+	t->thread.core = on;
 	t->thread.process = p;
 	t->thread.frame = task_frame(t);
 	refcount_init(&t->refs, 1);

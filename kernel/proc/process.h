@@ -260,6 +260,8 @@ u64 process_rlimit(unsigned which);
 /* May the current process signal p? */
 bool process_may_signal(struct process *p, int sig);
 bool process_privileged(void); /* euid 0 */
+/* The process's address space, referenced; NULL when it has none any more. */
+struct vm_map *process_map_get(struct process *p);
 
 void procinfo_init(void);
 void control_device_init(void);

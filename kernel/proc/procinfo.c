@@ -29,8 +29,8 @@ text_add(struct text *t, const char *fmt, ...)
 
 /* --- who --- */
 
-static struct vm_map *
-map_of(struct process *p)
+struct vm_map *
+process_map_get(struct process *p)
 {
 	struct vm_map *m;
 
@@ -346,7 +346,7 @@ op_show(int pid, int tid, const char *what, char *buf, size_t size)
 	if (!p)
 		return -ESRCH;
 	t = task_find(tid > 0 ? tid : pid);
-	m = map_of(p);
+	m = process_map_get(p);
 	if (show_process(&x, p, t, what) || show_space(&x, p, t, m, what))
 		result = (ssize_t)x.used;
 	else
@@ -380,6 +380,13 @@ op_store(int pid, int tid, const char *what, const char *buf, size_t n)
 		memcpy(t->thread.name, name, sizeof(name));
 		if (t->thread.tid == p->pid)
 			memcpy(p->comm, name, sizeof(name));
+	} else if (strcmp(what, "clear_refs") == 0) {
+		struct vm_map *m = process_map_get(p);
+		int err = m ? info_clear_refs(m, buf) : 0;
+
+		if (m)
+			vm_map_put(m);
+		result = err ? err : result;
 	} else if (strcmp(what, "oom_score_adj") == 0) {
 		size_t i = n > 0 && buf[0] == '-' ? (sign = -1, 1) : 0;
 

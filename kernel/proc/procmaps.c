@@ -36,6 +36,7 @@ show_mapping(struct vm_mapping *v, void *arg)
 	const struct file *f = v->file;
 	struct vnode *vn = f ? f->vnode : NULL;
 	u64 kb = (v->end - v->start) / 1024, resident;
+	struct pmap_noted noted;
 
 	text_add(w->x, "%08lx-%08lx %c%c%c%c %08lx %02lx:%02lx %-10lu ", v->start, v->end,
 		 v->prot & VM_READ ? 'r' : '-', v->prot & VM_WRITE ? 'w' : '-',
@@ -47,10 +48,11 @@ show_mapping(struct vm_mapping *v, void *arg)
 	if (!w->details)
 		return 0;
 	resident = vm_mapping_resident(v) / 1024;
+	noted = pmap_count_noted(w->map->pmap, v->start, v->end);
 	text_add(w->x,
 		 "Size:           %8lu kB\nKernelPageSize: %8u kB\nMMUPageSize:    %8u kB\n"
-		 "Rss:            %8lu kB\nPss:            %8lu kB\n",
-		 kb, 4, 4, resident, resident);
+		 "Rss:            %8lu kB\nPss:            %8lu kB\nReferenced:     %8lu kB\n",
+		 kb, 4, 4, resident, resident, noted.accessed * 4);
 	return 0;
 }
 
@@ -61,6 +63,28 @@ info_show_maps(struct text *x, struct vm_map *m, bool details)
 
 	if (m)
 		(void)vm_map_for_each(m, show_mapping, &w);
+}
+
+static int
+forget_mapping(struct vm_mapping *v, void *arg)
+{
+	const char *which = arg;
+
+	if (*which == '1' || (*which == '2') == (v->object == NULL))
+		pmap_forget_accesses(v->map->pmap, v->start, v->end);
+	return 0;
+}
+
+int
+info_clear_refs(struct vm_map *m, const char *which)
+{
+	if (*which == '5')
+		m->max_rss = m->rss_anon + m->rss_file;
+	else if (*which < '1' || *which > '3')
+		return -EINVAL;
+	else
+		(void)vm_map_for_each(m, forget_mapping, (void *)which);
+	return 0;
 }
 
 static int

@@ -64,6 +64,9 @@ def acpi(wide):
               table(b"SLIT", struct.pack("<Q", 2) + bytes([10, 20, 20, 10])),
               table(b"MCFG", bytes(8) + struct.pack("<QHBB4x", 0xb0000000, 0, 0, 255)),
               table(b"HPET", bytes(4) + gas(0xfed00000) + bytes(4)), table(b"FACP", bytes(fadt))]
+    hmat = struct.pack("<4xHHIHHII20x", 0, 0, 40, 1, 0, 0, 1)
+    hmat += struct.pack("<HHIBBBBII4xQIII2H", 1, 0, 48, 0, 0, 0, 0, 1, 2, 1000, 0, 0, 1, 10, 20)
+    tables.insert(0, table(b"HMAT", hmat))
     dsdt = table(b"DSDT", b"\x08_S5_\x12\x06\x04\x0a\x05\x00\x00\x00" + bytes(8))
     start, at = 256, []
     image = bytearray(2048)
@@ -80,8 +83,28 @@ def acpi(wide):
     return bytes(image)
 
 
+def arch_info():
+    """Two clusters on the machine of the target, in the order of the file's tables."""
+    head, mib = bytearray(128), 1 << 20
+    body = b"".join(struct.pack("<HHIHHIII", cxy, 2, 2 * i, 1, i, i, 0, i).ljust(64, b"\0")
+                    for i, cxy in enumerate((3, 7)))
+    body += b"".join(struct.pack("<IHHII", i, 3 if i < 2 else 7, i % 2, 1, i) for i in range(4))
+    for base, size, cxy in ((0, 40 * mib, 3), (40 * mib, 24 * mib, 7)):
+        body += struct.pack("<QQHH", base, size, cxy, 0).ljust(32, b"\0")
+    body += struct.pack("<QQIHHI20xIH", 0xfeb00000, 4096, 7 << 16, 7, 1, 24, 0, 1).ljust(64, b"\0")
+    body += struct.pack("<IBBBBII", 0, 0, 1, 2, 0, 5, 0).ljust(64, b"\0") + bytes([10, 30, 30, 10])
+    struct.pack_into("<IHHQII", head, 0, 0x38364941, 1, 128, 128 + len(body), 0, 2)
+    struct.pack_into("<10I", head, 24, 2, 128, 4, 256, 2, 320, 1, 384, 1, 448)
+    struct.pack_into("<HH4xI", head, 64, 3, 7, 512)
+    file = bytes(head) + body
+    tail = bytes([0, 0, 0, 127, 2, 128, 128, 0, 0, 1, 0, 0, 0, 2, 0, 0])
+    return {"plain": file + tail, "split": file + tail[:8] + bytes([13]) + tail[9:],
+            "alone": tail, "memory": file + tail[:9] + bytes(7)}
+
+
 def cmdline():
     return {"plain": b"holdfast.elf quiet -d 3 clusters=2 A=b -- erl -noshell 'a b' \"c\\\"d\"",
+            "machine": b"k noarch mem=64 io=1 kill=1,2 badmem=0x1f000 stall=3 patience=1",
             "levels": b"-d=10 -i 20 -f30 -e 999 cores=4 kill=1 x=y z",
             "long": b"k=" + b"v" * 3000, "many": b"a=b " * 80 + b"-- " + b"c " * 80}
 
@@ -92,8 +115,14 @@ def virtqueue():
             [("plain", 0), ("legacy", 1), ("event", 2), ("indirect", 6)]}
 
 
+def store():
+    """Blocks, offsets, counts and bytes: see store_fuzz.c."""
+    return {"one": bytes([9, 0, 8, 0, 4, 1, 2, 3, 4]), "two": bytes([40, 0, 4, 0, 2, 0, 1]) * 2}
+
+
 def main():
-    seeds = {"cpio": cpio(), "elf": elves(), "cmdline": cmdline(), "virtqueue": virtqueue(),
+    seeds = {"cpio": cpio(), "archinfo": arch_info(), "elf": elves(), "cmdline": cmdline(),
+             "virtqueue": virtqueue(), "store": store(),
              "acpi": {"xsdt": acpi(True), "rsdt": acpi(False)}}
     for target, inputs in seeds.items():
         folder = os.path.join(sys.argv[1], target)

@@ -22,12 +22,14 @@ whole_line(void **state)
 	struct cmdline c;
 
 	(void)state;
-	parse(&c, "holdfast.elf -d 10 root.boot=ru.dz quiet -i=3 clusters=4 foo -- /bin/sh -c ls");
+	parse(&c, "holdfast.elf -d 10 root.boot=ru.dz quiet -i=3 clusters=4 replicas=off foo -- "
+		  "/bin/sh -c ls");
 	assert_int_equal(c.max_error, 10);
 	assert_int_equal(c.max_info, 3);
 	assert_int_equal(c.max_flow, -1);
 	assert_true(c.quiet);
 	assert_int_equal(c.clusters, 4);
+	assert_true(c.replicas_off);
 	assert_int_equal(c.nenv, 1);
 	assert_string_equal(c.env[0], "root.boot=ru.dz");
 	assert_int_equal(c.nunknown, 1);
@@ -52,6 +54,32 @@ quotes(void **state)
 	assert_string_equal(c.argv[0], "x y");
 	assert_string_equal(c.argv[1], "");
 	assert_string_equal(c.argv[2], "a\\b");
+}
+
+/* do the words of clusters take what they mean, and nothing else? */
+static void
+machine_words(void **state)
+{
+	struct cmdline c;
+
+	(void)state;
+	parse(&c, "h noarch mem=64 io=2 kill=3,5 kill=7 memtest=full badmem=0x1Fa000 patience=2");
+	assert_true(c.noarch && c.memtest_full);
+	assert_int_equal(c.mem, 64);
+	assert_int_equal(c.io, 2);
+	assert_int_equal(c.nkill, 3);
+	assert_int_equal(c.kill[2], 7);
+	assert_int_equal(c.badmem, 0x1fa000);
+	assert_int_equal(c.patience, 2);
+	assert_int_equal(c.nunknown + c.nenv, 0);
+	parse(&c, "h kill=1, kill=,2 kill=1,,2 kill=x badmem=0x badmem=0x10000000000000000 io=-1");
+	assert_int_equal(c.nkill, 0);
+	assert_int_equal(c.badmem, UINT64_MAX);
+	assert_int_equal(c.io, UINT32_MAX);
+	assert_int_equal(c.nenv, 7); /* as every other key=value */
+	parse(&c, "h kill=1,2,3,4,5,6,7,8,9,10 kill=1,2,3,4,5,6,7,8 badmem=4096");
+	assert_int_equal(c.nkill, 10);
+	assert_int_equal(c.badmem, 4096);
 }
 
 /* is what is wrong reported and nothing else disturbed? */
@@ -96,9 +124,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(whole_line),
-		cmocka_unit_test(quotes),
-		cmocka_unit_test(wrong),
+		cmocka_unit_test(whole_line),	  cmocka_unit_test(machine_words),
+		cmocka_unit_test(quotes),	  cmocka_unit_test(wrong),
 		cmocka_unit_test(random_strings),
 	};
 

@@ -80,6 +80,17 @@ walk(void **state)
 	assert_null(radix_next(&r, &at));
 	at = 1UL << 51;
 	assert_null(radix_next(&r, &at));
+	/* And not beyond a bound? */
+	for (u64 i = 1; i < 2000; i++) {
+		u64 here = i * i * 37;
+
+		at = (i - 1) * (i - 1) * 37 + 1;
+		assert_null(radix_next_before(&r, &at, here));
+		assert_ptr_equal(radix_next_before(&r, &at, here + 1), (void *)(i + 1));
+		assert_int_equal(at, here);
+		assert_null(radix_next_before(&r, &at, here));
+		assert_ptr_equal(radix_next_before(&r, &at, ~0UL), (void *)(i + 1));
+	}
 	radix_destroy(&r);
 	assert_int_equal(pages, 0);
 }

@@ -48,6 +48,7 @@ def test_check_after_beam():
             "{ok, B} = file:read_file(\"/proc/holdfast/check\"), io:put_chars(B), halt().")
     found = check(run(*FOUR, argv=["erl", "-noshell", "-eval", busy]))
     assert found["user_tables"] > 20 and found["roots"] >= 8
+    assert found["replicas"] > 300, "BEAM's text is executed in its own cluster only"
 
 
 def test_clusters_in_erlang():
@@ -58,6 +59,81 @@ def test_clusters_in_erlang():
            "lists:zip(lists:seq(0, 3), C)], io:format(\"all four~n\"), halt().")
     result = run(*FOUR, argv=["erl", "-noshell", "-eval", ask])
     assert result.status == 0 and "all four" in result.out, result
+
+
+def test_first_touch(abi):
+    """Of 256 MiB that a thread pinned to a cluster touches, does it get 99 % from there?"""
+    result = run("--cpus", "4", "--clusters", "2", "--memory", "1G", "--base", "busybox",
+                 "--add", abi + "/numa:/abi/numa",
+                 argv=["sh", "-c", "ABI_NUMA_MIB=256 /abi/numa first_touch"])
+    assert result.status == 0 and "1 passed, 0 failed" in result.out, result
+
+
+def counters(text):
+    """The lines of /proc/holdfast/clusters, as a list of dictionaries."""
+    lines = re.findall(r"^(cluster \d+ .*?)\r?$", text, re.M)
+    return [{k: int(v) for k, v in re.findall(r"(\w+) (\d+)", line)} for line in lines]
+
+
+def test_cluster_out_of_memory():
+    """Does a cluster without memory take from others, count it, and is it all given back?"""
+    show = "cat /proc/holdfast/clusters"
+    script = (show + "; taskset 2 dd if=/dev/zero of=/tmp/x bs=1M count=400 2>/dev/null; " + show +
+              "; rm /tmp/x; " + show + "; cat /proc/holdfast/check")
+    result = run(*FOUR, "--base", "busybox", argv=["sh", "-c", script])
+    check(result)
+    found = counters(result.out)
+    before, full, after = found[0:4], found[4:8], found[8:12]
+    assert full[0]["allocs_remote"] - before[0]["allocs_remote"] > 100 * 256, result
+    assert sum(c["helped"] for c in full) == sum(c["allocs_remote"] for c in full), result
+    assert full[0]["free_kb"] < 8 << 10, result
+    for was, now in zip(before, after):
+        assert now["free_kb"] > was["free_kb"] - (2 << 10), result
+
+
+def test_copies_of_text_are_given_back(abi):
+    """Does a cluster give its copies of program text back when its memory is short?"""
+    script = ("cd /abi; for c in 4 8 10; do taskset $c ./memstorm map_unmap protect; "
+              "taskset $c ls -lR /sys >/dev/null; done; cat /proc/holdfast/clusters; "
+              "ABI_NUMA_MIB=400 taskset 4 ./numa first_touch; cat /proc/holdfast/clusters; "
+              "cat numa >memstorm; taskset 10 ./memstorm policy_kept; cat /proc/holdfast/check")
+    result = run(*FOUR, "--base", "busybox", "--add", abi + "/memstorm:/abi/memstorm",
+                 "--add", abi + "/numa:/abi/numa", argv=["sh", "-c", script])
+    check(result)
+    found = counters(result.out)
+    before, after = found[0:4], found[4:8]
+    assert before[1]["replicas"] > 10, result
+    assert after[1]["replicas"] < before[1]["replicas"], result
+    assert "ok policy_kept" in result.out, "the text of a file that was written since"
+
+
+def test_shootdowns_stay_at_home(abi):
+    """Does a program of one cluster, mapping and unmapping, leave the others alone?"""
+    show = "cat /proc/holdfast/clusters"
+    script = show + "; taskset 3 /abi/memstorm map_unmap protect; " + show
+    result = run(*FOUR, "--base", "busybox", "--add", abi + "/memstorm:/abi/memstorm",
+                 argv=["sh", "-c", script])
+    assert result.status == 0, result
+    found = counters(result.out)
+    served = [b["shootdowns_served"] - a["shootdowns_served"]
+              for a, b in zip(found[0:4], found[4:8])]
+    assert served[0] > 10 and max(served[1:]) < 10, result
+
+
+def test_topology_of_debian():
+    """Do numactl and lscpu tell of four nodes with two processors each?"""
+    result = run(*FOUR, "--base", "busybox", "--debian", "numactl", "--debian", "util-linux",
+                 argv=["sh", "-c", "numactl -H; lscpu; numactl --membind=2 numactl --show"])
+    assert result.status == 0, result
+    assert "available: 4 nodes (0-3)" in result.out, result
+    for n in range(4):
+        cpus = "%d %d" % (2 * n, 2 * n + 1)
+        assert re.search(r"node %d cpus: %s$" % (n, cpus), result.out, re.M), result
+        assert re.search(r"NUMA node%d CPU\(s\): +%s$" % (n, cpus.replace(" ", ",")),
+                         result.out, re.M), result
+    assert re.search(r"^  0:  10  20  20  20", result.out, re.M), result
+    assert re.search(r"policy: bind\npreferred node: 2\n(.*\n)*membind: 2 $", result.out,
+                     re.M), result
 
 
 def test_selftest():

@@ -2,7 +2,7 @@
 import argparse
 import os
 
-from . import VERSION, pack, rootfs, run, sets
+from . import VERSION, pack, rootfs, run, sets, store
 from .errors import Failure, WrongUse, say
 
 
@@ -77,6 +77,8 @@ def _run_options(parser):
     machine.add_argument("--clusters", metavar="N", type=_number(1, 16), default=1,
                          help="NUMA nodes that share processors and memory; "
                          "--kernel-args clusters=N instead splits a machine that has none")
+    machine.add_argument("--arch-info", metavar="FILE", help="an arch_info.bin made by "
+                         "tools/arch-info, which leaves out or regroups cores and memory")
     machine.add_argument("--port", metavar="HOST:GUEST", action="append", type=port,
                          help="connections to the host's port go to the guest's; "
                          "default with the Erlang shell: 5555:8080")
@@ -84,6 +86,9 @@ def _run_options(parser):
                          help="auto takes KVM if a test guest runs on it within 2 seconds")
     machine.add_argument("--netdev", metavar="STRING", help="QEMU's words for another network, "
                          "such as tap,ifname=tap0,script=no; or none")
+    machine.add_argument("--disk", metavar="FILE", help="a disk image; made if there is none")
+    machine.add_argument("--disk-size", metavar="SIZE", help="of a new disk (default: 4G; the file "
+                         "takes what is written to it)")
     machine.add_argument("--qemu", metavar="ARG", action="append", default=[],
                          help="one more argument for QEMU")
     program = parser.add_argument_group("program")
@@ -96,7 +101,7 @@ def _run_options(parser):
     program.add_argument("--dry-run", action="store_true",
                          help="print QEMU's command line and do not run it")
     kernel = parser.add_argument_group("kernel")
-    kernel.add_argument("--kernel", metavar="FILE", help="another kernel than build/holdfast.elf; "
+    kernel.add_argument("--kernel", metavar="FILE", help="another kernel than build/holdfast-pvh.elf; "
                         "the word linux takes Debian's cloud kernel")
     kernel.add_argument("--kernel-args", metavar="STRING", default="",
                         help="the kernel's command line: startup arguments, name=value ...")
@@ -119,6 +124,23 @@ def _root_options(parser, with_image):
                        % ", ".join(sorted(sets.SETS)))
 
 
+def _store_commands(commands):
+    parser = commands.add_parser("store", help="look into a disk's store, or check it",
+                                 description="Look into the store of a disk that Holdfast ran "
+                                 "with, or check it. The disk is only read.")
+    parser.hint = "store --help"
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser,
+                                    required=True)
+    for name, text in (("info", "what it is, and its epochs"),
+                       ("check", "read and verify everything; exit status 1 if something is "
+                        "wrong")):
+        action = actions.add_parser(name, help=text, description="A store: %s." % text)
+        action.hint = "store %s --help" % name
+        action.add_argument("file", metavar="FILE", help="a disk image, or a device")
+        action.add_argument("--epoch", metavar="N", type=_number(1, 1 << 62),
+                            help="an older epoch that is still kept (default: the last)")
+
+
 def _parser():
     top = Parser(prog="holdfast", description="Run Erlang and other programs on Holdfast.")
     top.add_argument("--version", action="version", version="holdfast " + VERSION)
@@ -136,6 +158,7 @@ def _parser():
     runner.hint = "run --help"
     _run_options(runner)
     _root_options(runner, with_image=True)
+    _store_commands(commands)
     return top
 
 
@@ -177,6 +200,10 @@ def main(arguments):
                 raise WrongUse("pack takes no command (see: holdfast pack --help)")
             pack.pack(recipe_of(options), options.output)
             return 0
+        if options.command == "store":
+            if argv:
+                raise WrongUse("store takes no command (see: holdfast store --help)")
+            return store.COMMANDS[options.action](options)
         options.argv = argv
         return run.run(options, recipe_of(options))
     except Failure as failure:

@@ -22,9 +22,11 @@ class Machine:
         self.kernel = None
         self.append = ""
         self.image = None
+        self.arch_info = None   # a second boot module
         self.files = {}         # fw_cfg name: file
         self.control = "null"   # chardev of the second serial port
         self.monitor = None     # descriptor of the machine monitor, or None
+        self.disk = None        # path of a raw image
         self.extra = []
 
 
@@ -87,6 +89,13 @@ def _network(machine):
             "-device", "virtio-net-pci,netdev=net0,romfile="]
 
 
+def _disk(machine):
+    if machine.disk is None:
+        return []
+    return ["-drive", "id=disk0,if=none,format=raw,discard=unmap,file=%s"
+            % _escaped(machine.disk), "-device", "virtio-blk-pci,drive=disk0"]
+
+
 def command(machine):
     """The whole command line as a list."""
     accel = "tcg,thread=multi" if machine.accel == "tcg" else machine.accel
@@ -95,11 +104,11 @@ def command(machine):
            "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
            "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
            "-chardev", machine.control + ",id=control", "-serial", "chardev:control",
-           *_network(machine), "-kernel", machine.kernel]
+           *_network(machine), *_disk(machine), "-kernel", machine.kernel]
     if machine.append:
         out += ["-append", machine.append]
     if machine.image is not None:
-        out += ["-initrd", machine.image]
+        out += ["-initrd", ",".join(filter(None, (machine.image, machine.arch_info)))]
     for name, path in sorted(machine.files.items()):
         out += ["-fw_cfg", "name=%s,file=%s" % (name, _escaped(path))]
     if machine.monitor is not None:

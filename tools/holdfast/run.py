@@ -3,6 +3,7 @@ import ctypes
 import os
 import select
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,7 +11,8 @@ import sys
 import tempfile
 import time
 
-from . import BUILD, KERNEL, accel, channels, cpio, linux, pack, qemu, rootfs, terminal
+from . import (BUILD, KERNEL, KERNEL_FOR_MODULES, accel, channels, cpio, linux, pack, qemu, rootfs,
+               store, terminal)
 from .errors import NO_QEMU, PANIC, TIMEOUT, NoQemu, WrongUse, say
 
 # Without the image, less than this is not enough to start anything.
@@ -67,6 +69,20 @@ def _image(options, recipe):
     return options.rootfs, found.decode().split("\0")[:-1] if found else None
 
 
+def _arch_info(options, work):
+    """A copy of the file, under a name that QEMU's list of modules can hold; None without one."""
+    if options.arch_info is None:
+        return None
+    if options.kernel == "linux":
+        raise WrongUse("--arch-info is for Holdfast's kernel, not for Linux")
+    path = os.path.join(work, "arch_info.bin")
+    try:
+        shutil.copyfile(options.arch_info, path)
+    except OSError as error:
+        raise WrongUse("%s: %s" % (options.arch_info, error.strerror)) from error
+    return path
+
+
 def _choose_accel(wanted):
     if wanted != "auto":
         return wanted
@@ -93,14 +109,16 @@ def prepare(options, recipe, work):
     if machine.netdev is None and not options.dry_run:
         _check_ports(machine.ports)
     if options.kernel != "linux":
-        machine.kernel = options.kernel or KERNEL
+        machine.kernel = options.kernel or (KERNEL_FOR_MODULES if options.arch_info else KERNEL)
         if not os.path.isfile(machine.kernel):
             raise WrongUse("%s: no such kernel; build it first (make)" % machine.kernel)
     machine.image, command = _image(options, recipe)
     command = options.argv or command
+    machine.arch_info = _arch_info(options, work)
     if not command:
         raise WrongUse("this image has no command of its own: name one after --")
     _choose_memory(machine, options)
+    machine.disk = _disk(options)
     machine.append = options.kernel_args
     contents = {"argv": _blob(command), "env": _blob(environment)}
     size = None if options.headless or not terminal.interactive() else terminal.size()
@@ -115,6 +133,16 @@ def prepare(options, recipe, work):
         linux.prepare(machine, contents, work)
     machine.accel = _choose_accel(options.accel)
     return machine
+
+
+def _disk(options):
+    if options.disk is None:
+        if options.disk_size:
+            raise WrongUse("--disk-size needs --disk FILE")
+        return None
+    if not options.dry_run:
+        store.disk(options.disk, options.disk_size)
+    return options.disk
 
 
 def _choose_memory(machine, options):

@@ -1,0 +1,165 @@
+/*
+ * The list of disks, and transfers: a range of memory becomes requests that the driver can take,
+ * and somebody sleeps until the last is finished.
+ */
+#include <asm/errno.h>
+#include "arch/layout.h"
+#include "cluster/cluster.h"
+#include "dev/block.h"
+#include "dev/driver.h"
+#include "lib/assert.h"
+#include "mm/slab.h"
+
+void
+block_register(struct block_device *d)
+{
+	struct devices *devs = machine()->devices;
+
+	assert(d->segs_max > 0 && d->seg_max >= PAGE_SIZE);
+	d->segs_max = min(d->segs_max, BLOCK_SEGS_MAX);
+	spin_lock(&devs->lock);
+	list_add_tail(&devs->blocks, &d->link);
+	spin_unlock(&devs->lock);
+}
+
+struct block_device *
+block_next(struct block_device *after)
+{
+	struct devices *devs = machine()->devices;
+	struct list *at;
+
+	if (!devs)
+		return NULL;
+	spin_lock(&devs->lock);
+	at = after ? after->link.next : devs->blocks.next;
+	spin_unlock(&devs->lock);
+	return at == &devs->blocks ? NULL : list_entry(at, struct block_device, link);
+}
+
+unsigned
+block_count(unsigned major)
+{
+	unsigned n = 0;
+
+	for (struct block_device *d = block_next(NULL); d; d = block_next(d))
+		n += d->major == major;
+	return n;
+}
+
+void
+block_batch_init(struct block_batch *b, struct block_device *d)
+{
+	b->dev = d;
+	spin_init(&b->lock, "block batch", RANK_NONE);
+	waitq_init(&b->done);
+	b->pending = 0;
+	b->err = 0;
+}
+
+static void
+batch_end(struct block_request *r, int err)
+{
+	struct block_batch *b = r->arg;
+
+	kfree(r);
+	spin_lock(&b->lock);
+	if (err && !b->err)
+		b->err = err;
+	if (--b->pending == 0)
+		waitq_wake_all(&b->done);
+	spin_unlock(&b->lock);
+}
+
+static void
+batch_submit(struct block_batch *b, struct block_request *r)
+{
+	r->end = batch_end;
+	r->arg = b;
+	spin_lock(&b->lock);
+	b->pending++;
+	spin_unlock(&b->lock);
+	b->dev->ops->submit(b->dev, r);
+}
+
+/* As much of the range as one request takes. => returns the bytes */
+static size_t
+fill(const struct block_device *d, struct block_request *r, void *mem, size_t bytes)
+{
+	size_t done = 0;
+
+	while (done < bytes && r->segs < d->segs_max) {
+		u32 len = (u32)min(bytes - done, (size_t)d->seg_max);
+
+		r->seg[r->segs++] = (struct block_seg){virt_to_phys((char *)mem + done), len};
+		done += len;
+	}
+	return done;
+}
+
+static bool
+range_valid(const struct block_device *d, u64 sector, size_t bytes)
+{
+	u64 n = bytes / BLOCK_SECTOR;
+
+	return bytes % d->sector_bytes == 0 && sector % (d->sector_bytes / BLOCK_SECTOR) == 0 &&
+	       sector <= d->sectors && n <= d->sectors - sector;
+}
+
+int
+block_batch_add(struct block_batch *b, enum block_op op, u64 sector, void *mem, size_t bytes)
+{
+	struct block_device *d = b->dev;
+
+	if (op != BLOCK_FLUSH && !range_valid(d, sector, bytes))
+		return -EINVAL;
+	if (op == BLOCK_WRITE && d->readonly)
+		return -EROFS;
+	do {
+		struct block_request *r = kzalloc(sizeof(*r));
+		size_t n = 0;
+
+		if (!r)
+			return -ENOMEM;
+		r->op = op;
+		r->sector = sector;
+		if (op != BLOCK_FLUSH)
+			n = fill(d, r, mem, bytes);
+		batch_submit(b, r);
+		sector += n / BLOCK_SECTOR;
+		mem = (char *)mem + n;
+		bytes -= n;
+	} while (op != BLOCK_FLUSH && bytes > 0);
+	return 0;
+}
+
+int
+block_batch_wait(struct block_batch *b)
+{
+	int err;
+
+	spin_lock(&b->lock);
+	while (b->pending > 0)
+		(void)!waitq_sleep(&b->done, &b->lock, NS_FOREVER, 0);
+	err = b->err;
+	b->err = 0;
+	spin_unlock(&b->lock);
+	return err;
+}
+
+int
+block_transfer(struct block_device *d, enum block_op op, u64 sector, void *mem, size_t bytes)
+{
+	struct block_batch b;
+	int err, e;
+
+	block_batch_init(&b, d);
+	err = block_batch_add(&b, op, sector, mem, bytes);
+	e = block_batch_wait(&b);
+	return err ? err : e;
+}
+
+int
+block_flush(struct block_device *d)
+{
+	return d->volatile_cache ? block_transfer(d, BLOCK_FLUSH, 0, NULL, 0) : 0;
+}

@@ -1,0 +1,34 @@
+/*
+ * From which clusters the pages of programs come, and moving them afterwards (man set_mempolicy,
+ * mbind, move_pages). Without a policy a page comes from the cluster that touches it first.
+ */
+#ifndef MM_POLICY_H
+#define MM_POLICY_H
+
+#include "mm/map.h"
+
+static inline bool
+policy_equal(const struct mem_policy *a, const struct mem_policy *b)
+{
+	return a->mode == b->mode && a->nodes == b->nodes && a->flags == b->flags;
+}
+
+/* As frame_alloc, by the policy of v (NULL: none) for the page at va, else the thread's. */
+struct frame *policy_alloc(const struct vm_mapping *v, vaddr_t va, unsigned order, unsigned how);
+/* The cluster the calling thread's next page comes from by MPOL_INTERLEAVE. */
+unsigned policy_next(const struct thread *t);
+/* Sets the policy of a range. 0, -EFAULT at a hole, -ENOMEM. `move`: pages that do not conform are
+ * moved. `strict`: -EIO when some do not, or could not be. */
+int vm_mbind(struct vm_map *m, vaddr_t addr, u64 size, struct mem_policy policy, bool move,
+	     bool strict);
+/* The policy at an address. 0 or -EFAULT. */
+int vm_policy_at(struct vm_map *m, vaddr_t addr, struct mem_policy *out);
+/* The cluster of the page at va: -EFAULT no mapping, -ENOENT no page. */
+int vm_page_node(struct vm_map *m, vaddr_t va);
+/* Moves the page at va. The cluster it is in then, -EFAULT, -ENOENT, -EACCES (others show it too),
+ * -EBUSY (in use), -ENOMEM. */
+int vm_page_move(struct vm_map *m, vaddr_t va, unsigned cxy);
+/* Moves all pages that lie in cluster i to to[i] (i: nothing to do). How many could not be. */
+long vm_pages_migrate(struct vm_map *m, const u8 to[MAX_CLUSTERS]);
+
+#endif

@@ -1,0 +1,22 @@
+/*
+ * Seen before lwIP's tcp.c and tcp_in.c (Makefile): TCP's lists of pcbs are kept by net/pcbs.c,
+ * which finds and takes out a connection without walking a list.
+ */
+#ifndef NET_LWIP_PCBS_H
+#define NET_LWIP_PCBS_H
+
+#include "lwip/priv/tcp_priv.h"
+
+void net_lwip_pcb_list(struct tcp_pcb **list, struct tcp_pcb *pcb);
+void net_lwip_pcb_unlist(struct tcp_pcb **list, struct tcp_pcb *pcb);
+
+#undef TCP_REG
+#undef TCP_RMV
+#define TCP_REG(pcbs, npcb)                                                                        \
+	do {                                                                                       \
+		net_lwip_pcb_list((pcbs), (npcb));                                                 \
+		tcp_timer_needed();                                                                \
+	} while (0)
+#define TCP_RMV(pcbs, npcb) net_lwip_pcb_unlist((pcbs), (npcb))
+
+#endif

@@ -1,0 +1,205 @@
+/*
+ * What the store's files share: the store in memory, the tree's nodes, the transaction, the count
+ * of every block's holders. doc/store.md has the rules.
+ *
+ * A block's count is how many reasons there are not to give it out: items in it that some kept
+ * epoch has, tree pages and records that recovery needs, the reserved heads. What dies in an epoch
+ * keeps its hold until no kept epoch has it (`pending`); records and tree pages die with the tree
+ * that replaces them (`base_dead`, then pending).
+ */
+#ifndef STORE_IMPL_H
+#define STORE_IMPL_H
+
+#include <asm/errno.h>
+#include "lib/assert.h"
+#include "lib/string.h"
+#include "store/store.h"
+
+#define MAP_BLOCKS	4096u /* that one item of STORE_OID_MAP counts */
+#define BLOCK_HOLDS_MAX 255u
+#define PART_ITEMS	(STORE_LEAF_MAX * STORE_EXTENTS) /* of one record, wherever they lie */
+#define PART_BLOCKS	16384u
+#define BASE_ITEMS	16384u
+#define SEAL_BLOCKS	256u /* epochs from this size on get a mark */
+#define OUT_SEGS	64u
+
+struct vec { /* of numbers */
+	u64 *v;
+	size_t n, cap;
+};
+
+struct key {
+	u64 oid, idx;
+};
+
+struct bnode {
+	struct bnode *next; /* of tx.made, or of tx.garbage */
+	u64 tx;		    /* the transaction whose tree alone has it; old numbers: none */
+	bool dead;	    /* made and dropped in one transaction */
+	bool replaced;	    /* only the committed tree has it */
+	u64 block;	    /* where it lies, 0: nowhere yet */
+	struct bnode **kid; /* of an inner node; NULL where not loaded */
+	struct store_tree_page *page;
+};
+
+struct chunk {
+	u8 *count; /* NULL: as in the tree */
+	bool dirty;
+	u64 new_block; /* while a base is made */
+};
+
+struct space {
+	struct chunk *chunk;
+	u64 chunks;
+	u64 cursor; /* where to look next */
+	u64 free;
+};
+
+struct payload {
+	const void *data;
+	u64 block;
+};
+
+struct chain { /* the end of the records so far */
+	u64 epoch, seq;
+	struct hash128 record;
+	u64 next[2];
+};
+
+struct tx {
+	bool open;
+	int error; /* of a put: the commit's result */
+	u64 number;
+	struct bnode *root, *made, *garbage;
+	struct vec dead;		/* blocks that lose a holder in this epoch */
+	struct vec base_dead;		/* at the next base */
+	struct vec given;		/* allocated */
+	struct vec bufs;		/* our memory that is being written */
+	struct store_desc_block **desc; /* of the part; [PART_ITEMS / LEAF_MAX] */
+	struct payload *blk;		/* of the part; [PART_BLOCKS] */
+	u32 items, blks;
+	u8 *pack; /* block for small items, one of blk; NULL: none */
+	u32 pack_block, pack_used, pack_items;
+	bool headed; /* the head of its first record was given to the disk */
+	u32 part;
+	struct chain chain; /* behind the parts written */
+	u64 all_items, all_blks;
+};
+
+struct out { /* writes that are being merged */
+	u64 block, blocks;
+	struct store_seg seg[OUT_SEGS];
+	u32 segs;
+};
+
+struct store {
+	const struct store_ops *ops;
+	void *dev;
+	struct store_super super; /* the last that was written */
+	bool readonly;
+	int failed;
+	int tries;    /* failed commits since the last good one */
+	bool cut;     /* what may follow our last record has to go first */
+	u32 attempts; /* of the shown epoch */
+	bool sealed;  /* its mark says so */
+	u64 kept;     /* epochs before it have lost blocks to some that were given up */
+	u32 base_items;
+	struct chain chain; /* the shown epoch */
+	u64 horizon;	    /* what died up to here may be reused */
+	u64 items_since_base;
+	struct bnode *root;
+	struct space space;
+	struct vec pending; /* pairs: block, epoch of its death */
+	size_t pending_head;
+	struct vec base_dead;
+	struct vec base_bufs; /* that are being written for it */
+	struct vec base_out;  /* pairs: block, where its bytes are; until a flush */
+	bool base_lost;	      /* a flush failed: write base_out again */
+	bool base_waits;      /* no superblock tells of new_base yet */
+	unsigned base_copies; /* superblocks that are still to say so */
+	struct store_base new_base;
+	struct store_epoch recent[STORE_KEEP]; /* by epoch % KEEP */
+	struct tx tx;
+	struct out out;
+};
+
+/* super.c */
+void *store_zalloc(struct store *s, size_t size);
+void *store_buf(struct store *s, struct vec *owner); /* a zeroed block that owner will free */
+int vec_push(struct store *s, struct vec *v, u64 x);
+int vec_room(struct store *s, struct vec *v, size_t more);
+void vec_free(struct store *s, struct vec *v);
+void vec_free_bufs(struct store *s, struct vec *v); /* v holds buffers */
+int super_read(const struct store_ops *ops, void *dev, u64 blocks, u64 below,
+	       struct store_super *out); /* the best with a seq below */
+void super_seal(struct store_super *sb);
+int mark_read(struct store *s, const struct chain *c, struct store_mark *m);
+void mark_seal(struct store *s); /* the epoch is durable; without a flush of its own */
+u64 store_oldest(const struct store *s, u64 last, u64 kept);
+int mark_flush(struct store *s);		     /* what is known of the shown epoch, durably */
+bool extent_valid(u64 blocks, u64 block, u64 count); /* of the data area */
+
+/* space.c */
+int space_init(struct store *s);
+void space_free(struct store *s);
+int space_count(struct store *s, u64 block, u8 **count); /* where it is counted */
+int space_hold(struct store *s, u64 block);
+void space_drop(struct store *s, u64 block);  /* => a held block */
+int space_alloc(struct store *s, u64 *block); /* one, near the last; held, and in tx.given */
+int space_dying(struct store *s, struct vec *v, u64 block); /* into a list of the dead */
+u64 space_reserve(const struct store *s);
+void space_mature(struct store *s); /* frees what died up to the horizon */
+
+/* btree.c */
+static inline int
+key_cmp(u64 aoid, u64 aidx, u64 boid, u64 bidx)
+{
+	if (aoid != boid)
+		return aoid < boid ? -1 : 1;
+	return aidx < bidx ? -1 : aidx > bidx;
+}
+int btree_empty(struct store *s); /* s->root: a leaf of nothing */
+int btree_load(struct store *s, u64 block, struct hash128 hash, unsigned level, struct bnode **out);
+int btree_kid(struct store *s, struct bnode *n, unsigned i, struct bnode **out);
+int btree_next(struct store *s, struct bnode *root, u64 oid, u64 idx, struct store_item *item);
+/* Of tx.root. *had: whether there was one, then it is in *old. */
+int btree_insert(struct store *s, const struct store_item *item, struct store_item *old, bool *had);
+int btree_remove(struct store *s, u64 oid, u64 idx, struct store_item *old);
+void btree_free(struct store *s, struct bnode *root);
+void btree_settle(struct store *s, bool keep); /* frees the nodes of one of the two trees */
+
+/* tx.c */
+int tx_begin(struct store *s);
+int tx_apply(struct store *s, const struct store_item *item);
+/* The tree in the making becomes the tree. => what died has room in the lists */
+void tx_keep(struct store *s);
+void tx_drop(struct store *s); /* and all that was allocated for it */
+int out_put(struct store *s, u64 block, const void *data);
+int out_end(struct store *s);
+
+/* Frees what no epoch that is kept needs. */
+void store_horizon(struct store *s);
+int store_cut(struct store *s);
+
+/* recover.c */
+int store_recover(struct store *s, u64 want);
+
+/* base.c */
+void base_write(struct store *s);	      /* the tree, when it is time for it */
+int base_publish(struct store *s, u64 epoch); /* a superblock along with the epoch, if it is time */
+void base_durable(struct store *s);	      /* a flush succeeded */
+void base_redo(struct store *s);	      /* a flush failed */
+int base_again(struct store *s);
+
+/* record.c */
+struct hash128 record_fold(struct hash128 sum, const void *block);
+void record_seal(struct store_record *r);
+bool record_ours(const struct store *s, const struct store_record *r);
+/* Reads the record that may follow `c`: 0, or -ENOENT when there is none that is right. */
+int record_follow(struct store *s, const struct chain *c, struct store_record *r, u64 *block);
+int record_each(struct store *s, const struct store_record *r,
+		int (*fn)(struct store *s, const struct store_item *item, void *arg), void *arg);
+int item_valid(const struct store *s, const struct store_item *item);
+int item_read(struct store *s, const struct store_item *item, u8 *block); /* and checks its hash */
+
+#endif

@@ -1,0 +1,158 @@
+/*
+ * Which blocks are free: a count of holders for each, in chunks that are items of the tree and are
+ * loaded when first looked at. Blocks are given out from a cursor on, so that a record and what it
+ * describes lie in one run where the disk has one.
+ */
+#include "store/impl.h"
+
+int
+space_init(struct store *s)
+{
+	struct space *sp = &s->space;
+
+	sp->chunks = DIV_ROUND_UP(s->super.blocks, MAP_BLOCKS);
+	sp->chunk = store_zalloc(s, sp->chunks * sizeof(*sp->chunk));
+	sp->cursor = s->super.base.next[0] + 1;
+	sp->free = s->super.blocks - STORE_DATA_FIRST - s->super.base.used;
+	return sp->chunk ? 0 : -ENOMEM;
+}
+
+void
+space_free(struct store *s)
+{
+	for (u64 i = 0; s->space.chunk && i < s->space.chunks; i++)
+		if (s->space.chunk[i].count)
+			s->ops->free(s->space.chunk[i].count);
+	if (s->space.chunk)
+		s->ops->free(s->space.chunk);
+}
+
+/* Only a base changes the map's items, and it loads every chunk that it changes: what is not in
+ * memory is as the committed tree says. */
+static int
+chunk_load(struct store *s, u64 i)
+{
+	struct store_item item;
+	u8 *count = store_zalloc(s, MAP_BLOCKS);
+	int err;
+
+	if (!count)
+		return -ENOMEM;
+	err = btree_next(s, s->root, STORE_OID_MAP, i, &item);
+	if (err == 0 && item.oid == STORE_OID_MAP && item.idx == i)
+		err = item.length == MAP_BLOCKS ? item_read(s, &item, count) : -EBADMSG;
+	if (err && err != -ENOENT) {
+		s->ops->free(count);
+		return err;
+	}
+	s->space.chunk[i].count = count;
+	return 0;
+}
+
+int
+space_count(struct store *s, u64 block, u8 **count)
+{
+	u64 i = block / MAP_BLOCKS;
+	int err = 0;
+
+	assert(block >= STORE_DATA_FIRST && block < s->super.blocks);
+	if (!s->space.chunk[i].count)
+		err = chunk_load(s, i);
+	if (err)
+		return err;
+	*count = &s->space.chunk[i].count[block % MAP_BLOCKS];
+	return 0;
+}
+
+int
+space_hold(struct store *s, u64 block)
+{
+	u8 *count;
+	int err = space_count(s, block, &count);
+
+	if (err)
+		return err;
+	if (*count == BLOCK_HOLDS_MAX || (*count == 0 && s->space.free == 0))
+		return -EBADMSG;
+	if (++*count == 1)
+		s->space.free--;
+	s->space.chunk[block / MAP_BLOCKS].dirty = true;
+	return 0;
+}
+
+void
+space_drop(struct store *s, u64 block)
+{
+	u8 *count = &s->space.chunk[block / MAP_BLOCKS].count[block % MAP_BLOCKS];
+
+	if (*count == 0)
+		s->failed = -EBADMSG; /* the map was wrong: write no more by it */
+	else if (--*count == 0)
+		s->space.free++;
+}
+
+int
+space_alloc(struct store *s, u64 *block)
+{
+	struct space *sp = &s->space;
+	u64 span = s->super.blocks - STORE_DATA_FIRST;
+	u8 *count = NULL;
+	int err;
+
+	if (sp->free == 0)
+		return -ENOSPC;
+	for (u64 n = 0; n < span; n++, sp->cursor++) {
+		if (sp->cursor < STORE_DATA_FIRST || sp->cursor >= s->super.blocks)
+			sp->cursor = STORE_DATA_FIRST;
+		err = space_count(s, sp->cursor, &count);
+		if (err)
+			return err;
+		if (*count == 0)
+			break;
+	}
+	if (!count || *count != 0)
+		return -ENOSPC;
+	*block = sp->cursor++;
+	err = vec_push(s, &s->tx.given, *block);
+	return err ? err : space_hold(s, *block);
+}
+
+/* Its chunk is in memory and will be written, so that dropping it later cannot fail. */
+int
+space_dying(struct store *s, struct vec *v, u64 block)
+{
+	u8 *count;
+	int err = space_count(s, block, &count);
+
+	if (err)
+		return err;
+	if (*count == 0)
+		return -EBADMSG;
+	s->space.chunk[block / MAP_BLOCKS].dirty = true;
+	return vec_push(s, v, block);
+}
+
+/* What only a base, and an epoch that frees more than it takes, may use. */
+u64
+space_reserve(const struct store *s)
+{
+	u64 part = (s->super.blocks - STORE_DATA_FIRST) / 32;
+
+	return min(part, (u64)4096) + 16;
+}
+
+void
+space_mature(struct store *s)
+{
+	struct vec *p = &s->pending;
+
+	while (s->pending_head < p->n && p->v[s->pending_head + 1] <= s->horizon) {
+		space_drop(s, p->v[s->pending_head]);
+		s->pending_head += 2;
+	}
+	if (s->pending_head > p->n / 2) {
+		p->n -= s->pending_head;
+		memmove(p->v, p->v + s->pending_head, p->n * sizeof(*p->v));
+		s->pending_head = 0;
+	}
+}

@@ -1,0 +1,277 @@
+/*
+ * Superblocks and marks: found, judged, written; making a store, and telling what a disk holds.
+ * Also the small helpers for memory that the other files use.
+ *
+ * A superblock is written only after all that it leads to is durable, into the slot that its number
+ * gives; so whatever happens to that write, the others still hold.
+ */
+#include "store/impl.h"
+
+void *
+store_zalloc(struct store *s, size_t size)
+{
+	void *p = s->ops->alloc(size);
+
+	if (p)
+		memset(p, 0, size);
+	return p;
+}
+
+int
+vec_room(struct store *s, struct vec *v, size_t more)
+{
+	size_t cap = max(v->n + more, v->cap * 2);
+	u64 *p;
+
+	if (v->n + more <= v->cap)
+		return 0;
+	cap = max(cap, (size_t)64);
+	p = s->ops->alloc(cap * sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	if (v->v) {
+		memcpy(p, v->v, v->n * sizeof(*p));
+		s->ops->free(v->v);
+	}
+	v->v = p;
+	v->cap = cap;
+	return 0;
+}
+
+int
+vec_push(struct store *s, struct vec *v, u64 x)
+{
+	int err = vec_room(s, v, 1);
+
+	if (!err)
+		v->v[v->n++] = x;
+	return err;
+}
+
+void
+vec_free(struct store *s, struct vec *v)
+{
+	if (v->v)
+		s->ops->free(v->v);
+	*v = (struct vec){0};
+}
+
+void *
+store_buf(struct store *s, struct vec *owner)
+{
+	void *p = vec_room(s, owner, 1) ? NULL : store_zalloc(s, STORE_BLOCK);
+
+	if (p)
+		owner->v[owner->n++] = (u64)p;
+	return p;
+}
+
+void
+vec_free_bufs(struct store *s, struct vec *v)
+{
+	for (size_t i = 0; i < v->n; i++)
+		s->ops->free((void *)v->v[i]);
+	v->n = 0;
+}
+
+bool
+extent_valid(u64 blocks, u64 block, u64 count)
+{
+	return block >= STORE_DATA_FIRST && block < blocks && count <= blocks - block;
+}
+
+void
+super_seal(struct store_super *sb)
+{
+	sb->hash = hash128(sb, offsetof(struct store_super, hash));
+}
+
+static bool
+super_valid(const struct store_super *sb)
+{
+	const struct store_base *b = &sb->base;
+
+	return sb->magic == STORE_SUPER_MAGIC &&
+	       hash128_equal(sb->hash, hash128(sb, offsetof(struct store_super, hash))) &&
+	       sb->block_size == STORE_BLOCK && sb->blocks >= STORE_MIN_BLOCKS &&
+	       sb->blocks <= STORE_MAX_BLOCKS && extent_valid(sb->blocks, b->next[0], 1) &&
+	       extent_valid(sb->blocks, b->next[1], 1) && b->next[0] != b->next[1] &&
+	       (b->root == 0 || extent_valid(sb->blocks, b->root, 1)) &&
+	       b->root_level < STORE_HEIGHT && b->used <= sb->blocks - STORE_DATA_FIRST - 2;
+}
+
+/* => returns 0 and the best superblock with a number below `below`, -ENODEV for none */
+int
+super_read(const struct store_ops *ops, void *dev, u64 blocks, u64 below, struct store_super *out)
+{
+	struct store_super *sb = ops->alloc(STORE_BLOCK);
+	int found = -ENODEV, err = 0;
+
+	if (!sb)
+		return -ENOMEM;
+	out->seq = 0;
+	for (unsigned i = 0; i < STORE_SLOTS && STORE_SLOT_BLOCK[i] < blocks; i++) {
+		int e = ops->read(dev, STORE_SLOT_BLOCK[i], sb, 1);
+
+		err = e ? e : err;
+		if (e || !super_valid(sb) || sb->seq >= below || sb->seq <= out->seq)
+			continue;
+		*out = *sb;
+		found = 0;
+	}
+	ops->free(sb);
+	return found ? (err ? err : found) : 0;
+}
+
+static struct hash128
+mark_hash(const struct store_mark *m)
+{
+	return hash128(m, offsetof(struct store_mark, hash));
+}
+
+/* What the marks say of the epoch that `c` ends with: *m is zero when nothing. */
+int
+mark_read(struct store *s, const struct chain *c, struct store_mark *m)
+{
+	struct store_mark *b = s->ops->alloc(STORE_BLOCK);
+	int err;
+
+	memset(m, 0, sizeof(*m));
+	if (!b)
+		return -ENOMEM;
+	err = s->ops->read(s->dev, STORE_MARK_BLOCK[c->epoch % STORE_MARKS], b, 1);
+	if (!err && b->magic == STORE_MARK_MAGIC && hash128_equal(b->hash, mark_hash(b)) &&
+	    memcmp(b->uuid, s->super.uuid, sizeof(b->uuid)) == 0 && b->epoch == c->epoch &&
+	    hash128_equal(b->record, c->record))
+		*m = *b;
+	s->ops->free(b);
+	return err;
+}
+
+/* => begins to write; buf is a zeroed block that stays until the flush */
+static int
+mark_write(struct store *s, void *buf)
+{
+	struct store_mark *m = buf;
+	int err;
+
+	*m = (struct store_mark){.magic = STORE_MARK_MAGIC,
+				 .epoch = s->chain.epoch,
+				 .record = s->chain.record,
+				 .attempts = s->attempts,
+				 .sealed = s->sealed,
+				 .kept = s->kept};
+	memcpy(m->uuid, s->super.uuid, sizeof(m->uuid));
+	m->hash = mark_hash(m);
+	err = out_put(s, STORE_MARK_BLOCK[s->chain.epoch % STORE_MARKS], m);
+	return err ? err : out_end(s);
+}
+
+/* A hint that spares recovery the reading of a large epoch; without it, it reads. */
+void
+mark_seal(struct store *s)
+{
+	void *buf = store_buf(s, &s->base_bufs);
+
+	s->sealed = true;
+	if (buf)
+		(void)mark_write(s, buf);
+}
+
+int
+mark_flush(struct store *s)
+{
+	void *buf = store_zalloc(s, STORE_BLOCK);
+	int err, e;
+
+	if (!buf)
+		return -ENOMEM;
+	err = mark_write(s, buf);
+	e = s->ops->flush(s->dev);
+	s->out.segs = 0;
+	s->ops->free(buf);
+	return err ? err : e;
+}
+
+int
+store_attempt(struct store *s)
+{
+	int err = s->readonly ? -EROFS : s->failed;
+
+	if (err)
+		return err;
+	assert(!s->tx.open);
+	s->attempts++;
+	return mark_flush(s);
+}
+
+static bool
+all_zero(const u8 *p, size_t n)
+{
+	return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
+}
+
+/* Blank is what is zero wherever others keep their signatures: in the first MiBs and the last. */
+int
+store_probe(const struct store_ops *ops, void *dev, u64 blocks, enum store_kind *kind)
+{
+	const u64 edge = 256, piece = 16;
+	struct store_super sb;
+	u8 *b;
+	int err = super_read(ops, dev, blocks, UINT64_MAX, &sb);
+
+	*kind = STORE_IS;
+	if (err != -ENODEV)
+		return err;
+	*kind = blocks < STORE_MIN_BLOCKS ? STORE_OTHER : STORE_BLANK;
+	b = ops->alloc(piece * STORE_BLOCK);
+	if (!b)
+		return -ENOMEM;
+	err = 0;
+	for (u64 i = 0; i < STORE_DATA_FIRST + edge && !err && *kind == STORE_BLANK; i += piece) {
+		u64 block = i < STORE_DATA_FIRST ? i : blocks - edge + (i - STORE_DATA_FIRST);
+
+		err = ops->read(dev, block, b, piece);
+		if (!err && !all_zero(b, piece * STORE_BLOCK))
+			*kind = STORE_OTHER;
+	}
+	ops->free(b);
+	return err;
+}
+
+int
+store_format(const struct store_ops *ops, void *dev, u64 blocks, const u8 uuid[16], u64 now_ns)
+{
+	struct store_super *sb, old;
+	int err;
+
+	blocks = min(blocks, STORE_MAX_BLOCKS);
+	if (blocks < STORE_MIN_BLOCKS)
+		return -ENOSPC;
+	err = super_read(ops, dev, blocks, UINT64_MAX, &old);
+	if (err && err != -ENODEV)
+		return err;
+	sb = ops->alloc(STORE_BLOCK);
+	if (!sb)
+		return -ENOMEM;
+	memset(sb, 0, STORE_BLOCK);
+	*sb = (struct store_super){.magic = STORE_SUPER_MAGIC,
+				   .version = STORE_VERSION,
+				   .block_size = STORE_BLOCK,
+				   .blocks = blocks,
+				   .created_ns = now_ns,
+				   .base.next = {STORE_DATA_FIRST, STORE_DATA_FIRST + 1}};
+	memcpy(sb->uuid, uuid, sizeof(sb->uuid));
+	sb->base.record = hash128(uuid, sizeof(sb->uuid));
+	err = ops->flush(dev);
+	for (unsigned i = 1; i <= STORE_SLOTS && !err; i++) {
+		sb->seq = old.seq + i;
+		super_seal(sb);
+		err = ops->write(dev, STORE_SLOT_BLOCK[sb->seq % STORE_SLOTS],
+				 &(struct store_seg){sb, 1}, 1);
+		if (!err)
+			err = ops->flush(dev);
+	}
+	ops->free(sb);
+	return err;
+}

@@ -1,0 +1,531 @@
+/*
+ * A transaction: what was put, in parts that are records, and its way to the disk. Its tree is made
+ * beside the committed one and takes its place when everything is durable; before that nothing the
+ * committed epoch has is changed, in memory or on the disk.
+ */
+#include "store/impl.h"
+
+int
+tx_begin(struct store *s)
+{
+	struct tx *tx = &s->tx;
+
+	if (tx->open || tx->error)
+		return tx->error;
+	if (!tx->desc)
+		tx->desc = store_zalloc(s, PART_ITEMS / STORE_LEAF_MAX * sizeof(tx->desc[0]));
+	if (!tx->blk)
+		tx->blk = store_zalloc(s, PART_BLOCKS * sizeof(tx->blk[0]));
+	if (!tx->desc || !tx->blk)
+		return -ENOMEM;
+	tx->open = true;
+	tx->headed = false;
+	tx->number++;
+	tx->root = s->root;
+	tx->chain = s->chain;
+	tx->items = tx->blks = tx->part = 0;
+	tx->all_items = tx->all_blks = 0;
+	tx->pack = NULL;
+	return 0;
+}
+
+/* Everything that is only for the making. => nothing is being written any more */
+static void
+tx_end(struct store *s)
+{
+	struct tx *tx = &s->tx;
+
+	vec_free_bufs(s, &tx->bufs);
+	tx->dead.n = tx->base_dead.n = tx->given.n = 0;
+	tx->root = NULL;
+	tx->open = false;
+}
+
+void
+tx_drop(struct store *s)
+{
+	struct tx *tx = &s->tx;
+	u8 *count;
+
+	s->out.segs = 0;
+	tx->error = 0;
+	if (!tx->open)
+		return;
+	btree_settle(s, false);
+	for (size_t i = 0; i < tx->given.n; i++) {
+		if (space_count(s, tx->given.v[i], &count) == 0 && *count > 0) {
+			*count = 0;
+			s->space.free++;
+		}
+	}
+	tx_end(s);
+}
+
+/* What dies in an epoch is kept for one more than those that can be opened: as the youngest, an
+ * epoch is only believed with all that it put, also what it put and took out again.
+ * => pending and base_dead have room */
+void
+tx_keep(struct store *s)
+{
+	struct tx *tx = &s->tx;
+
+	for (size_t i = 0; i < tx->dead.n; i++) {
+		s->pending.v[s->pending.n++] = tx->dead.v[i];
+		s->pending.v[s->pending.n++] = tx->chain.epoch + 1;
+	}
+	for (size_t i = 0; i < tx->base_dead.n; i++)
+		s->base_dead.v[s->base_dead.n++] = tx->base_dead.v[i];
+	s->root = tx->root;
+	btree_settle(s, true);
+	tx_end(s);
+}
+
+static int
+apply_delete(struct store *s, const struct store_item *range)
+{
+	struct store_item item;
+	int err;
+
+	for (u64 idx = range->idx;; idx = item.idx + 1) {
+		err = btree_next(s, s->tx.root, range->oid, idx, &item);
+		if (err == -ENOENT)
+			return 0;
+		if (err)
+			return err;
+		if (item.oid != range->oid || item.idx > range->block)
+			return 0;
+		err = btree_remove(s, item.oid, item.idx, &item);
+		if (!err)
+			err = space_dying(s, &s->tx.dead, item.block);
+		if (err || item.idx == range->block)
+			return err;
+	}
+}
+
+/* One descriptor, into the tree in the making; the item's block is held for it. */
+int
+tx_apply(struct store *s, const struct store_item *item)
+{
+	struct store_item old = {0};
+	bool had;
+	int err;
+
+	if (item->op == STORE_DELETE)
+		return apply_delete(s, item);
+	err = space_hold(s, item->block);
+	if (!err)
+		err = btree_insert(s, item, &old, &had);
+	if (!err && had)
+		err = space_dying(s, &s->tx.dead, old.block);
+	return err;
+}
+
+int
+out_end(struct store *s)
+{
+	struct out *o = &s->out;
+	int err = o->segs ? s->ops->write(s->dev, o->block, o->seg, o->segs) : 0;
+
+	o->segs = 0;
+	o->blocks = 0;
+	return err;
+}
+
+/* Begins to write a block, together with those before it when they are neighbours. */
+int
+out_put(struct store *s, u64 block, const void *data)
+{
+	struct out *o = &s->out;
+	struct store_seg *last = o->segs ? &o->seg[o->segs - 1] : NULL;
+	int err = 0;
+
+	if (last && block == o->block + o->blocks &&
+	    (const u8 *)last->data + (size_t)last->blocks * STORE_BLOCK == data) {
+		last->blocks++;
+		o->blocks++;
+		return 0;
+	}
+	if (o->segs == OUT_SEGS || (last && block != o->block + o->blocks))
+		err = out_end(s);
+	if (o->segs == 0)
+		o->block = block;
+	o->seg[o->segs++] = (struct store_seg){data, 1};
+	o->blocks++;
+	return err;
+}
+
+static int
+extent_add(struct store_record *r, u64 block)
+{
+	struct store_extent *x = r->extents ? &r->extent[r->extents - 1] : NULL;
+
+	if (x && block == x->block + x->count) {
+		x->count++;
+		return 0;
+	}
+	if (r->extents == STORE_EXTENTS)
+		return -ENOSPC;
+	r->extent[r->extents++] = (struct store_extent){block, 1};
+	return 0;
+}
+
+/* Places for the descriptors' blocks, in runs. */
+static int
+place_descs(struct store *s, struct store_record *r, u32 blocks)
+{
+	u64 block;
+	int err = 0;
+
+	for (u32 i = 0; i < blocks && !err; i++) {
+		err = space_alloc(s, &block);
+		if (!err)
+			err = space_dying(s, &s->tx.base_dead, block);
+		if (!err)
+			err = extent_add(r, block);
+	}
+	return err;
+}
+
+/* Places for the payload and for the next record's head; the block of this one's. */
+static int
+place_rest(struct store *s, struct store_record *r, u64 *head)
+{
+	struct tx *tx = &s->tx;
+	int spare = tx->part == 0 && s->tries > 0, err = 0;
+
+	for (u32 i = 0; i < tx->blks && !err; i++)
+		err = space_alloc(s, &tx->blk[i].block);
+	*head = tx->chain.next[spare];
+	if (!err)
+		err = space_alloc(s, &r->next[0]);
+	r->next[1] = tx->chain.next[1];
+	if (!err)
+		err = space_dying(s, &tx->base_dead, *head);
+	if (!err && spare) {
+		err = space_dying(s, &tx->base_dead, tx->chain.next[0]);
+		if (!err)
+			err = space_alloc(s, &r->next[1]);
+	}
+	return err;
+}
+
+/* The descriptors get their places, and go into the tree and the record or its sum. */
+static int
+fill_descs(struct store *s, struct store_record *r)
+{
+	struct tx *tx = &s->tx;
+	int err = 0;
+
+	for (u32 i = 0; i < tx->items && !err; i++) {
+		struct store_desc_block *d = tx->desc[i / STORE_LEAF_MAX];
+		struct store_item *item = &d->item[i % STORE_LEAF_MAX];
+
+		if (item->op == STORE_PUT)
+			item->block = tx->blk[item->block].block;
+		if (r->extents == 0)
+			r->item[i] = *item;
+		else if ((i + 1) % STORE_LEAF_MAX == 0 || i + 1 == tx->items)
+			r->desc_hash = record_fold(r->desc_hash, d);
+		err = tx_apply(s, item);
+	}
+	for (u32 i = 0; i < tx->blks && !err; i++)
+		space_drop(s, tx->blk[i].block); /* its items hold it now */
+	return err;
+}
+
+static int
+out_part(struct store *s, u64 head, const struct store_record *r)
+{
+	struct tx *tx = &s->tx;
+	int err;
+
+	if (tx->part == 0)
+		tx->headed = true;
+	err = out_put(s, head, r);
+	for (u32 x = 0, i = 0; x < r->extents; x++)
+		for (u64 n = 0; n < r->extent[x].count && !err; n++)
+			err = out_put(s, r->extent[x].block + n, tx->desc[i++]);
+	for (u32 i = 0; i < tx->blks && !err; i++)
+		err = out_put(s, tx->blk[i].block, tx->blk[i].data);
+	return err;
+}
+
+/* The buffers of the descriptors stay until the flush; the part begins anew. */
+static void
+part_done(struct store *s)
+{
+	struct tx *tx = &s->tx;
+
+	for (u32 i = 0; i < DIV_ROUND_UP(tx->items, STORE_LEAF_MAX); i++)
+		tx->desc[i] = NULL;
+	tx->all_items += tx->items;
+	tx->all_blks += tx->blks;
+	tx->items = tx->blks = 0;
+	tx->pack = NULL;
+	tx->part++;
+}
+
+/* Whether there is room for the part and, unless it only takes out, for what is reserved. */
+static int
+part_fits(struct store *s, u32 descs)
+{
+	u64 need = descs + s->tx.blks + 2;
+
+	if (s->tx.blks > 0)
+		need += space_reserve(s);
+	return s->space.free < need ? -ENOSPC : 0;
+}
+
+/* Writes what was put as a record. */
+static int
+part_write(struct store *s, const struct store_note *note, u32 flags)
+{
+	struct tx *tx = &s->tx;
+	struct store_record *r = store_buf(s, &tx->bufs);
+	u32 descs = tx->items > STORE_INLINE ? DIV_ROUND_UP(tx->items, STORE_LEAF_MAX) : 0;
+	u64 head;
+	int err = part_fits(s, descs);
+
+	if (!r)
+		return -ENOMEM;
+	if (!err)
+		err = place_descs(s, r, descs);
+	if (!err)
+		err = place_rest(s, r, &head);
+	if (!err)
+		err = fill_descs(s, r);
+	if (err)
+		return err;
+	r->magic = STORE_RECORD_MAGIC;
+	memcpy(r->uuid, s->super.uuid, sizeof(r->uuid));
+	r->epoch = s->chain.epoch + 1;
+	r->seq = tx->chain.seq + 1;
+	r->prev = tx->chain.record;
+	r->flags = flags;
+	r->items = tx->items;
+	r->part = tx->part;
+	r->payload = tx->blks;
+	r->kept = s->kept;
+	r->note = *note;
+	record_seal(r);
+	tx->chain = (struct chain){r->epoch, r->seq, r->hash, {r->next[0], r->next[1]}};
+	err = out_part(s, head, r);
+	part_done(s);
+	return err;
+}
+
+static int
+tx_error(struct store *s, int err)
+{
+	if (err)
+		s->tx.error = err;
+	return err;
+}
+
+static int
+tx_ready(struct store *s)
+{
+	const struct store_note none = {0};
+	int err = s->readonly ? -EROFS : s->failed ? s->failed : tx_begin(s);
+
+	if (err)
+		return err;
+	if (s->tx.items < PART_ITEMS && s->tx.blks < PART_BLOCKS)
+		return 0;
+	if (s->cut)
+		err = store_cut(s);
+	return err ? err : part_write(s, &none, 0);
+}
+
+static int
+desc_add(struct store *s, const struct store_item *item)
+{
+	struct tx *tx = &s->tx;
+	struct store_desc_block **d = &tx->desc[tx->items / STORE_LEAF_MAX];
+
+	if (tx->items % STORE_LEAF_MAX == 0)
+		*d = store_buf(s, &tx->bufs);
+	if (!*d)
+		return -ENOMEM;
+	(*d)->item[tx->items++ % STORE_LEAF_MAX] = *item;
+	return 0;
+}
+
+/* Room for a small item in the block that is being filled. */
+static int
+pack_add(struct store *s, struct store_item *item, const void *data)
+{
+	struct tx *tx = &s->tx;
+
+	if (!tx->pack || tx->pack_used + item->length > STORE_BLOCK ||
+	    tx->pack_items == BLOCK_HOLDS_MAX - 1) {
+		tx->pack = store_buf(s, &tx->bufs);
+		if (!tx->pack)
+			return -ENOMEM;
+		tx->pack_used = tx->pack_items = 0;
+		tx->blk[tx->blks++] = (struct payload){tx->pack, 0};
+		tx->pack_block = tx->blks - 1;
+	}
+	memcpy(tx->pack + tx->pack_used, data, item->length);
+	item->block = tx->pack_block;
+	item->offset = (u16)tx->pack_used;
+	tx->pack_used = ALIGN_UP(tx->pack_used + item->length, 16u);
+	tx->pack_items++;
+	return 0;
+}
+
+int
+store_put(struct store *s, u64 oid, u64 idx, const void *data, u32 length)
+{
+	struct store_item item = {.oid = oid, .idx = idx, .length = (u16)length};
+	int err;
+
+	assert(oid >= STORE_OID_USER && length > 0 && length <= STORE_BLOCK);
+	err = tx_ready(s);
+	if (err)
+		return tx_error(s, err);
+	item.hash = hash128(data, length);
+	if (length == STORE_BLOCK) {
+		item.block = s->tx.blks;
+		s->tx.blk[s->tx.blks++] = (struct payload){data, 0};
+	} else {
+		err = pack_add(s, &item, data);
+	}
+	return tx_error(s, err ? err : desc_add(s, &item));
+}
+
+int
+store_delete(struct store *s, u64 oid, u64 first, u64 last)
+{
+	struct store_item item = {.oid = oid, .idx = first, .block = last, .op = STORE_DELETE};
+	int err;
+
+	assert(oid >= STORE_OID_USER && first <= last);
+	err = tx_ready(s);
+	return tx_error(s, err ? err : desc_add(s, &item));
+}
+
+/* Makes sure that no old record can be taken for one that follows ours. The place that counts less
+ * goes first: without the other it would be believed. */
+int
+store_cut(struct store *s)
+{
+	void *zero = store_buf(s, &s->tx.bufs);
+	int err = zero ? 0 : -ENOMEM;
+
+	if (!err && s->kept)
+		err = mark_flush(s);
+	for (int i = 0; i < 2 && !err; i++) {
+		err = out_put(s, s->chain.next[i], zero);
+		if (!err)
+			err = out_end(s);
+		if (!err)
+			err = s->ops->flush(s->dev);
+	}
+	if (!err)
+		s->cut = false;
+	return err;
+}
+
+/* All that the epoch is on the disk, and room in memory for what it ends. */
+static int
+commit_write(struct store *s, const struct store_note *note)
+{
+	struct tx *tx = &s->tx;
+	int err = s->base_lost ? base_again(s) : 0;
+
+	if (!err && s->cut)
+		err = store_cut(s);
+
+	if (!err)
+		err = part_write(s, note, STORE_LAST);
+	if (!err)
+		err = vec_room(s, &s->pending, 2 * tx->dead.n);
+	if (!err)
+		err = vec_room(s, &s->base_dead, tx->base_dead.n);
+	if (!err)
+		err = base_publish(s, tx->chain.epoch);
+	return err ? err : out_end(s);
+}
+
+/* What was begun must be over before its memory is anything else. A head that may be on the disk is
+ * not written again in its place: the disk refused it, or lost count of it. */
+static void
+commit_failed(struct store *s)
+{
+	bool headed = s->tx.open && s->tx.headed;
+
+	if (s->tx.open)
+		(void)s->ops->flush(s->dev);
+	tx_drop(s);
+	base_redo(s);
+	if (headed && ++s->tries == 2)
+		s->failed = -EIO;
+}
+
+/* The epoch is durable: it is the one that is shown. */
+static void
+commit_done(struct store *s, const struct store_note *note)
+{
+	struct tx *tx = &s->tx;
+	u64 epoch = tx->chain.epoch;
+
+	s->recent[epoch % STORE_KEEP] = (struct store_epoch){.epoch = epoch,
+							     .records = tx->part,
+							     .items = tx->all_items,
+							     .payload = tx->all_blks,
+							     .note = *note};
+	s->chain = tx->chain;
+	s->tries = 0;
+	s->attempts = 0;
+	s->sealed = false;
+	s->items_since_base += tx->all_items + 1;
+	tx_keep(s);
+	base_durable(s);
+	store_horizon(s);
+}
+
+/* Epochs that can be opened keep what they have; and so does the tree that recovery may begin at.
+ */
+void
+store_horizon(struct store *s)
+{
+	u64 epoch = s->chain.epoch;
+	u64 horizon = epoch < STORE_KEEP ? 0 : epoch - (STORE_KEEP - 1);
+
+	if (s->base_waits)
+		horizon = min(horizon, s->new_base.epoch - 1);
+	s->horizon = max(s->horizon, horizon);
+	space_mature(s);
+}
+
+int
+store_commit(struct store *s, const struct store_note *note, u64 *epoch)
+{
+	int err = s->readonly ? -EROFS : s->failed ? s->failed : tx_begin(s);
+	u64 payload;
+
+	if (!err)
+		err = commit_write(s, note);
+	if (!err)
+		err = s->ops->flush(s->dev);
+	if (err) {
+		commit_failed(s);
+		return err;
+	}
+	payload = s->tx.all_blks;
+	commit_done(s, note);
+	*epoch = s->chain.epoch;
+	base_write(s);
+	if (payload >= SEAL_BLOCKS)
+		mark_seal(s);
+	return 0;
+}
+
+void
+store_abort(struct store *s)
+{
+	if (s->tx.open && s->tx.part > 0)
+		(void)s->ops->flush(s->dev);
+	tx_drop(s);
+}

@@ -1,0 +1,147 @@
+/*
+ * A disk in memory that remembers what was done to it since `mark`: each write with its bytes, each
+ * flush. Operations can be told to fail. For the store's tests; one disk at a time is
+ * `tdisk_ops`'s.
+ */
+#ifndef STORE_DISK_H
+#define STORE_DISK_H
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "store/store.h"
+
+struct dop {
+	u64 block;
+	u32 blocks; /* 0: a flush */
+	u8 *data;
+};
+
+struct tdisk {
+	u8 *mem;
+	u64 blocks;
+	struct dop *op;
+	size_t ops, cap;
+	bool recording;
+	long fail_write, fail_flush, fail_read; /* the n-th from now gives -EIO; 0: none does */
+	long fail_alloc;
+	bool lost; /* a write failed since the last flush */
+	unsigned long reads, writes, flushes, write_calls;
+};
+
+static inline void
+tdisk_init(struct tdisk *d, u64 blocks)
+{
+	memset(d, 0, sizeof(*d));
+	d->blocks = blocks;
+	d->mem = calloc(blocks, STORE_BLOCK);
+}
+
+static inline void
+tdisk_forget(struct tdisk *d)
+{
+	for (size_t i = 0; i < d->ops; i++)
+		free(d->op[i].data);
+	d->ops = 0;
+}
+
+static inline void
+tdisk_done(struct tdisk *d)
+{
+	tdisk_forget(d);
+	free(d->op);
+	free(d->mem);
+}
+
+static inline void
+tdisk_record(struct tdisk *d, u64 block, u32 blocks, const void *data)
+{
+	if (!d->recording)
+		return;
+	if (d->ops == d->cap) {
+		d->cap = d->cap ? d->cap * 2 : 256;
+		d->op = realloc(d->op, d->cap * sizeof(*d->op));
+	}
+	d->op[d->ops] = (struct dop){block, blocks, NULL};
+	if (blocks) {
+		d->op[d->ops].data = malloc((size_t)blocks * STORE_BLOCK);
+		memcpy(d->op[d->ops].data, data, (size_t)blocks * STORE_BLOCK);
+	}
+	d->ops++;
+}
+
+static inline bool
+tdisk_fails(long *n)
+{
+	return *n > 0 && --*n == 0;
+}
+
+static inline int
+tdisk_read(void *dev, u64 block, void *buf, u32 blocks)
+{
+	struct tdisk *d = dev;
+
+	d->reads++;
+	if (block + blocks > d->blocks || tdisk_fails(&d->fail_read))
+		return -EIO;
+	memcpy(buf, d->mem + block * STORE_BLOCK, (size_t)blocks * STORE_BLOCK);
+	return 0;
+}
+
+/* A write that fails leaves its first half. */
+static inline int
+tdisk_write(void *dev, u64 block, const struct store_seg *seg, u32 segs)
+{
+	struct tdisk *d = dev;
+	u64 at = block;
+	size_t part = STORE_BLOCK;
+
+	d->write_calls++;
+	if (tdisk_fails(&d->fail_write)) {
+		d->lost = true;
+		part = STORE_BLOCK / 2;
+	}
+	for (u32 i = 0; i < segs; i++) {
+		for (u32 n = 0; n < seg[i].blocks; n++, at++) {
+			u8 *to = d->mem + at * STORE_BLOCK;
+
+			if (at >= d->blocks)
+				abort();
+			memcpy(to, (const u8 *)seg[i].data + (size_t)n * STORE_BLOCK, part);
+			tdisk_record(d, at, 1, to);
+			d->writes++;
+		}
+	}
+	return 0;
+}
+
+static inline int
+tdisk_flush(void *dev)
+{
+	struct tdisk *d = dev;
+	bool lost = d->lost;
+
+	d->flushes++;
+	d->lost = false;
+	if (tdisk_fails(&d->fail_flush) || lost)
+		return -EIO;
+	tdisk_record(d, 0, 0, NULL);
+	return 0;
+}
+
+static inline void *
+tdisk_alloc(size_t size)
+{
+	return malloc(size);
+}
+
+static const struct store_ops tdisk_ops __unused_k = {
+	.read = tdisk_read,
+	.write = tdisk_write,
+	.flush = tdisk_flush,
+	.alloc = tdisk_alloc,
+	.free = free,
+};
+
+#endif

@@ -1,0 +1,113 @@
+"""The `store` command: look into a disk's store, or check it, without booting."""
+import datetime
+import os
+import re
+import subprocess
+
+from . import BUILD
+from .errors import Failure, WrongUse
+
+PROGRAM = os.path.join(BUILD, "holdfast-store")
+UNITS = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
+# A store needs as much.
+SMALLEST = 8 << 20
+
+
+def _call(*words):
+    """=> returns (exit status, lines); raises what the user can put right"""
+    if not os.access(PROGRAM, os.X_OK):
+        raise WrongUse("%s is missing; build it first (make)" % PROGRAM)
+    done = subprocess.run([PROGRAM, *words], check=False, capture_output=True, text=True)
+    if done.returncode not in (0, 1):
+        raise WrongUse(done.stderr.strip() or "holdfast-store failed (%d)" % done.returncode)
+    return done.returncode, done.stdout.splitlines()
+
+
+def human(count):
+    """1536 is 1.5K"""
+    for unit, letter in UNITS:
+        if count >= unit:
+            return ("%.1f" % (count / unit)).rstrip("0").rstrip(".") + letter
+    return "%d" % count
+
+
+def _when(nanoseconds):
+    if not nanoseconds:
+        return "at an unknown time"
+    moment = datetime.datetime.fromtimestamp(nanoseconds / 1e9).astimezone()
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _epoch_line(words):
+    """One epoch, for people."""
+    number = {name: int(value) for name, value in zip(words[2::2], words[3::2])}
+    out = "epoch %s  %s  %s in %d items" % (
+        words[1], _when(number["time"]), human(number["bytes"]), number["items"])
+    if number["processes"]:
+        out += ", %d processes with %s" % (number["processes"], human(number["memory"]))
+    if number["files"]:
+        out += ", %d files with %s" % (number["files"], human(number["file_bytes"]))
+    return out
+
+
+def info(options):
+    _, lines = _call("info", options.file, str(options.epoch or 0))
+    fields = dict(line.split(None, 1) for line in lines if not line.startswith("epoch "))
+    epochs = [line.split() for line in lines if line.startswith("epoch ")]
+    print("store %s" % fields["uuid"])
+    print("made   %s" % _when(int(fields["created"])))
+    print("size   %s, %s in use" % (human(int(fields["bytes"])), human(int(fields["used"]))))
+    if int(fields["attempts"]):
+        print("the last epoch was resumed %s times and did not get to the next"
+              % fields["attempts"])
+    for words in reversed(epochs):
+        print(_epoch_line(words))
+    if not epochs:
+        print("nothing has been committed yet")
+    return 0
+
+
+def check(options):
+    status, lines = _call("check", options.file, str(options.epoch or 0))
+    faults = [line.split(None, 1)[1] for line in lines if line.startswith("fault ")]
+    fields = dict(line.split(None, 1) for line in lines if not line.startswith("fault "))
+    for fault in faults:
+        print(fault)
+    if status:
+        raise Failure("%s: epoch %s has %d fault%s" % (
+            options.file, fields["epoch"], len(faults), "s" if len(faults) > 1 else ""))
+    print("epoch %s is right: %s items with %s, %s on the disk" % (
+        fields["epoch"], fields["items"], human(int(fields["bytes"])),
+        human(int(fields["used"]))))
+    return 0
+
+
+COMMANDS = {"info": info, "check": check}
+
+
+def size(text):
+    """Bytes of a size like 512M or 4G."""
+    found = re.fullmatch(r"(\d+)([KMGTkmgt]?)", text)
+    count = int(found.group(1)) if found else 0
+    for unit, letter in UNITS:
+        if found and found.group(2).upper() == letter:
+            count *= unit
+    if count < SMALLEST:
+        raise WrongUse("--disk-size %s: give a size such as 512M or 4G, at least 8M" % text)
+    return count - count % 4096
+
+
+def disk(path, wanted):
+    """Makes a sparse file where there is none; => raises WrongUse when it cannot be a disk."""
+    try:
+        if os.path.exists(path):
+            if wanted:
+                raise WrongUse("--disk-size is for a new disk, and %s is there already" % path)
+            if os.path.isdir(path) or not os.access(path, os.R_OK | os.W_OK):
+                raise WrongUse("--disk %s: not a file that can be written to" % path)
+            return
+        bytes_ = size(wanted or "4G")
+        with open(path, "xb") as file:
+            file.truncate(bytes_)
+    except OSError as error:
+        raise WrongUse("--disk %s: %s" % (path, error.strerror)) from error

@@ -132,3 +132,30 @@ def test_clusters_from_the_command_line():
     result = guest.run("--cpus", "4", "--kernel-args", "clusters=2", argv=[
         "sh", "-c", "ls -d /sys/devices/system/node/node[0-9]* | wc -l"])
     assert result.status == 0 and "2" in result.out.split(), result
+
+
+def test_job_menu():
+    """Do Ctrl-G's menu, a second shell and the interruption of a hung one work?"""
+    with guest.Erlang("--cpus", "2") as machine:
+        machine.ready()
+        machine.send("\x07")
+        machine.expect("--> ")
+        machine.line("s")
+        machine.expect("--> ")
+        machine.line("j")
+        machine.expect(r"2\* \{shell,start,\[\]\}")
+        machine.expect("--> ")
+        machine.line("c")
+        machine.expect(r"Eshell V.*1> ")
+        machine.line("timer:sleep(infinity).")
+        machine.quiet(0.5)
+        machine.send("\x07")
+        machine.expect("--> ")
+        machine.line("i")
+        machine.expect("--> ")
+        machine.line("c")
+        machine.expect("exception exit: killed")
+        machine.expect(r"\d+> ")
+        machine.line("20+22.")
+        machine.expect(r"\n42\r*\n")
+        assert machine.quit() == 0

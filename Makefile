@@ -4,6 +4,7 @@
 #   make test                every test; ends with 'N passed, N failed'
 #   make check               style and static checks, silent when right
 #   make bench               the table of figures, Linux beside Holdfast
+#   make programs            Python, Redis, stress-ng and what else users run
 #   make boot-gate N=200     boot N times, every one has to succeed
 #   make crashstates N=1000000   what power cuts leave of a disk, and what recovery finds
 #   make fuzz T=60           the readers of foreign data under libFuzzer, T seconds each
@@ -23,7 +24,7 @@ KERNEL        := $(BUILD)/holdfast.elf $(BUILD)/holdfast-pvh.elf
 export HOLDFAST_BUILD := $(abspath $(BUILD))
 B             := $(BUILD)
 
-.PHONY: all help deps run test check bench boot-gate debug clean distclean
+.PHONY: all help deps run test check bench boot-gate programs debug clean distclean
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -51,6 +52,10 @@ bench: deps
 boot-gate: deps
 	@$(MAKE) --no-print-directory all
 	@$(PYTHON) tests/system/boot_gate.py --count $(or $(N),200)
+
+programs: deps
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) -m pytest -q -p no:cacheprovider tests/system/programs.py
 
 debug: deps
 	@$(MAKE) --no-print-directory all

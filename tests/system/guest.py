@@ -22,6 +22,7 @@ import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("HOLDFAST_BUILD", os.path.join(TOP, "build"))
 HOLDFAST = os.path.join(TOP, "holdfast")
 KERNEL = os.environ.get("HOLDFAST_TEST_KERNEL", "")
 ACCEL = os.environ.get("HOLDFAST_TEST_ACCEL", "auto")

@@ -6,12 +6,11 @@ import subprocess
 import pytest
 
 import guest
-from guest import run
+from guest import BUILD, run
 
 pytestmark = pytest.mark.skipif(guest.ON_LINUX, reason="reads /proc/holdfast")
 
 FOUR = ("--cpus", "8", "--clusters", "4", "--memory", "1G")
-BUILD = os.environ.get("HOLDFAST_BUILD", os.path.join(guest.TOP, "build"))
 
 
 def figures(text):

@@ -5,12 +5,11 @@ import subprocess
 
 import pytest
 
-from guest import TOP, run
+from guest import BUILD, TOP, run
 
 SIZE = 32 << 20
 THREADS, PIECE, WRITES = 4, 300 << 10, 40
 
-BUILD = os.environ.get("HOLDFAST_BUILD", os.path.join(TOP, "build"))
 
 # How a disk is attached, and what it is called then.
 BUSES = {

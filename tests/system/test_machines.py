@@ -52,8 +52,7 @@ def test_pvh_entry():
 
 
 def test_multiboot_entry():
-    build = os.environ.get("HOLDFAST_BUILD", os.path.join(guest.TOP, "build"))
-    kernel = os.path.join(build, "holdfast.elf")
+    kernel = os.path.join(guest.BUILD, "holdfast.elf")
     assert "started by Multiboot" in look(4, 2, "--clusters", "2", "--kernel", kernel)
 
 

@@ -5,9 +5,8 @@ import subprocess
 
 import pytest
 
-from guest import TOP, holdfast
+from guest import BUILD, TOP, holdfast
 
-BUILD = os.environ.get("HOLDFAST_BUILD", os.path.join(TOP, "build"))
 BLOCK = 4096
 DATA_FIRST = 1024 * BLOCK
 

@@ -14,6 +14,8 @@
 #include "lib/rbtree.h"
 #include "lib/types.h"
 
+struct trapframe;
+
 struct runqueue {
 	struct spinlock lock; /* rank RANK_RUNQ */
 	struct rb_tree tree;  /* [lock] runnable threads by vruntime, without the running one */
@@ -90,6 +92,7 @@ struct machine {
 	struct processes *processes;		 /* proc/ */
 	struct futexes *futexes;		 /* proc/futex.c */
 	struct linux_calls *linux_calls;	 /* linux/ */
+	void (*dispatch)(struct trapframe *f);	 /* the entry of all Linux calls */
 	struct tty_shared *ttys;		 /* dev/tty.c */
 	struct random *random;			 /* core/random.c */
 	struct power *power;			 /* dev/power.c */

@@ -35,6 +35,8 @@ enum thread_state {
 struct thread;
 struct pmap;
 struct process;
+struct vm_map;
+struct vm_mapping;
 
 /* Which clusters new pages come from; all zero: where the thread runs (mm/policy.c). */
 struct mem_policy {
@@ -44,6 +46,14 @@ struct mem_policy {
 };
 
 _Static_assert(MAX_CLUSTERS <= 8, "mem_policy.nodes");
+
+/* The mapping that the thread looked up last: valid while its map has the same count of changes
+ * (mm/map.c). */
+struct mapping_hint {
+	const struct vm_map *map;
+	struct vm_mapping *mapping;
+	u64 changes;
+};
 
 struct thread_ops {
 	void (*reap)(struct thread *t);	     /* free; another thread runs already */
@@ -76,6 +86,7 @@ struct thread {
 	struct pmap *pmap;	  /* address space; NULL: kernel thread, keeps whatever is loaded */
 	struct mem_policy policy; /* [c] */
 	u32 interleave;		  /* [c] pages it took by MPOL_INTERLEAVE */
+	struct mapping_hint hint; /* [c] */
 	u64 fs_base, gs_base;	  /* user segment bases */
 	u64 canary;		  /* [I] stack protector's guard */
 	tid_t tid;		  /* [I] 0 for kernel threads */

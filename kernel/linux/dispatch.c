@@ -54,7 +54,7 @@ linux_init(void)
 
 	if (!lc)
 		return -ENOMEM;
-	lc->dispatch = dispatch;
 	machine()->linux_calls = lc;
+	machine()->dispatch = dispatch;
 	return 0;
 }

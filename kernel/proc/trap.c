@@ -78,7 +78,7 @@ static void
 op_syscall(struct trapframe *f)
 {
 	this_core()->stat_syscalls++;
-	machine()->linux_calls->dispatch(f);
+	machine()->dispatch(f);
 }
 
 /* --- faults --- */

@@ -7,9 +7,8 @@
 
 extern const struct trap_ops proc_trap_ops;
 
-/* The Linux calls, registered from above at machine()->linux_calls. */
+/* What is counted of the Linux calls, machine()->linux_calls. */
 struct linux_calls {
-	void (*dispatch)(struct trapframe *f);
 	u64 unknown;	/* [a] calls that nobody implements */
 	u64 logged[16]; /* [a] bit n: unknown call n was logged */
 };

@@ -12,9 +12,11 @@
  */
 #include <asm/errno.h>
 
+#include "arch/cpu.h"
 #include "core/sched.h"
 #include "lib/assert.h"
 #include "lib/string.h"
+#include "mm/anon.h"
 #include "mm/object.h"
 #include "mm/policy.h"
 #include "mm/slab.h"
@@ -299,6 +301,26 @@ zero_tail(struct vm_object *o, u64 size)
 	return 0;
 }
 
+/* => o->lock held; it is let go of meanwhile when somebody who has a private mapping's lock may
+ * want it. Behind the new end nothing is entered any more. */
+static int
+shrink(struct vm_object *o, u64 size)
+{
+	int err = zero_tail(o, size);
+
+	if (err)
+		return err;
+	o->size = size;
+	o->image_size = min(o->image_size, size);
+	object_unmap(o, page_count(size), UNMAP_MAX);
+	while (!anon_cut_behind(o)) {
+		spin_unlock(&o->lock);
+		cpu_pause();
+		spin_lock(&o->lock);
+	}
+	return 0;
+}
+
 int
 vm_object_truncate(struct vm_object *o, u64 size)
 {
@@ -307,12 +329,7 @@ vm_object_truncate(struct vm_object *o, u64 size)
 
 	spin_lock(&o->lock);
 	if (size < o->size)
-		err = zero_tail(o, size);
-	if (err == 0 && size < o->size) {
-		o->size = size;
-		o->image_size = min(o->image_size, size);
-		object_unmap(o, first, UNMAP_MAX);
-	}
+		err = shrink(o, size);
 	if (err == 0)
 		o->size = size;
 	spin_unlock(&o->lock);

@@ -61,7 +61,7 @@ struct thread {
 	u32 state;	   /* [rq] enum thread_state */
 	bool on_rq;	   /* [rq] in the tree */
 	struct core *core; /* [rq] where it runs or ran last */
-	u16 home;	   /* [I] once started: the cluster that counts it, core/place.c */
+	u16 home;	   /* [I] once started: the cluster its stack is in and that it runs in */
 	struct core *fpu_core;	 /* [c] core whose registers held its FPU state last */
 	u64 affinity;		 /* [rq] mask of core indexes */
 	int nice;		 /* [rq] -20..19 */

@@ -13,6 +13,7 @@
 #include "calls.h"
 #include "cluster/rpc.h"
 #include "core/core.h"
+#include "core/sched.h"
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "mm/slab.h"
@@ -312,7 +313,7 @@ barrier_everywhere(void)
 
 	atomic_fence();
 	for (u32 i = 0; i < m->ncores; i++)
-		if (m->core[i] != this_core() && !(atomic_load(&m->idle_mask) >> i & 1))
+		if (m->core[i] != this_core() && !sched_is_idle(m->core[i]))
 			rpc_call(m->core[i], RPC_PING, 0, 0);
 	return 0;
 }

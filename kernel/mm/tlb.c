@@ -22,6 +22,7 @@
 #include "lib/assert.h"
 #include "mm/pmap.h"
 
+#define PAUSES	    4
 #define FLUSH_PAGES 16 /* more single pages than this cost more than starting afresh */
 
 static void
@@ -186,6 +187,17 @@ next_gen(struct pmap *p, vaddr_t start, vaddr_t end)
 	return gen;
 }
 
+/* A while that the core spends on its own mailbox alone: the word that it waits for may be in
+ * another cluster. */
+static void
+pause_serving(void)
+{
+	for (unsigned i = 0; i < PAUSES; i++) {
+		ipi_poll();
+		cpu_pause();
+	}
+}
+
 /* Sends to `targets` and waits until each is at `gen` or out of *mask. */
 static void
 wait_for_cores(struct pmap *p, u64 targets, const u64 *mask, u64 gen)
@@ -194,10 +206,8 @@ wait_for_cores(struct pmap *p, u64 targets, const u64 *mask, u64 gen)
 	for (; targets != 0; targets &= targets - 1) {
 		unsigned i = __builtin_ctzl(targets);
 
-		while (atomic_load(&p->seen_gen[i]) < gen && (atomic_load(mask) >> i & 1)) {
-			pmap_serve_shootdown();
-			cpu_pause();
-		}
+		while (atomic_load(&p->seen_gen[i]) < gen && (atomic_load(mask) >> i & 1))
+			pause_serving();
 	}
 }
 
@@ -234,8 +244,6 @@ pmap_leave_all(struct pmap *p)
 		leave(this_core());
 	irq_pop_off();
 	tell(atomic_load(&p->cores));
-	while (atomic_load(&p->cores) != 0) {
-		pmap_serve_shootdown();
-		cpu_pause();
-	}
+	while (atomic_load(&p->cores) != 0)
+		pause_serving();
 }

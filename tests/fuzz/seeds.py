@@ -120,9 +120,18 @@ def store():
     return {"one": bytes([9, 0, 8, 0, 4, 1, 2, 3, 4]), "two": bytes([40, 0, 4, 0, 2, 0, 1]) * 2}
 
 
+def tagged():
+    def field(tag, data):
+        return struct.pack("<HHI", tag, 0, len(data)) + data + bytes(-len(data) % 8)
+    inner = field(1, bytes(8)) + field(2, b"abc")
+    return {"plain": field(1, b"12345678") + field(2, b"text") + field(3, b""),
+            "groups": field(4, inner) + field(5, field(4, inner) + inner)}
+
+
 def main():
     seeds = {"cpio": cpio(), "archinfo": arch_info(), "elf": elves(), "cmdline": cmdline(),
              "virtqueue": virtqueue(), "store": store(),
+             "tagged": tagged(),
              "acpi": {"xsdt": acpi(True), "rsdt": acpi(False)}}
     for target, inputs in seeds.items():
         folder = os.path.join(sys.argv[1], target)

@@ -1,0 +1,85 @@
+/*
+ * Persistent objects: what every kind of kernel object says about the power cut.
+ *
+ * An object that outlives a cut has a struct persistent in it, and its kind a struct persist_kind.
+ * At the cut, while no other code of the kernel or of a process runs, the engine (persist/) asks
+ * the roots and then everything they reach to write themselves down; references are ids. At resume
+ * it goes over all records three times, so that the order of records does not matter:
+ *	make	allocates the object and sets what needs no other object
+ *	link	finds the objects it refers to, which are all made, and takes its references
+ *	start	whatever goes on: timers armed, sockets listening, threads runnable
+ * and drops the reference that make gave. No pointer, no place in the kernel and no structure as it
+ * lies in memory is ever written. doc/store.md has the rules, persist/kinds.c the list of kinds.
+ */
+#ifndef CORE_PERSIST_H
+#define CORE_PERSIST_H
+
+#include "lib/tagged.h"
+#include "lib/types.h"
+
+struct persistent {
+	u64 id;	 /* [cut] 0: not written down yet; given once, never again to another */
+	u64 cut; /* [cut] the last one that reached it */
+};
+
+struct persist_writer;
+struct persist_reader;
+
+struct persist_kind {
+	const char *name;
+	u16 number;    /* on the disk: never changes, never used again */
+	size_t member; /* where its struct persistent is */
+	/* Writes the object's fields. No locks are needed; it must not sleep, nor change anything
+	 * but what it keeps for its own next cut. Errors stay in w->tags.err. */
+	void (*save)(struct persist_writer *w, void *object);
+	/* *out: the object with one reference. A negative errno ends the resume; -EBADMSG for a
+	 * record that makes no sense. May sleep. */
+	int (*make)(struct persist_reader *r, void **out);
+	int (*link)(struct persist_reader *r, void *object);  /* NULL: nothing to link */
+	int (*start)(struct persist_reader *r, void *object); /* NULL: nothing to start */
+	void (*put)(void *object);			      /* drops make's reference */
+};
+
+struct persist_writer {
+	struct tag_writer tags;
+	/* The engine's: gives the object its id, and sees that it is written in this cut. */
+	u64 (*reach)(struct persist_writer *w, const struct persist_kind *kind, void *object);
+};
+
+struct persist_reader {
+	struct tag_reader tags;
+	u64 id; /* of the record's object */
+	/* The engine's: the made object with this id and kind, or NULL. */
+	void *(*find)(struct persist_reader *r, const struct persist_kind *kind, u64 id);
+};
+
+/* A reference, which makes its target be written in this cut, too; NULL writes nothing. */
+static inline void
+persist_ref(struct persist_writer *w, u16 tag, const struct persist_kind *kind, void *object)
+{
+	if (object)
+		tag_u64(&w->tags, tag, w->reach(w, kind, object));
+}
+
+/* The target, with no reference taken. NULL: none was written, or its record is missing or of
+ * another kind; -EBADMSG is then right unless the field may be missing. `in`: r->tags or a group
+ * of it. */
+static inline void *
+persist_get(struct persist_reader *r, const struct tag_reader *in, u16 tag,
+	    const struct persist_kind *kind)
+{
+	u64 id = tag_get_u64(in, tag, 0);
+
+	return id ? r->find(r, kind, id) : NULL;
+}
+
+/* The same for a field that was found by tag_next. */
+static inline void *
+persist_field(struct persist_reader *r, const struct tag_field *f, const struct persist_kind *kind)
+{
+	u64 id = tag_field_u64(f);
+
+	return id ? r->find(r, kind, id) : NULL;
+}
+
+#endif

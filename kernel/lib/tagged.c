@@ -1,0 +1,188 @@
+#include <asm/errno.h>
+
+#include "lib/string.h"
+#include "lib/tagged.h"
+
+struct head {
+	u16 tag, zero;
+	u32 length;
+};
+
+#define GROW_FIRST 1024u
+
+void
+tag_reset(struct tag_writer *w)
+{
+	w->length = 0;
+	w->err = 0;
+}
+
+/* Room for n more bytes: where they go, or NULL with w->err set. */
+static u8 *
+extend(struct tag_writer *w, size_t n)
+{
+	size_t need, room;
+	u8 *p;
+
+	if (w->err)
+		return NULL;
+	if (n > TAGGED_MAX - w->length) {
+		w->err = -E2BIG;
+		return NULL;
+	}
+	need = w->length + n;
+	if (need > w->room) {
+		for (room = w->room ? w->room : GROW_FIRST; room < need; room *= 2)
+			;
+		p = w->grow(w->buf, w->length, room);
+		if (!p) {
+			w->err = -ENOMEM;
+			return NULL;
+		}
+		w->buf = p;
+		w->room = room;
+	}
+	p = w->buf + w->length;
+	w->length = need;
+	return p;
+}
+
+void
+tag_bytes(struct tag_writer *w, u16 tag, const void *data, size_t n)
+{
+	struct head h = {.tag = tag, .length = (u32)n};
+	u8 *p = n > TAGGED_MAX ? NULL : extend(w, sizeof(h) + ALIGN_UP(n, 8));
+
+	if (!p) {
+		if (!w->err)
+			w->err = -E2BIG;
+		return;
+	}
+	memcpy(p, &h, sizeof(h));
+	if (n)
+		memcpy(p + sizeof(h), data, n);
+	memset(p + sizeof(h) + n, 0, ALIGN_UP(n, 8) - n);
+}
+
+void
+tag_u64(struct tag_writer *w, u16 tag, u64 value)
+{
+	tag_bytes(w, tag, &value, sizeof(value));
+}
+
+void
+tag_string(struct tag_writer *w, u16 tag, const char *s)
+{
+	if (s)
+		tag_bytes(w, tag, s, strlen(s));
+}
+
+size_t
+tag_begin(struct tag_writer *w, u16 tag)
+{
+	size_t begin = w->length;
+
+	tag_bytes(w, tag, NULL, 0);
+	return begin;
+}
+
+void
+tag_end(struct tag_writer *w, size_t begin)
+{
+	u32 length;
+
+	if (w->err)
+		return;
+	length = (u32)(w->length - begin - sizeof(struct head));
+	memcpy(w->buf + begin + offsetof(struct head, length), &length, sizeof(length));
+}
+
+/* The field at *offset, which moves behind it. False: there is no whole one. */
+static bool
+field_at(const struct tag_reader *r, size_t *offset, struct tag_field *f)
+{
+	struct head h;
+
+	if (r->length - *offset < sizeof(h))
+		return false;
+	memcpy(&h, r->buf + *offset, sizeof(h));
+	if (h.zero || ALIGN_UP((size_t)h.length, 8) > r->length - *offset - sizeof(h))
+		return false;
+	*f = (struct tag_field){h.tag, r->buf + *offset + sizeof(h), h.length};
+	*offset += sizeof(h) + ALIGN_UP((size_t)h.length, 8);
+	return true;
+}
+
+bool
+tag_check(const struct tag_reader *r)
+{
+	struct tag_field f;
+	size_t offset = 0;
+
+	while (field_at(r, &offset, &f))
+		;
+	return offset == r->length;
+}
+
+bool
+tag_next(const struct tag_reader *r, u16 tag, struct tag_field *f)
+{
+	size_t offset = f->data ? (size_t)(f->data - r->buf) + ALIGN_UP(f->length, 8) : 0;
+	struct tag_field next;
+
+	while (field_at(r, &offset, &next))
+		if (next.tag == tag) {
+			*f = next;
+			return true;
+		}
+	return false;
+}
+
+struct tag_reader
+tag_group(const struct tag_field *f)
+{
+	return (struct tag_reader){f->data, f->length};
+}
+
+u64
+tag_field_u64(const struct tag_field *f)
+{
+	u64 value = 0;
+
+	if (f->length == sizeof(value))
+		memcpy(&value, f->data, sizeof(value));
+	return value;
+}
+
+u64
+tag_get_u64(const struct tag_reader *r, u16 tag, u64 otherwise)
+{
+	struct tag_field f = {0};
+
+	if (!tag_next(r, tag, &f) || f.length != sizeof(u64))
+		return otherwise;
+	return tag_field_u64(&f);
+}
+
+bool
+tag_get_bytes(const struct tag_reader *r, u16 tag, void *to, size_t n)
+{
+	struct tag_field f = {0};
+
+	if (!tag_next(r, tag, &f) || f.length != n)
+		return false;
+	memcpy(to, f.data, n);
+	return true;
+}
+
+bool
+tag_get_string(const struct tag_reader *r, u16 tag, char *to, size_t size)
+{
+	struct tag_field f = {0};
+
+	if (!tag_next(r, tag, &f) || f.length >= size || memchr(f.data, 0, f.length))
+		return false;
+	memcpy(to, f.data, f.length);
+	to[f.length] = 0;
+	return true;
+}

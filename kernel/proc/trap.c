@@ -213,7 +213,9 @@ op_ipi(u32 reasons)
 		pmap_serve_shootdown();
 	if (reasons & IPI_RPC)
 		rpc_serve();
-	if (reasons & (IPI_RESCHED | IPI_TIMER))
+	if (reasons & IPI_TIMER)
+		timer_interrupt();
+	if (reasons & IPI_RESCHED)
 		sched_ipi();
 }
 

@@ -131,6 +131,18 @@ neighbour_text(struct vm_object *o, u64 index, paddr_t pa)
 	return f != NULL ? frame_paddr(f) : 0;
 }
 
+/* Counts pages of the mapping's file as resident. Those that more than one cluster shows, or that
+ * are entered again, count again, but never is it more than the mapping has. */
+static void
+count_file_pages(struct fault *f, u64 n)
+{
+	u64 have = atomic_load_relaxed(&f->v->file_pages), all = mapping_pages(f->v);
+
+	n = min(n, all > have ? all - have : 0);
+	atomic_add_relaxed(&f->v->file_pages, n);
+	atomic_add_relaxed(&f->map->rss_file, n);
+}
+
 /*
  * Enters neighbours of a file's page that are resident, read-only or as the page itself.
  * => the object's lock is held, the anon's too if there is one
@@ -158,18 +170,10 @@ enter_around(struct fault *f, bool writable)
 		some += pa[n] != 0;
 	}
 	if (some > 0)
-		pmap_enter_around(f->map->pmap, start, pa, n,
-				  (entry_prot(f, writable) & ~PMAP_WRITTEN) |
-					  (is_text(v) ? PMAP_REPLICA : 0));
-	atomic_add_relaxed(&v->file_pages, some);
-	atomic_add_relaxed(&f->map->rss_file, some);
-}
-
-static void
-count_file_page(struct fault *f)
-{
-	atomic_add_relaxed(&f->v->file_pages, 1);
-	atomic_add_relaxed(&f->map->rss_file, 1);
+		some = pmap_enter_around(f->map->pmap, start, pa, n,
+					 (entry_prot(f, writable) & ~PMAP_WRITTEN) |
+						 (is_text(v) ? PMAP_REPLICA : 0));
+	count_file_pages(f, some);
 }
 
 static int
@@ -217,7 +221,7 @@ fault_shared(struct fault *f)
 	}
 	spin_unlock(&o->lock);
 	if (err == 0)
-		count_file_page(f);
+		count_file_pages(f, 1);
 	return err == -EFAULT ? -ENXIO : err;
 }
 
@@ -244,7 +248,7 @@ read_private_file(struct fault *f)
 	}
 	spin_unlock(&o->lock);
 	if (err == 0)
-		count_file_page(f);
+		count_file_pages(f, 1);
 	return err == -EFAULT ? -ENXIO : err;
 }
 

@@ -62,6 +62,7 @@ struct machine {
 	struct loadavg *loadavg;		 /* core/loadavg.c */
 	struct placement *placement;		 /* core/place.c */
 	const char *cmdline;			 /* [I] */
+	bool quiescing;				 /* [a] core/quiesce.c: threads are to park */
 	u32 panicking;				 /* [a] */
 	struct core *panic_core;		 /* the one that reports */
 	void (*panic_off)(void);		 /* dev/power.c */
@@ -86,6 +87,8 @@ struct machine {
 	struct fwcfg *fwcfg;			 /* dev/fwcfg.c */
 	struct ipc *ipc;			 /* file/ipc.c: pipes, epoll, timerfd, sockets */
 	struct unix_sockets *unix_sockets;	 /* file/unix.c */
+	struct quiesce *quiesce;		 /* core/quiesce.c; NULL: no store in use */
+	struct persist *persist;		 /* persist/; NULL: no store in use */
 };
 
 static inline struct core *

@@ -47,6 +47,8 @@ thread_list(struct thread *t)
 
 	spin_lock(&tt->lock);
 	list_add_tail(&tt->all, &t->all);
+	if (atomic_load(&machine()->quiescing) && t->process)
+		atomic_fetch_or(&t->flags, TF_PARK);
 	tt->count++;
 	spin_unlock(&tt->lock);
 }

@@ -3,6 +3,7 @@
  * names, errors, waking.
  */
 #include "arch/clock.h"
+#include "core/blocked.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -410,7 +411,7 @@ inet_take_error(struct inet *s)
 ns_t
 inet_deadline(ns_t timeout)
 {
-	return timeout == NS_FOREVER ? NS_FOREVER : clock_now() + timeout;
+	return timeout == NS_FOREVER ? NS_FOREVER : blocked_deadline(clock_now() + timeout);
 }
 
 int

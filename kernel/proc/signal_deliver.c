@@ -310,7 +310,7 @@ stay_stopped(struct process *p)
 	bool tell;
 
 	while (p->stopped && !p->exiting && !p->execing)
-		(void)!waitq_sleep(&p->stop_wait, &p->lock, NS_FOREVER, 0);
+		(void)!waitq_sleep(&p->stop_wait, &p->lock, NS_FOREVER, WAIT_BOUNDARY);
 	tell = p->continue_untold;
 	p->continue_untold = false;
 	if (!tell)

@@ -18,6 +18,7 @@
 #include <linux/time.h>
 
 #include "arch/clock.h"
+#include "core/blocked.h"
 #include "core/timer.h"
 #include "mm/slab.h"
 #include "proc/process.h"
@@ -141,7 +142,7 @@ ns_t
 clock_deadline(int clock, ns_t when, bool absolute)
 {
 	if (!absolute)
-		return add_clamped(clock_now(), when);
+		return blocked_deadline(add_clamped(clock_now(), when));
 	return clock_is_wall(clock) ? when - clock_real_offset() : when;
 }
 

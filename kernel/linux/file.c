@@ -425,7 +425,7 @@ punch_hole(struct vm_object *o, u64 start, u64 end)
 	if (err == 0)
 		err = zero_range(o, last, end);
 	if (err == 0 && last > first)
-		vm_object_drop(o, first / PAGE_SIZE, (last - first) / PAGE_SIZE);
+		err = vm_object_drop(o, first / PAGE_SIZE, (last - first) / PAGE_SIZE);
 	return err;
 }
 

@@ -19,8 +19,8 @@
 #include "lib/types.h"
 
 struct persistent {
-	u64 id;	 /* [cut] 0: not written down yet; given once, never again to another */
-	u64 cut; /* [cut] the last one that reached it */
+	u64 id;	     /* [cut] 0: not written down yet; given once, never again to another */
+	u64 cut;     /* [cut] the last one that reached it */
 	u64 version; /* [cut] of what was written last; 0: not known */
 };
 

@@ -98,7 +98,7 @@ load_clocks(struct persist *p, const struct tag_reader *in)
 	real = (ns_t)word[1];
 	now = clock_now() + clock_real_offset();
 	p->outage_ns = max(now - real, (ns_t)0);
-	clock_go_on(mono, max(now, real));
+	p->resume_ns += clock_go_on(mono, max(now, real));
 	clock_set_boot_offset((ns_t)word[2] + p->outage_ns);
 	return 0;
 }

@@ -1,8 +1,8 @@
 /*
  * Calls on open files: open and close, read and write in all their forms, seeking, sizes, syncing.
  *
- * A memory file system has nothing to write back: fsync and sync wait for a checkpoint when there is
- * a store, and are done when there is none.
+ * A memory file system has nothing to write back: fsync and sync wait for a checkpoint when there
+ * is a store, and are done when there is none.
  */
 #include <asm/errno.h>
 #include <asm/fcntl.h>
@@ -426,7 +426,7 @@ punch_hole(struct vm_object *o, u64 start, u64 end)
 	if (err == 0)
 		err = zero_range(o, last, end);
 	if (err == 0 && last > first)
-		vm_object_drop(o, first / PAGE_SIZE, (last - first) / PAGE_SIZE);
+		err = vm_object_drop(o, first / PAGE_SIZE, (last - first) / PAGE_SIZE);
 	return err;
 }
 

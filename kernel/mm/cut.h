@@ -2,13 +2,12 @@
  * Memory at a cut: which pages have changed since the last one, and keeping them as they were until
  * they are on the disk (doc/store.md). Used by persist/ only.
  *
- *	vm_persist_start(&pager)	when there is a store, before the first process
+ *	vm_persist_start(&pager, verify)	when there is a store, before the first process
  *	each cut, with the world at a standstill and after the walk over all objects:
  *		err = vm_cut_collect(number, &cut);
  *	then, while processes run:
- *		while (vm_cut_next(cut, &item))	in this order: deletions of a page come before its put
- *			store_put or store_delete
- *		vm_cut_done(cut) when the epoch is durable, else vm_cut_failed(cut)
+ *		while (vm_cut_next(cut, &item))	in this order: deletions of a page come before its
+ *put store_put or store_delete vm_cut_done(cut) when the epoch is durable, else vm_cut_failed(cut)
  *
  * Pages are items (id, STORE_PAGE(index)) of a vm_object or, where objects have pages in common
  * after fork, of a vm_pages, which only names them. A page that is not stored is zero.
@@ -22,10 +21,12 @@
 
 /* Reading pages of the last committed epoch. Both may sleep, for one disk access or a commit. */
 struct vm_pager_ops {
-	/* Fills the page; 0, -ENOENT (it is not stored: nothing is filled), -EIO, -EBADMSG, -ENOMEM.
+	/* Fills the page; 0, -ENOENT (it is not stored: nothing is filled), -EIO, -EBADMSG,
+	 * -ENOMEM.
 	 */
 	int (*read)(u64 id, u64 index, void *page);
-	/* The first stored page at or behind *index goes to *index; 0, -ENOENT: none, or as above. */
+	/* The first stored page at or behind *index goes to *index; 0, -ENOENT: none, or as above.
+	 */
 	int (*next)(u64 id, u64 *index);
 };
 
@@ -33,10 +34,11 @@ struct vm_cut;
 
 struct vm_cut_item {
 	u64 id;
-	u64 index;	  /* of the page: the item is STORE_PAGE(index) */
-	u64 last;	  /* for a deletion: of the last page; STORE_PAGE(last) does not overflow */
-	const void *data; /* NULL: delete the pages index..last; stays as it is until done or failed */
-	u32 length;	  /* 1..4096; the rest of the page is zero */
+	u64 index; /* of the page: the item is STORE_PAGE(index) */
+	u64 last;  /* for a deletion: of the last page; STORE_PAGE(last) does not overflow */
+	const void
+		*data; /* NULL: delete the pages index..last; stays as it is until done or failed */
+	u32 length;    /* 1..4096; the rest of the page is zero */
 };
 
 struct vm_cut_figures {
@@ -44,9 +46,11 @@ struct vm_cut_figures {
 	u64 tables, entries;  /* page tables and their entries looked at */
 };
 
-/* From now on what changes is noted; what there is already counts as changed. -ENOMEM.
- * => once, before the first process, at boot */
-int __must_check vm_persist_start(const struct vm_pager_ops *ops);
+/* From now on what changes is noted; what there is already counts as changed. `verify`
+ * (`persist-verify` on the command line): at each cut every page that was not collected is compared
+ * with what was put; a difference is a panic. -ENOMEM. => once, at boot, before the first process
+ */
+int __must_check vm_persist_start(const struct vm_pager_ops *ops, bool verify);
 
 /* Collects what changed since the last cut in objects whose struct persistent has this cut's
  * number, that is, which were reached. -ENOMEM: nothing is collected, the next cut finds it.
@@ -61,9 +65,6 @@ void vm_cut_rewind(struct vm_cut *c);
 void vm_cut_done(struct vm_cut *c);
 void vm_cut_failed(struct vm_cut *c);
 const struct vm_cut_figures *vm_cut_figures(const struct vm_cut *c);
-
-/* `persist-verify` on the command line: at each cut, every page that was not collected is compared
- * with what was put; a difference is a panic. */
 
 /* Kinds 32, 33 and 34. A vm_map's files are reached through vm_file_ops.persist (mm/map.h); who has
  * an object or a map reaches it with persist_ref(w, tag, &vm_object_persist, o). */

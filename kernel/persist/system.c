@@ -64,8 +64,7 @@ system_save(struct persist *p, struct persist_writer *w)
 	processes_save(w, S_PROCESSES);
 	tag_u64(&w->tags, S_RESUMES, p->resumes);
 	for (unsigned i = 0; i < persist_roots_n; i++)
-		persist_ref(w, persist_roots[i].tag, persist_roots[i].kind,
-			    persist_roots[i].get());
+		persist_ref(w, persist_roots[i].tag, persist_roots[i].kind, persist_roots[i].get());
 }
 
 static int

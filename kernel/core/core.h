@@ -90,6 +90,7 @@ struct machine {
 	struct quiesce *quiesce;		 /* core/quiesce.c; NULL: no store in use */
 	struct persist *persist;		 /* persist/; NULL: no store in use */
 	int (*commit)(void);			 /* core/persist.h, persist_durable; or NULL */
+	void (*ending)(void);			 /* the same, persist_ending; or NULL */
 };
 
 static inline struct core *

@@ -77,6 +77,15 @@ persist_durable(void)
 	return machine()->commit ? machine()->commit() : 0;
 }
 
+/* Before the machine is switched off because its first program ended: the next start has its files,
+ * not its processes. May sleep. */
+static inline void
+persist_ending(void)
+{
+	if (machine()->ending)
+		machine()->ending();
+}
+
 /* A reference, which makes its target be written in this cut, too; NULL writes nothing. */
 static inline void
 persist_ref(struct persist_writer *w, u16 tag, const struct persist_kind *kind, void *object)

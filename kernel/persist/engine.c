@@ -10,6 +10,7 @@
 #include "core/blocked.h"
 #include "core/klog.h"
 #include "core/thread.h"
+#include "dev/power.h"
 #include "file/persist.h"
 #include "lib/assert.h"
 #include "lib/string.h"
@@ -61,6 +62,33 @@ persist_set_period(ns_t period)
 	spin_unlock(&p->lock);
 }
 
+/* --- the end --- */
+
+/* machine()->ending: process 1 switches the machine off. The next start is a clean one. */
+static void
+end_of_system(void)
+{
+	struct persist *p = persist();
+	u64 epoch;
+
+	atomic_store(&p->ended, true);
+	if (persist_commit(&epoch))
+		klog(KLOG_WARN, "persist", "the end was not written down: the next start goes on");
+}
+
+/* The power button keeps everything. Interrupt context. */
+static void
+power_button(void)
+{
+	struct persist *p = persist();
+
+	spin_lock(&p->lock);
+	p->button = true;
+	p->asked++;
+	waitq_wake_all(&p->work);
+	spin_unlock(&p->lock);
+}
+
 /* --- one checkpoint --- */
 
 static bool
@@ -102,7 +130,7 @@ checkpoint(struct persist *p)
 	err = cut_take(p, &c);
 	if (!err) {
 		pages = vm_cut_figures(c.memory)->pages;
-		skipped = p->epoch > 0 && nothing_changed(&c);
+		skipped = p->epoch > 0 && !p->ended && nothing_changed(&c);
 		if (skipped)
 			vm_cut_done(c.memory);
 		else
@@ -158,11 +186,15 @@ engine_thread(void *arg)
 	struct persist *p = arg;
 	ns_t last = clock_now();
 	int err, before = 0;
+	bool off;
 
 	for (;;) {
 		wait_for_work(p, last);
 		last = clock_now();
+		off = atomic_load(&p->button);
 		err = checkpoint(p);
+		if (off && !err)
+			power_off();
 		say_result(p, err, before);
 		before = err;
 		spin_lock(&p->lock);
@@ -186,6 +218,8 @@ persist_start(void)
 	}
 	status_init(p);
 	machine()->commit = commit_for_call;
+	machine()->ending = end_of_system;
+	power_set_button(power_button);
 	if (!kthread_create("checkpoint", engine_thread, p, 0))
 		klog(KLOG_WARN, "persist", "no memory for checkpoints: nothing will be kept");
 }

@@ -3,6 +3,7 @@
 #define PERSIST_IMPL_H
 
 #include "cluster/stop.h"
+#include "core/blocked.h"
 #include "core/mutex.h"
 #include "core/persist.h"
 #include "core/quiesce.h"
@@ -96,6 +97,7 @@ struct persist {
 	struct spinlock lock;		/* rank RANK_FILE: */
 	struct waitq work;		/* [lock] the engine's thread */
 	struct waitq done;		/* [lock] who waits for a commit */
+	struct waitq resumed;		/* [lock] readers of /dev/holdfast */
 	u64 asked;			/* [lock] requests so far */
 	u64 begun;			/* [lock] requests that the cut under way holds */
 	u64 finished;			/* [lock] requests whose commit is over */
@@ -108,6 +110,8 @@ struct persist {
 	ns_t outage_ns, resume_ns;	/* [I] off; from opening the store to running */
 	struct figures figures;		/* [lock] */
 	struct load *load;		/* while resuming */
+	bool ended;			/* [a] process 1 has: the next start is a clean one */
+	bool button;			/* [a] pressed: off after the next commit */
 };
 
 /* kinds.c */
@@ -155,6 +159,10 @@ void persist_set_period(ns_t period);
 
 /* status.c: /proc/holdfast/persist */
 void status_init(struct persist *p);
+int __must_check status_word(const char *buf, size_t n); /* "period MS": 0 or -EINVAL */
+
+/* device.c: /dev/holdfast. => before a resume */
+void device_init(void);
 
 static inline struct persist *
 persist(void)

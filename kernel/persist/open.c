@@ -145,6 +145,7 @@ init_engine(struct persist *p)
 	spin_init(&p->lock, "persist", RANK_FILE);
 	waitq_init(&p->work);
 	waitq_init(&p->done);
+	waitq_init(&p->resumed);
 	entry_table_init(p);
 	p->next_id = ID_FIRST;
 	p->period = p->options.period_ms ? (ns_t)p->options.period_ms * NS_PER_MS : NS_FOREVER;
@@ -251,17 +252,20 @@ persist_resume(void)
 	if (!p || !p->store)
 		return false;
 	known_objects_init();
+	device_init();
 	if (!p->load)
 		return false;
 	err = resume_load(p);
 	if (err) {
 		klog(KLOG_WARN, "persist", "epoch %lu cannot be resumed: error %d; starting again",
 		     p->resumed_epoch, -err);
+		control_line("again");
 		power_reboot();
 	}
 	p->resume_ns = clock_now() - p->resume_ns;
-	klog(KLOG_BOOT, "persist", "epoch %lu, %lld ms old, goes on; resumed in %lld ms%s",
-	     p->resumed_epoch, p->outage_ns / NS_PER_MS, p->resume_ns / NS_PER_MS,
-	     p->options.fresh ? " without its processes" : "");
+	klog(KLOG_BOOT, "persist", "epoch %lu, %lld ms old, %s; resumed in %lld ms",
+	     p->resumed_epoch, p->outage_ns / NS_PER_MS,
+	     p->options.fresh ? "its files without its processes" : "goes on",
+	     p->resume_ns / NS_PER_MS);
 	return !p->options.fresh;
 }

@@ -1,4 +1,5 @@
-/* /proc/holdfast/persist: figures of the engine, and a word to it. */
+/* /proc/holdfast/persist: figures of the engine; "period MS" sets its period, 0: only when asked.
+ */
 #include <asm/errno.h>
 
 #include "arch/clock.h"
@@ -39,9 +40,8 @@ status_show(char *buf, size_t size, void *arg)
 	return len;
 }
 
-/* "period MS", 0: only when asked for. */
-static ssize_t
-status_store(const char *buf, size_t n, void *arg)
+int
+status_word(const char *buf, size_t n)
 {
 	u64 ms = 0;
 
@@ -53,7 +53,15 @@ status_store(const char *buf, size_t n, void *arg)
 		ms = ms * 10 + (u64)(buf[i] - '0');
 	}
 	persist_set_period(ms ? (ns_t)ms * NS_PER_MS : NS_FOREVER);
-	return (ssize_t)n;
+	return 0;
+}
+
+static ssize_t
+status_store(const char *buf, size_t n, void *arg)
+{
+	int err = status_word(buf, n);
+
+	return err ? err : (ssize_t)n;
 }
 
 void

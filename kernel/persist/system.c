@@ -24,6 +24,7 @@ enum {
 	S_FEATURES = 4, /* XCR0, then CPUID: words of cpu_features() */
 	S_PROCESSES = 5,
 	S_RESUMES = 6,
+	S_ENDED = 7, /* process 1 was about to switch the machine off */
 };
 
 #define SEED_BYTES    32
@@ -63,6 +64,7 @@ system_save(struct persist *p, struct persist_writer *w)
 	tag_words(&w->tags, S_FEATURES, features, FEATURE_WORDS);
 	processes_save(w, S_PROCESSES);
 	tag_u64(&w->tags, S_RESUMES, p->resumes);
+	tag_u64(&w->tags, S_ENDED, p->ended);
 	for (unsigned i = 0; i < persist_roots_n; i++)
 		persist_ref(w, persist_roots[i].tag, persist_roots[i].kind, persist_roots[i].get());
 }
@@ -116,6 +118,8 @@ system_load(struct persist *p, struct persist_reader *r)
 		return err;
 	if (tag_get_bytes(&r->tags, S_SEED, seed, sizeof(seed)))
 		random_add(seed, sizeof(seed));
+	if (tag_get_u64(&r->tags, S_ENDED, 0))
+		p->options.fresh = true;
 	p->next_id = tag_get_u64(&r->tags, S_NEXT_ID, 0);
 	p->resumes = tag_get_u64(&r->tags, S_RESUMES, 0) + 1;
 	return p->next_id < ID_FIRST ? -EBADMSG : 0;

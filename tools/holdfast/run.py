@@ -270,6 +270,8 @@ class Session:
         return True
 
     def _status(self):
+        if self.control.again:
+            return PANIC
         if self.control.panic is not None:
             say("kernel panic: " + self.control.panic)
             return PANIC
@@ -301,4 +303,8 @@ def run(options, recipe):
         return 0
     with tempfile.TemporaryDirectory(prefix="holdfast-") as work:
         machine = prepare(options, recipe, work)
-        return Session(machine, options.timeout, options.headless).run()
+        while True:
+            session = Session(machine, options.timeout, options.headless)
+            status = session.run()
+            if not session.control.again:  # an epoch that could not be resumed
+                return status

@@ -67,6 +67,12 @@ vfs_prepare(void)
 	return vfs;
 }
 
+const struct dentry *
+vfs_root(void)
+{
+	return atomic_load(&vfs_get()->root);
+}
+
 void
 vfs_set_proc_ops(const struct vfs_proc_ops *ops)
 {

@@ -95,6 +95,7 @@ int __must_check path_lookup(int dirfd, const char *name, unsigned how, struct d
 /* The same, name in user memory. */
 int __must_check path_lookup_user(int dirfd, const char __user *name, unsigned how,
 				  struct dentry **out);
+const struct dentry *vfs_root(void); /* not referenced: to see that it changed */
 void dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);
 struct vnode *dentry_vnode(struct dentry *d); /* not referenced; NULL if negative */

@@ -16,8 +16,6 @@
 #include "mm/object.h"
 #include "mm/slab.h"
 
-/* Weak: memory gives its kinds when there is an engine to use them. */
-#pragma weak vm_object_persist
 
 enum {
 	V_MODE = 1,

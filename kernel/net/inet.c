@@ -174,6 +174,8 @@ inet_register(void)
 	static const struct socket_family inet4 = {AF_INET, inet4_create};
 	static const struct socket_family inet6 = {AF_INET6, inet6_create};
 
+	file_persist_register(&inet_stream_ops.file);
+	file_persist_register(&inet_dgram_ops.file);
 	socket_set_interface_ioctl(interface_ioctl);
 	socket_family_register(&inet4);
 	socket_family_register(&inet6);

@@ -13,6 +13,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "net/net.h"
+#include "net/persist.h"
 
 #include "lwip/etharp.h"
 
@@ -724,6 +725,66 @@ nl_release(struct file *f)
 	kfree(s);
 }
 
+static struct nl_socket *
+nl_alloc(int type)
+{
+	struct nl_socket *s = kzalloc(sizeof(*s));
+
+	if (!s)
+		return NULL;
+	spin_init(&s->lock, "netlink", RANK_FILE);
+	waitq_init(&s->rq);
+	list_init(&s->answers);
+	s->type = type;
+	return s;
+}
+
+/* ---- the store ---- */
+
+enum { NL_TYPE = 1, NL_PORT = 2, NL_ANSWER = 3 };
+
+static void
+nl_save(struct persist_writer *w, struct file *f)
+{
+	struct nl_socket *s = nl_of(f);
+	struct nl_answer *a;
+
+	tag_u64(&w->tags, NL_TYPE, (u64)s->type);
+	tag_u64(&w->tags, NL_PORT, s->port);
+	list_for_each_entry (a, &s->answers, link)
+		tag_bytes(&w->tags, NL_ANSWER, a->bytes, a->len);
+}
+
+static int
+nl_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
+{
+	struct nl_socket *s = nl_alloc((int)tag_get_u64(in, NL_TYPE, SOCK_RAW));
+	struct tag_field field = {0};
+
+	if (!s)
+		return -ENOMEM;
+	f->private = s;
+	s->ino = f->ino;
+	s->port = (u32)tag_get_u64(in, NL_PORT, 0);
+	while (tag_next(in, NL_ANSWER, &field)) {
+		struct nl_answer *a = kmalloc(sizeof(*a) + field.length);
+
+		if (!a)
+			return -ENOMEM;
+		a->len = field.length;
+		memcpy(a->bytes, field.data, field.length);
+		list_add_tail(&s->answers, &a->link);
+		s->answers_nr++;
+	}
+	return 0;
+}
+
+static const struct file_persist netlink_persist = {
+	.number = FILE_NETLINK,
+	.save = nl_save,
+	.link = nl_link,
+};
+
 static const struct socket_file_ops netlink_ops = {
 	.file =
 		{
@@ -734,6 +795,7 @@ static const struct socket_file_ops netlink_ops = {
 			.ioctl = nl_ioctl,
 			.release = nl_release,
 			.name = inet_file_name,
+			.persist = &netlink_persist,
 		},
 	.socket =
 		{
@@ -761,13 +823,9 @@ netlink_create(int type, int protocol, unsigned flags, struct file **out)
 		return -ESOCKTNOSUPPORT;
 	if (protocol != NETLINK_ROUTE)
 		return -EPROTONOSUPPORT;
-	s = kzalloc(sizeof(*s));
+	s = nl_alloc(type);
 	if (!s)
 		return -ENOMEM;
-	spin_init(&s->lock, "netlink", RANK_FILE);
-	waitq_init(&s->rq);
-	list_init(&s->answers);
-	s->type = type;
 	f = file_create(&netlink_ops.file, O_RDWR | (flags & O_NONBLOCK), s);
 	if (!f) {
 		kfree(s);
@@ -784,5 +842,6 @@ netlink_register(void)
 {
 	static const struct socket_family netlink = {AF_NETLINK, netlink_create};
 
+	file_persist_register(&netlink_ops.file);
 	socket_family_register(&netlink);
 }

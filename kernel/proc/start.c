@@ -324,6 +324,7 @@ control_write(struct file *f, struct uio *u, u64 *pos)
 
 static const struct file_ops control_ops = {
 	.kind = "control",
+	.persist = &file_reopened,
 	.write = control_write,
 };
 

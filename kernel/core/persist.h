@@ -14,13 +14,17 @@
 #ifndef CORE_PERSIST_H
 #define CORE_PERSIST_H
 
+#include "core/core.h"
 #include "lib/tagged.h"
 #include "lib/types.h"
 
 struct persistent {
-	u64 id;	 /* [cut] 0: not written down yet; given once, never again to another */
-	u64 cut; /* [cut] the last one that reached it */
+	u64 id;	     /* [cut] 0: not written down yet; given once, never again to another */
+	u64 cut;     /* [cut] the last one that reached it */
+	u64 version; /* [cut] of what was written last; 0: not known */
 };
+
+#define PERSIST_ONLY_REACH 1 /* in tags.err, which writes nothing then */
 
 struct persist_writer;
 struct persist_reader;
@@ -32,6 +36,10 @@ struct persist_kind {
 	/* Writes the object's fields. No locks are needed; it must not sleep, nor change anything
 	 * but what it keeps for its own next cut. Errors stay in w->tags.err. */
 	void (*save)(struct persist_writer *w, void *object);
+	/* Optional. A number that is another whenever save would write other bytes; 0: not known,
+	 * save. While it is the one of the last record, the engine runs save for its references
+	 * only (persist_only_reach) and keeps that record. */
+	u64 (*version)(const void *object);
 	/* *out: the object with one reference. A negative errno ends the resume; -EBADMSG for a
 	 * record that makes no sense. May sleep. */
 	int (*make)(struct persist_reader *r, void **out);
@@ -52,6 +60,22 @@ struct persist_reader {
 	/* The engine's: the made object with this id and kind, or NULL. */
 	void *(*find)(struct persist_reader *r, const struct persist_kind *kind, u64 id);
 };
+
+/* => the writer was reset. What is saved next only reaches its targets; nothing is written. */
+static inline void
+persist_only_reach(struct persist_writer *w)
+{
+	w->tags.err = PERSIST_ONLY_REACH;
+}
+
+/* Returns when an epoch that holds all that was done before the call is durable; at once without a
+ * store. For calls that promise so. 0, -EIO, -ENOSPC, -EINTR: the caller is being killed. May sleep
+ * for the time of a checkpoint. */
+static inline int
+persist_durable(void)
+{
+	return machine()->commit ? machine()->commit() : 0;
+}
 
 /* A reference, which makes its target be written in this cut, too; NULL writes nothing. */
 static inline void

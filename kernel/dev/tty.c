@@ -212,6 +212,15 @@ tty_open(struct tty *t, struct tty_open *o, bool noctty)
 }
 
 void
+tty_open_again(struct tty *t, struct tty_open *o, u32 generation)
+{
+	spin_lock(&t->lock);
+	t->opens++;
+	*o = (struct tty_open){.tty = t, .generation = generation};
+	spin_unlock(&t->lock);
+}
+
+void
 tty_close(struct tty_open *o)
 {
 	struct tty *t = o->tty;

@@ -159,6 +159,7 @@ block_ioctl(struct file *f, unsigned cmd, unsigned long arg)
 
 static const struct file_ops block_file_ops = {
 	.kind = "block",
+	.persist = &file_reopened,
 	.read = block_read,
 	.write = block_write,
 	.seek = block_seek,

@@ -14,7 +14,7 @@
  * Locks: ipc->lock (fifos only), then pipe->lock. Sleeps in read, write and fifo_open.
  * Left out: packet mode (O_DIRECT), refused with -EINVAL.
  */
-#include "file/ipc_impl.h"
+#include "file/pipe_impl.h"
 
 #include <asm/errno.h>
 #include <asm/fcntl.h>
@@ -35,39 +35,7 @@
 #define CAPACITY_MAX 1048576u /* /proc/sys/fs/pipe-max-size of Linux */
 #define SMALL	     512      /* bytes that go through the stack */
 
-struct pipe {
-	struct spinlock lock;		/* rank RANK_FILE */
-	struct list frames;		/* [lock] by struct frame's link; the span is in private */
-	struct frame *spare;		/* [lock] */
-	u32 bytes, capacity;		/* [lock] */
-	u32 readers, writers;		/* [lock] open ends */
-	u32 reader_opens, writer_opens; /* [lock] opens ever, for fifo_open's wait */
-	struct waitq can_read, can_write; /* [lock] */
-	struct waitq opened;		  /* [lock] fifo_open waits for the other side */
-	struct vnode *vnode;		  /* [I] of a fifo */
-	u32 holds;			  /* [ipc->lock] fifo opens that use it */
-};
-
-/* A frame's span, in frame->private. */
-static u32
-span_start(const struct frame *fr)
-{
-	return fr->private >> 32;
-}
-
-static u32
-span_end(const struct frame *fr)
-{
-	return (u32)fr->private;
-}
-
-static void
-span_set(struct frame *fr, u32 start, u32 end)
-{
-	fr->private = (u64)start << 32 | end;
-}
-
-static struct pipe *
+struct pipe *
 pipe_alloc(void)
 {
 	struct pipe *p = kzalloc(sizeof(*p));
@@ -83,7 +51,7 @@ pipe_alloc(void)
 	return p;
 }
 
-static void
+void
 pipe_free(struct pipe *p)
 {
 	struct frame *fr, *next;
@@ -567,6 +535,7 @@ pipe_release(struct file *f)
 
 static const struct file_ops pipe_ops = {
 	.kind = "pipe",
+	.persist = &pipe_file_persist,
 	.read = pipe_read,
 	.write = pipe_write,
 	.poll = pipe_poll,
@@ -627,6 +596,7 @@ fifo_release(struct file *f)
 
 static const struct file_ops fifo_ops = {
 	.kind = "fifo",
+	.persist = &fifo_file_persist,
 	.read = pipe_read,
 	.write = pipe_write,
 	.poll = pipe_poll,
@@ -715,4 +685,11 @@ fifo_open(struct vnode *v, struct file *f)
 	f->private = p;
 	f->ops = &fifo_ops;
 	return 0;
+}
+
+void
+pipe_register(void)
+{
+	file_persist_register(&pipe_ops);
+	file_persist_register(&fifo_ops);
 }

@@ -10,6 +10,7 @@
 #include "arch/cpu.h"
 #include "core/klog.h"
 #include "file/dentry.h"
+#include "file/persist.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 
@@ -127,6 +128,7 @@ mount_shm(void)
 static const struct vm_file_ops mapped_file_ops = {
 	.get = (void (*)(void *))(void *)file_get,
 	.put = (void (*)(void *))file_put,
+	.persist = &file_persist,
 };
 
 static int

@@ -124,6 +124,9 @@ def prepare(options, recipe, work):
     size = None if options.headless or not terminal.interactive() else terminal.size()
     if size is not None:
         contents["winsize"] = b"%d %d" % size
+    request = store.request(options)
+    if request is not None and options.kernel != "linux":
+        contents["store"] = request
     for name, data in contents.items():
         path = os.path.join(work, name)
         with open(path, "wb") as file:

@@ -1,4 +1,5 @@
 """The `store` command: look into a disk's store, or check it, without booting."""
+import argparse
 import datetime
 import os
 import re
@@ -95,6 +96,33 @@ def size(text):
     if count < SMALLEST:
         raise WrongUse("--disk-size %s: give a size such as 512M or 4G, at least 8M" % text)
     return count - count % 4096
+
+
+def period(text):
+    """Milliseconds of a period such as 1s or 100ms; 0: off."""
+    found = re.fullmatch(r"(\d+)(ms|s)", text)
+    count = int(found.group(1)) * (1000 if found.group(2) == "s" else 1) if found else 0
+    if text != "off" and not 1 <= count <= 86400000:
+        raise argparse.ArgumentTypeError("%r is no period: give 1s, 100ms or off" % text)
+    return count
+
+
+def request(options):
+    """What the kernel is told of its disk; None: nothing."""
+    if options.disk is None:
+        for value, name in ((options.checkpoint, "--checkpoint"), (options.fresh, "--fresh"),
+                            (options.epoch, "--epoch")):
+            if value:
+                raise WrongUse("%s needs --disk FILE" % name)
+        return None
+    if options.checkpoint == 0:
+        return None
+    words = ["disk=vda", "period=%d" % (options.checkpoint or 1000)]
+    if options.epoch is not None:
+        words.append("epoch=%d" % options.epoch)
+    if options.fresh:
+        words.append("fresh=1")
+    return " ".join(words).encode()
 
 
 def disk(path, wanted):

@@ -308,15 +308,15 @@ clock_set_boot_offset(ns_t offset)
 	atomic_store(&machine()->clock->boot_offset, offset);
 }
 
-void
+ns_t
 clock_go_on(ns_t mono, ns_t real)
 {
 	struct clock_params *p = &machine()->clock->params;
-	ns_t ahead = mono - clock_now();
+	ns_t ahead = max(mono - clock_now(), (ns_t)0);
 
-	if (ahead > 0)
-		atomic_store(&p->base_ns, p->base_ns + ahead);
+	atomic_store(&p->base_ns, p->base_ns + ahead);
 	clock_set_real_offset(real - clock_now());
+	return ahead;
 }
 
 void

@@ -212,7 +212,7 @@ start_thread(void *arg)
 	devices_start(2); /* disks */
 	processes_init(); /* before whoever registers with it */
 	must(ipc_init(), "pipes, events and local sockets");
-	signal_init(); /* what signalfd asks for */
+	signal_init();	/* what signalfd asks for */
 	persist_open(); /* the store: is there something to resume? */
 	must(vfs_init(boot_info.module_paddr, persist_resuming() ? 0 : boot_info.module_size),
 	     "the root image");

@@ -1,8 +1,8 @@
 /*
  * Calls on open files: open and close, read and write in all their forms, seeking, sizes, syncing.
  *
- * A memory file system has nothing to write back: fsync and sync wait for a checkpoint when there is
- * a store, and are done when there is none.
+ * A memory file system has nothing to write back: fsync and sync wait for a checkpoint when there
+ * is a store, and are done when there is none.
  */
 #include <asm/errno.h>
 #include <asm/fcntl.h>

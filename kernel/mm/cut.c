@@ -63,7 +63,7 @@ count_bits(const u64 *set)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < GROUP_WORDS; i++)
-		for (u64 w = set[i]; w != 0; w &= w - 1)
+		for (u64 bits = set[i]; bits; bits &= bits - 1)
 			n++;
 	return n;
 }

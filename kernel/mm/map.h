@@ -91,7 +91,7 @@ struct vm_mmap_args {
 struct vm_file_ops {
 	void (*get)(void *file);
 	void (*put)(void *file);
-	const struct persist_kind *persist; /* to refer to one in the store */
+	const struct persist_kind *persist; /* how one is written down; NULL: it is not */
 };
 void vm_map_set_file_ops(const struct vm_file_ops *ops);
 

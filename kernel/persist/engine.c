@@ -10,6 +10,7 @@
 #include "core/blocked.h"
 #include "core/klog.h"
 #include "core/thread.h"
+#include "file/persist.h"
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/kstack.h"
@@ -179,6 +180,10 @@ persist_start(void)
 
 	if (!p || !p->store)
 		return;
+	if (!p->resumed_epoch && vfs_make_objects()) {
+		klog(KLOG_WARN, "persist", "no memory for checkpoints: nothing will be kept");
+		return;
+	}
 	status_init(p);
 	machine()->commit = commit_for_call;
 	if (!kthread_create("checkpoint", engine_thread, p, 0))

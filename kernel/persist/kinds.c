@@ -16,23 +16,12 @@ struct saved_kind {
 };
 
 static const struct saved_kind kinds[] = {
-	{&vm_object_persist, true},
-	{&vm_map_persist, false},
-	{&vm_pages_persist, true},
-	{&process_persist, false},
-	{&task_persist, false},
-	{&sighandlers_persist, false},
-	{&namespace_persist, true},
-	{&mount_persist, true},
-	{&vnode_persist, true},
-	{&file_persist, false},
-	{&fdtable_persist, false},
-	{&fs_context_persist, false},
-	{&pipe_persist, false},
-	{&unix_sock_persist, false},
-	{&unix_msg_persist, false},
-	{&tty_persist, false},
-	{&pty_persist, false},
+	{&vm_object_persist, true}, {&vm_map_persist, false},	 {&vm_pages_persist, true},
+	{&process_persist, false},  {&task_persist, false},	 {&sighandlers_persist, false},
+	{&namespace_persist, true}, {&mount_persist, true},	 {&vnode_persist, true},
+	{&file_persist, false},	    {&fdtable_persist, false},	 {&fs_context_persist, false},
+	{&pipe_persist, false},	    {&unix_sock_persist, false}, {&unix_msg_persist, false},
+	{&tty_persist, false},	    {&pty_persist, false},
 };
 
 const struct persist_kind *

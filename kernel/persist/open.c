@@ -173,7 +173,7 @@ forget_objects(struct persist *p)
 static void
 no_store(struct persist *p, int err)
 {
-	const char *why = err == -ENODEV      ? "there is no such disk"
+	const char *why = err == -ENODEV	? "there is no such disk"
 			  : err == -EMEDIUMTYPE ? "it holds something else and is left alone"
 						: "it cannot be used";
 

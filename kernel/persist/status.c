@@ -24,12 +24,14 @@ status_show(char *buf, size_t size, void *arg)
 	spin_unlock(&p->lock);
 	gen_printf(buf, size, &len, "epoch %lu\nage_ms %lld\nperiod_ms %lld\n", epoch,
 		   age / NS_PER_MS, period == NS_FOREVER ? 0 : period / NS_PER_MS);
-	gen_printf(buf, size, &len, "resumes %lu\nresumed_epoch %lu\noutage_ms %lld\nresume_ms %lld\n",
-		   p->resumes, p->resumed_epoch, p->outage_ns / NS_PER_MS,
+	gen_printf(buf, size, &len,
+		   "resumes %lu\nresumed_epoch %lu\noutage_ms %lld\nresume_ms %lld\n", p->resumes,
+		   p->resumed_epoch, p->outage_ns / NS_PER_MS,
 		   p->resumed_epoch ? p->resume_ns / NS_PER_MS : 0);
 	gen_printf(buf, size, &len, "commits %lu\nunchanged %lu\nfailed %lu\n", f.commits,
 		   f.skipped, f.failed);
-	gen_printf(buf, size, &len, "wait_us %lld\npause_us %lld\npause_max_us %lld\ncommit_us %lld\n",
+	gen_printf(buf, size, &len,
+		   "wait_us %lld\npause_us %lld\npause_max_us %lld\ncommit_us %lld\n",
 		   f.wait_ns / NS_PER_US, f.pause_ns / NS_PER_US, f.pause_max_ns / NS_PER_US,
 		   f.commit_ns / NS_PER_US);
 	gen_printf(buf, size, &len, "objects %lu\nrecords %lu\npages %lu\n", f.objects, f.records,

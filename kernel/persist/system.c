@@ -64,8 +64,7 @@ system_save(struct persist *p, struct persist_writer *w)
 	processes_save(w, S_PROCESSES);
 	tag_u64(&w->tags, S_RESUMES, p->resumes);
 	for (unsigned i = 0; i < persist_roots_n; i++)
-		persist_ref(w, persist_roots[i].tag, persist_roots[i].kind,
-			    persist_roots[i].get());
+		persist_ref(w, persist_roots[i].tag, persist_roots[i].kind, persist_roots[i].get());
 }
 
 static int
@@ -98,7 +97,7 @@ load_clocks(struct persist *p, const struct tag_reader *in)
 	real = (ns_t)word[1];
 	now = clock_now() + clock_real_offset();
 	p->outage_ns = max(now - real, (ns_t)0);
-	clock_go_on(mono, max(now, real));
+	p->resume_ns += clock_go_on(mono, max(now, real));
 	clock_set_boot_offset((ns_t)word[2] + p->outage_ns);
 	return 0;
 }

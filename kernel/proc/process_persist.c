@@ -108,7 +108,7 @@ flags_of(const struct process *p)
 static void
 save_credentials(struct tag_writer *w, const struct credentials *c)
 {
-	u64 word[CRED_WORDS] = {c->uid,	 c->euid,  c->suid,  c->fsuid,	c->gid,
+	u64 word[CRED_WORDS] = {c->uid,	 c->euid, c->suid,  c->fsuid,  c->gid,
 				c->egid, c->sgid, c->fsgid, c->ngroups};
 
 	for (u32 i = 0; i < c->ngroups; i++)
@@ -122,9 +122,8 @@ save_numbers(struct tag_writer *w, const struct process *p)
 	const u64 group[] = {(u64)p->pgrp, (u64)p->session};
 	const u64 status[] = {p->exit_code, p->stop_signal, (u64)p->exit_signal,
 			      (u64)p->pdeath_signal};
-	const u64 times[] = {(u64)p->start_time,       (u64)p->dead_user_ns,
-			     (u64)p->dead_system_ns,   (u64)p->children_user_ns,
-			     (u64)p->children_system_ns};
+	const u64 times[] = {(u64)p->start_time, (u64)p->dead_user_ns, (u64)p->dead_system_ns,
+			     (u64)p->children_user_ns, (u64)p->children_system_ns};
 	const u64 counts[] = {p->dead_voluntary, p->dead_forced,   p->children_max_rss,
 			      p->max_rss,	 p->faults_minor,  p->faults_major,
 			      p->io_read_bytes,	 p->io_write_bytes};

@@ -38,11 +38,11 @@ sigqueue_save(struct tag_writer *w, u16 tag, const struct sigqueue *q)
 	tag_u64(w, Q_SET, q->set);
 	list_for_each_entry (i, &q->infos, link) {
 		const struct siginfo_k *k = &i->info;
-		const u64 word[INFO_WORDS] = {
-			(u64)k->signo,	  (u64)k->err,	   (u64)k->code,  (u64)k->pid,
-			(u64)k->uid,	  (u64)k->status,  (u64)k->value, (u64)k->addr,
-			(u64)k->utime,	  (u64)k->stime,   (u64)k->timer_id,
-			(u64)k->overrun, (u64)k->band, (u64)k->fd};
+		const u64 word[INFO_WORDS] = {(u64)k->signo, (u64)k->err,      (u64)k->code,
+					      (u64)k->pid,   (u64)k->uid,      (u64)k->status,
+					      (u64)k->value, (u64)k->addr,     (u64)k->utime,
+					      (u64)k->stime, (u64)k->timer_id, (u64)k->overrun,
+					      (u64)k->band,  (u64)k->fd};
 
 		tag_words(w, Q_INFO, word, INFO_WORDS);
 	}

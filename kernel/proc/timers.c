@@ -654,7 +654,8 @@ timers_signals_dropped(struct process *p, u64 mask)
 
 enum {
 	TIMERS_ITIMER = TAG_TIMERS_FIRST, /* which, armed, resting, expires, interval */
-	TIMERS_POSIX, /* id, clock, event (4), task's tid, armed, resting, expires, interval, overrun */
+	TIMERS_POSIX, /* id, clock, event (4), task's tid, armed, resting, expires, interval,
+			 overrun */
 	TIMERS_NEXT,
 };
 

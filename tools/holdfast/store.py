@@ -129,8 +129,9 @@ def disk(path, wanted):
     """Makes a sparse file where there is none; => raises WrongUse when it cannot be a disk."""
     try:
         if os.path.exists(path):
-            if wanted:
-                raise WrongUse("--disk-size is for a new disk, and %s is there already" % path)
+            if wanted and os.path.isfile(path) and os.path.getsize(path) != size(wanted):
+                raise WrongUse("--disk-size is for a new disk, and %s is there already with %s"
+                               % (path, human(os.path.getsize(path))))
             if os.path.isdir(path) or not os.access(path, os.R_OK | os.W_OK):
                 raise WrongUse("--disk %s: not a file that can be written to" % path)
             return

@@ -51,8 +51,9 @@ struct core {
 };
 
 struct machine {
-	u32 ncores;    /* [I] after boot */
-	u32 nclusters; /* [I] */
+	u32 ncores;	     /* [I] after boot */
+	u32 nclusters;	     /* [I] */
+	bool persist_verify; /* [I] mm/cut.h */
 	bool one_copy; /* [I] replicas=off: kernel code, tables and objects in the boot cluster */
 	struct core *core[MAX_CORES];		 /* [I] by index */
 	struct cluster *cluster[MAX_CLUSTERS];	 /* [I] through the physmap */

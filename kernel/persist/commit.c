@@ -152,5 +152,5 @@ vm_pager_start(struct persist *p)
 {
 	static const struct vm_pager_ops ops = {.read = read_page, .next = next_page};
 
-	return vm_persist_start(&ops, false);
+	return vm_persist_start(&ops);
 }

@@ -66,7 +66,6 @@ vdso_init(void)
 	processes()->vdso_data = frame_virt(data); /* the reference stays for ever */
 	processes()->vdso_pages = pages;
 	processes()->vdso = o;
-	vm_map_set_vdso(o);
 	vdso_update();
 	return 0;
 }

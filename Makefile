@@ -70,7 +70,7 @@ distclean:
 # --- the kernel ---
 
 # The kernel image. Sources are found by wildcard; a feature is a file.
-K_FOLDERS := lib arch core cluster mm dev file net proc store linux boot
+K_FOLDERS := lib arch core cluster mm dev file net proc store linux persist boot
 K_C := $(wildcard $(K_FOLDERS:%=kernel/%/*.c))
 K_S := $(wildcard $(K_FOLDERS:%=kernel/%/*.S))
 K_OBJ = $(K_C:%.c=$(B)/obj/%.o) $(K_S:%.S=$(B)/obj/%.S.o) $(B)/obj/gen/calls.o

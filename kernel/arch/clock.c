@@ -7,7 +7,7 @@
  * two TSC reads), and windows are measured until three in a row agree; then the span over all three
  * counts.
  *
- * Locks: none. Constant after clock_init() but for real_offset.
+ * Locks: none. Constant after clock_init() but for the offsets, and base_ns at a resume.
  */
 #include "arch/clock.h"
 #include "arch/cpu.h"
@@ -294,6 +294,29 @@ void
 clock_set_real_offset(ns_t offset)
 {
 	atomic_store(&machine()->clock->real_offset, offset);
+}
+
+ns_t
+clock_boot_offset(void)
+{
+	return atomic_load_relaxed(&machine()->clock->boot_offset);
+}
+
+void
+clock_set_boot_offset(ns_t offset)
+{
+	atomic_store(&machine()->clock->boot_offset, offset);
+}
+
+ns_t
+clock_go_on(ns_t mono, ns_t real)
+{
+	struct clock_params *p = &machine()->clock->params;
+	ns_t ahead = max(mono - clock_now(), (ns_t)0);
+
+	atomic_store(&p->base_ns, p->base_ns + ahead);
+	clock_set_real_offset(real - clock_now());
+	return ahead;
 }
 
 void

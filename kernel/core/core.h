@@ -51,8 +51,9 @@ struct core {
 };
 
 struct machine {
-	u32 ncores;    /* [I] after boot */
-	u32 nclusters; /* [I] */
+	u32 ncores;	     /* [I] after boot */
+	u32 nclusters;	     /* [I] */
+	bool persist_verify; /* [I] mm/cut.h */
 	bool one_copy; /* [I] replicas=off: kernel code, tables and objects in the boot cluster */
 	struct core *core[MAX_CORES];		 /* [I] by index */
 	struct cluster *cluster[MAX_CLUSTERS];	 /* [I] through the physmap */
@@ -89,6 +90,8 @@ struct machine {
 	struct unix_sockets *unix_sockets;	 /* file/unix.c */
 	struct quiesce *quiesce;		 /* core/quiesce.c; NULL: no store in use */
 	struct persist *persist;		 /* persist/; NULL: no store in use */
+	int (*commit)(void);			 /* core/persist.h, persist_durable; or NULL */
+	void (*ending)(void);			 /* the same, persist_ending; or NULL */
 };
 
 static inline struct core *

@@ -14,6 +14,7 @@
 #ifndef CORE_PERSIST_H
 #define CORE_PERSIST_H
 
+#include "core/core.h"
 #include "lib/tagged.h"
 #include "lib/types.h"
 
@@ -65,6 +66,24 @@ static inline void
 persist_only_reach(struct persist_writer *w)
 {
 	w->tags.err = PERSIST_ONLY_REACH;
+}
+
+/* Returns when an epoch that holds all that was done before the call is durable; at once without a
+ * store. For calls that promise so. 0, -EIO, -ENOSPC, -EINTR: the caller is being killed. May sleep
+ * for the time of a checkpoint. */
+static inline int
+persist_durable(void)
+{
+	return machine()->commit ? machine()->commit() : 0;
+}
+
+/* Before the machine is switched off because its first program ended: the next start has its files,
+ * not its processes. May sleep. */
+static inline void
+persist_ending(void)
+{
+	if (machine()->ending)
+		machine()->ending();
 }
 
 /* A reference, which makes its target be written in this cut, too; NULL writes nothing. */

@@ -34,6 +34,7 @@ enum {
 	FILE_INET_STREAM = 12, /* net/ */
 	FILE_INET_DATAGRAM = 13,
 	FILE_NETLINK = 14,
+	FILE_HOLDFAST = 15, /* persist/ */
 };
 
 /* Gives every file of the root image a vm_object, after which the image itself is not needed: once,

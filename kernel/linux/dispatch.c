@@ -55,6 +55,9 @@ linux_init(void)
 	if (!lc)
 		return -ENOMEM;
 	lc->dispatch = dispatch;
+	lc->restart[0] = restart_sleep;
+	lc->restart[1] = restart_futex_wait;
+	lc->restart[2] = restart_poll;
 	machine()->linux_calls = lc;
 	return 0;
 }

@@ -63,7 +63,8 @@ count_bits(const u64 *set)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < GROUP_WORDS; i++)
-		n += (unsigned)__builtin_popcountl(set[i]);
+		for (u64 bits = set[i]; bits; bits &= bits - 1)
+			n++;
 	return n;
 }
 
@@ -85,7 +86,7 @@ adopt_all(struct registered *r, void *arg)
 }
 
 int
-vm_persist_start(const struct vm_pager_ops *ops, bool verify)
+vm_persist_start(const struct vm_pager_ops *ops)
 {
 	struct homes *h = kzalloc(sizeof(*h));
 	int err = 0;
@@ -93,7 +94,7 @@ vm_persist_start(const struct vm_pager_ops *ops, bool verify)
 	if (h == NULL)
 		return -ENOMEM;
 	h->pager = ops;
-	h->verify = verify;
+	h->verify = machine()->persist_verify;
 	spin_init(&h->lock, "homes", RANK_SLAB);
 	list_init(&h->changed);
 	list_init(&h->borrowers);

@@ -2,7 +2,7 @@
  * Memory at a cut: which pages have changed since the last one, and keeping them as they were until
  * they are on the disk (doc/store.md). Used by persist/ only.
  *
- *	vm_persist_start(&pager, verify)	when there is a store, before the first process
+ *	vm_persist_start(&pager)	when there is a store, before the first process
  *	each cut, with the world at a standstill and after the walk over all objects:
  *		err = vm_cut_collect(number, &cut);
  *	then, while processes run:
@@ -46,11 +46,10 @@ struct vm_cut_figures {
 	u64 tables, entries;  /* page tables and their entries looked at */
 };
 
-/* From now on what changes is noted; what there is already counts as changed. `verify`
- * (`persist-verify` on the command line): at each cut every page that was not collected is compared
- * with what was put; a difference is a panic. -ENOMEM. => once, at boot, before the first process
- */
-int __must_check vm_persist_start(const struct vm_pager_ops *ops, bool verify);
+/* From now on what changes is noted; what there is already counts as changed. With `persist-verify`
+ * on the kernel's command line every page that a cut does not collect is compared with what was
+ * put; a difference is a panic. -ENOMEM. => once, at boot, before the first process */
+int __must_check vm_persist_start(const struct vm_pager_ops *ops);
 
 /* Collects what changed since the last cut in objects whose struct persistent has this cut's
  * number, that is, which were reached. -ENOMEM: nothing is collected, the next cut finds it.

@@ -10,6 +10,7 @@
 
 #include "core/core.h"
 #include "lib/assert.h"
+#include "lib/string.h"
 #include "mm/home.h"
 #include "mm/policy.h"
 #include "mm/slab.h"
@@ -172,13 +173,27 @@ page_gone(struct home_group *g, u64 index)
 	home_queue(g);
 }
 
+/* The frame is no object's any more. What is on its way to the disk lives on for a while. */
+static void
+lose_home(struct frame *f)
+{
+	u16 flags;
+
+	f->owner = NULL;
+	if (!(f->flags & FF_FLIGHT))
+		return;
+	flags = atomic_fetch_and(&f->flags, (u16) ~(FF_ANON | FF_CACHE));
+	if (flags & (FF_ANON | FF_CACHE))
+		frame_account(f, flags & FF_ANON ? FRAME_USE_ANON : FRAME_USE_CACHE, -1);
+}
+
 void
 home_leave(struct vm_object *o, u64 index, struct frame *f)
 {
 	if (!persisting() || !home_is_own(o, f))
 		return;
 	page_gone(f->owner, index);
-	f->owner = NULL;
+	lose_home(f);
 }
 
 void
@@ -211,7 +226,7 @@ home_replace(struct frame *old, struct frame *new)
 		group_set(g->dirty, new->index);
 		home_queue(g);
 	}
-	old->owner = NULL;
+	lose_home(old);
 }
 
 bool
@@ -309,7 +324,7 @@ home_page_in(struct vm_object *o, u64 index)
 		return -ENOMEM;
 	mutex_lock(&h->paging);
 	if (still_wanted(o, index)) {
-		err = homes()->pager->read(o->persistent.id, index, frame_virt(f));
+		err = homes()->pager->read(h->stored_id, index, frame_virt(f));
 		spin_lock(&o->lock);
 		if (radix_get(&o->pages, index) == NULL && home_wants(o, index))
 			err = page_came(o, index, &f, err);
@@ -331,7 +346,7 @@ home_page_in_all(struct vm_object *o)
 	if (h == NULL || h->lazy_end == 0)
 		return 0;
 	for (index = h->lazy_first; index < h->lazy_end; index++) {
-		err = homes()->pager->next(o->persistent.id, &index);
+		err = homes()->pager->next(h->stored_id, &index);
 		if (err || index >= h->lazy_end)
 			break;
 		err = home_page_in(o, index);
@@ -464,6 +479,52 @@ home_abandon(struct vm_object *o)
 	if (o->home != NULL) {
 		o->home->object = NULL;
 		home_put(o->home);
+	}
+}
+
+/* --- names --- */
+
+/* Nothing of the home is on the disk: the frames of o that are kept in it are to be stored. */
+static void
+store_again(struct vm_object *o, const struct vm_home *h)
+{
+	struct home_group *g;
+	struct frame *f;
+
+	for (u64 at = 0; (f = radix_next(&o->pages, &at)) != NULL; at++) {
+		g = f->owner;
+		if (g == NULL || g->home != h)
+			continue;
+		atomic_fetch_or(&f->flags, (u16)FF_DIRTY);
+		group_set(g->dirty, f->index);
+		home_queue(g);
+	}
+}
+
+void
+home_named(struct vm_home *h, u64 id)
+{
+	struct home_group *g;
+	struct vm_object *o;
+	bool again = h->stored_id != 0;
+
+	if (h->stored_id == id)
+		return;
+	h->stored_id = id;
+	if (!again)
+		return;
+	for (u64 at = 0; (g = radix_next(&h->groups, &at)) != NULL; at++) {
+		memset(g->stored, 0, sizeof(g->stored));
+		memset(g->gone, 0, sizeof(g->gone));
+	}
+	if (h->object != NULL) {
+		h->object->image_stored = false;
+		store_again(h->object, h);
+		return;
+	}
+	list_for_each_entry (o, &homes()->borrowers, borrower_link) {
+		o->borrowed_dirty = true;
+		store_again(o, h);
 	}
 }
 

@@ -45,8 +45,9 @@ struct vm_home {
 	struct refcount refs;	      /* [a] the object, borrowers, the cut under way */
 	struct persistent persistent; /* [cut] when it is no object's own any more */
 	struct vm_object *object;     /* [object->lock] whose own it is, or NULL */
-	struct radix groups;	      /* [object->lock] index / GROUP_PAGES -> struct home_group */
-	u64 low, high;		      /* [object->lock] hull of the pages it ever had */
+	u64 stored_id;		  /* [cut] the id that its pages are stored under; 0: none are */
+	struct radix groups;	  /* [object->lock] index / GROUP_PAGES -> struct home_group */
+	u64 low, high;		  /* [object->lock] hull of the pages it ever had */
 	u64 lazy_first, lazy_end; /* [object->lock] hull of those that may be on the disk only */
 	u64 absent;		  /* [object->lock] about how many these are */
 	struct mutex paging;	  /* one page comes in at a time */
@@ -126,6 +127,9 @@ struct home_group *home_group_find(const struct vm_home *h, u64 index);
 struct home_group *home_group_make(struct vm_home *h, u64 index); /* NULL: out of memory */
 void home_queue(struct home_group *g);
 int __must_check home_borrow(struct vm_object *o, struct vm_home *h);
+/* The home has this id in the cut under way. If it had another one, the store has forgotten its
+ * pages, since a cut did not reach them. */
+void home_named(struct vm_home *h, u64 id);
 /* Whether f is a page of o's own home. */
 bool home_is_own(const struct vm_object *o, const struct frame *f);
 void home_note_put(struct home_group *g, u64 index, const void *page); /* for persist-verify */

@@ -46,12 +46,6 @@ vm_map_set_file_ops(const struct vm_file_ops *ops)
 	machine()->mm->file_ops = ops;
 }
 
-void
-vm_map_set_vdso(struct vm_object *o)
-{
-	machine()->mm->vdso = o;
-}
-
 u64
 vm_random_offset(unsigned bits)
 {

@@ -94,8 +94,6 @@ struct vm_file_ops {
 	const struct persist_kind *persist; /* how one is written down; NULL: it is not */
 };
 void vm_map_set_file_ops(const struct vm_file_ops *ops);
-/* Which object is the vDSO: mappings of it are not written down with its pages. At start. */
-void vm_map_set_vdso(struct vm_object *o);
 
 struct vm_map *vm_map_create(void);
 void vm_map_get(struct vm_map *m);

@@ -1,7 +1,7 @@
 /*
  * How address spaces are written down and made again (core/persist.h; kind 33). Everything in them
- * keeps its place: addresses are data. Page tables are not written; faults fill them. The vDSO is
- * this kernel's, at the place where the old one was.
+ * keeps its place: addresses are data. Page tables are not written; faults fill them. The vDSO's
+ * object is this kernel's (the engine knows it), at the place where the old one was.
  */
 #include <asm/errno.h>
 
@@ -27,7 +27,6 @@ enum map_tag {
 	AREA_POLICY_NODES,
 	AREA_FILE,
 	AREA_LABEL,
-	AREA_VDSO, /* it shows the vDSO */
 };
 
 #define FIELD(name) offsetof(struct vm_map, name)
@@ -58,10 +57,7 @@ save_mapping(struct persist_writer *w, struct vm_mapping *v)
 	tag_u64(t, AREA_PROT, v->prot);
 	tag_u64(t, AREA_MAX_PROT, v->max_prot);
 	tag_u64(t, AREA_FLAGS, v->flags);
-	if (v->object != NULL && v->object == machine()->mm->vdso)
-		tag_u64(t, AREA_VDSO, 1);
-	else
-		persist_ref(w, AREA_OBJECT, &vm_object_persist, v->object);
+	persist_ref(w, AREA_OBJECT, &vm_object_persist, v->object);
 	tag_u64(t, AREA_OFFSET, v->offset);
 	persist_ref(w, AREA_ANON, &vm_object_persist, v->anon);
 	tag_u64(t, AREA_ANON_OFFSET, v->anon_offset);
@@ -112,17 +108,6 @@ find_object(struct persist_reader *r, const struct tag_reader *in, u16 tag, stru
 	return *out == NULL && tag_get_u64(in, tag, 0) != 0 ? -EBADMSG : 0;
 }
 
-static int
-find_vdso(const struct tag_reader *in, u64 size, struct vm_object **out)
-{
-	struct vm_object *vdso = machine()->mm->vdso;
-
-	if (vdso == NULL || tag_get_u64(in, AREA_OFFSET, 0) + size > vdso->size)
-		return -EBADMSG;
-	*out = vdso;
-	return 0;
-}
-
 static const char *
 find_label(const struct tag_reader *in)
 {
@@ -158,8 +143,6 @@ link_objects(struct persist_reader *r, const struct tag_reader *in, struct vm_ma
 
 	if (err == 0)
 		err = find_object(r, in, AREA_ANON, &anon);
-	if (err == 0 && tag_get_u64(in, AREA_VDSO, 0))
-		err = find_vdso(in, v->end - v->start, &object);
 	if (err)
 		return err;
 	if ((v->flags & VM_SHARED) && object == NULL)

@@ -116,9 +116,12 @@ object_save(struct persist_writer *w, void *object)
 {
 	struct vm_object *o = object;
 	struct tag_writer *t = &w->tags;
-	u64 image = o->image_base != 0 ? save_image(o) : 0;
-	const struct vm_home *h = o->home;
+	struct vm_home *h = o->home;
+	u64 image;
 
+	if (h != NULL)
+		home_named(h, o->persistent.id);
+	image = o->image_base != 0 ? save_image(o) : 0;
 	tag_u64(t, OBJECT_KIND, o->ops->frame_flag == FF_ANON ? OBJECT_ANON : OBJECT_FILE);
 	tag_u64(t, OBJECT_SIZE, o->size);
 	tag_u64(t, OBJECT_PRIVATE, o->is_private);
@@ -166,6 +169,7 @@ object_make(struct persist_reader *r, void **out)
 		return -ENOMEM;
 	}
 	if (end > 0) {
+		o->home->stored_id = r->id;
 		o->home->low = o->home->lazy_first = first;
 		o->home->high = o->home->lazy_end = end;
 		o->home->absent = min(tag_get_u64(&r->tags, OBJECT_PAGES, 0), end - first);
@@ -188,7 +192,7 @@ load_shared(struct vm_home *h, u64 index, struct frame **out)
 	f = frame_alloc(0, 0);
 	if (f == NULL)
 		return -ENOMEM;
-	err = homes()->pager->read(h->persistent.id, index, frame_virt(f));
+	err = homes()->pager->read(h->stored_id, index, frame_virt(f));
 	g = err ? NULL : home_group_make(h, index);
 	if (err == 0 && (g == NULL || radix_set(&h->loaded, index, f)))
 		err = -ENOMEM;
@@ -265,6 +269,9 @@ const struct persist_kind vm_object_persist = {
 static void
 pages_save(struct persist_writer *w, void *object)
 {
+	struct vm_home *h = object;
+
+	home_named(h, h->persistent.id);
 	tag_u64(&w->tags, PAGES_TAG, 1);
 }
 
@@ -275,7 +282,7 @@ pages_make(struct persist_reader *r, void **out)
 
 	if (h == NULL)
 		return -ENOMEM;
-	h->persistent.id = r->id;
+	h->persistent.id = h->stored_id = r->id;
 	*out = h;
 	return 0;
 }

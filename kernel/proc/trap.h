@@ -7,9 +7,15 @@
 
 extern const struct trap_ops proc_trap_ops;
 
+#define LINUX_RESTARTS 3 /* functions that a restart_block may have */
+
+struct restart_block;
+
 /* The Linux calls, registered from above at machine()->linux_calls. */
 struct linux_calls {
 	void (*dispatch)(struct trapframe *f);
+	/* Their numbers, from 1, are in the store: none is ever another's. */
+	long (*restart[LINUX_RESTARTS])(struct restart_block *);
 	u64 unknown;	/* [a] calls that nobody implements */
 	u64 logged[16]; /* [a] bit n: unknown call n was logged */
 };

@@ -229,6 +229,7 @@ start_thread(void *arg)
 	must(linux_init(), "the Linux calls");
 	if (!persist_resume())
 		must(process_start_init(), "/sbin/init");
+	net_files_ready();
 	persist_start(); /* checkpoints */
 	klog(KLOG_BOOT, "boot", "D7 done: %u cores in %u clusters run", machine()->ncores,
 	     machine()->nclusters);

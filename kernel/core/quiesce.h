@@ -21,6 +21,7 @@
 #ifndef CORE_QUIESCE_H
 #define CORE_QUIESCE_H
 
+#include "core/core.h"
 #include "core/spinlock.h"
 #include "core/waitq.h"
 
@@ -48,5 +49,13 @@ void quiesce_end(void);
 void quiesce_note(const struct thread *who);
 /* At the user boundary, when TF_PARK was set: stays until the end of the standstill. */
 void quiesce_park(void);
+
+/* For kernel threads that work on what is saved, between two pieces of work. => no lock held */
+static inline void
+quiesce_point(void)
+{
+	if (unlikely(atomic_load_relaxed(&machine()->quiescing)))
+		quiesce_park();
+}
 
 #endif

@@ -4,5 +4,7 @@
 
 /* Registers the socket families and starts the network thread; addresses come in the background. */
 void net_init(void);
+/* The name space is as programs will see it: /etc/resolv.conf may be written. */
+void net_files_ready(void);
 
 #endif

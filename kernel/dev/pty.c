@@ -16,6 +16,7 @@
 #include "core/core.h"
 #include "lib/format.h"
 #include "lib/string.h"
+#include "mm/progress.h"
 #include "mm/slab.h"
 #include "mm/user.h"
 
@@ -331,14 +332,16 @@ ssize_t
 pty_master_write(struct pty *p, struct uio *u, bool nonblock)
 {
 	char buf[CHUNK];
-	size_t done = 0;
+	size_t done = progress_begin(u);
+	ssize_t room = 0;
 
 	while (u->resid > 0) {
-		ssize_t room = wait_input_room(p, nonblock);
 		size_t n;
 
+		progress_note(done);
+		room = wait_input_room(p, nonblock);
 		if (room < 0)
-			return done > 0 ? (ssize_t)done : room;
+			break;
 		n = min((size_t)room, sizeof(buf));
 		n = uio_copy_in(u, buf, min(n, u->resid));
 		if (n == 0)
@@ -346,7 +349,8 @@ pty_master_write(struct pty *p, struct uio *u, bool nonblock)
 		tty_input(p->slave, buf, n);
 		done += n;
 	}
-	return uio_result(u, done);
+	progress_end();
+	return done == 0 && room < 0 ? room : uio_result(u, done);
 }
 
 unsigned

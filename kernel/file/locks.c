@@ -366,8 +366,10 @@ lock_load(struct persist_reader *r, const struct tag_reader *in, struct vnode_lo
 	if (!o->owner)
 		o->owner = persist_get(r, in, LOCK_TABLE, &fdtable_persist);
 	if (!o->owner || o->end < o->start || (o->type != F_RDLCK && o->type != F_WRLCK)) {
+		bool owned = o->owner != NULL;
+
 		kfree(o);
-		return -EBADMSG;
+		return owned ? -EBADMSG : 0; /* else of a process that is forgotten */
 	}
 	list_add_tail(&l->ranges, &o->link);
 	return 0;

@@ -28,6 +28,7 @@
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/frame.h"
+#include "mm/progress.h"
 #include "mm/slab.h"
 #include "mm/user.h"
 
@@ -369,33 +370,37 @@ static ssize_t
 write_large(struct pipe *p, struct file *f, struct uio *u)
 {
 	bool torn = u->resid > PIPE_BUF;
-	size_t done = 0;
+	size_t done = progress_begin(u);
+	int err = 0;
 
 	while (u->resid > 0) {
 		size_t n = min(u->resid, PAGE_SIZE), room;
 		struct frame *fr;
-		int err;
 
 		if (torn && file_nonblock(f) && (room = room_now(p)) > 0)
 			n = min(n, room);
 		fr = frame_alloc(0, FRAME_KERNEL);
-		if (!fr)
-			return done > 0 ? (ssize_t)done : -ENOMEM;
+		if (!fr) {
+			err = -ENOMEM;
+			break;
+		}
 		n = uio_copy_in(u, frame_virt(fr), n);
 		if (n == 0) {
 			frame_put(fr);
 			break;
 		}
+		progress_note(done);
 		err = write_frame(p, f, fr, n);
 		if (err) {
 			uio_revert(u, n);
-			return done > 0 ? (ssize_t)done : err;
+			break;
 		}
 		done += n;
 		if (u->fault)
 			break;
 	}
-	return uio_result(u, done);
+	progress_end();
+	return done == 0 && err ? err : uio_result(u, done);
 }
 
 static ssize_t
@@ -408,7 +413,7 @@ pipe_write(struct file *f, struct uio *u, u64 *pos)
 
 	if (n == 0)
 		return 0;
-	if (atomic_load(&p->readers) == 0) {
+	if (atomic_load(&p->readers) == 0 && blocked_done() == 0) {
 		current_raise(SIGPIPE);
 		return -EPIPE;
 	}

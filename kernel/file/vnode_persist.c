@@ -16,7 +16,6 @@
 #include "mm/object.h"
 #include "mm/slab.h"
 
-
 enum {
 	V_MODE = 1,
 	V_UID = 2,

@@ -12,30 +12,13 @@
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/slab.h"
-#include "net/net.h"
-#include "net/persist.h"
+#include "net/netlink_impl.h"
 
 #include "lwip/etharp.h"
 
 #define REQUEST_MOST 8192u
 #define DATAGRAM     8000u /* an answer is cut between messages when it grows beyond */
 #define ANSWERS_MOST 64u
-
-struct nl_answer {
-	struct list link;
-	size_t len;
-	u8 bytes[];
-};
-
-struct nl_socket {
-	struct spinlock lock; /* rank RANK_FILE */
-	struct waitq rq;      /* [lock] */
-	struct list answers;  /* [lock] struct nl_answer */
-	unsigned answers_nr;  /* [lock] */
-	u32 port;	      /* [lock] nl_pid */
-	int type;	      /* [I] */
-	u64 ino;	      /* [I] */
-};
 
 struct nl_out { /* an answer being made */
 	struct nl_socket *s;
@@ -473,12 +456,6 @@ serve(struct nl_socket *s, const u8 *request, size_t n)
 
 /* ---- socket operations ---- */
 
-static struct nl_socket *
-nl_of(struct file *f)
-{
-	return f->private;
-}
-
 static int
 nl_addr(const void *addr, unsigned len, struct sockaddr_nl *a)
 {
@@ -725,7 +702,7 @@ nl_release(struct file *f)
 	kfree(s);
 }
 
-static struct nl_socket *
+struct nl_socket *
 nl_alloc(int type)
 {
 	struct nl_socket *s = kzalloc(sizeof(*s));
@@ -738,52 +715,6 @@ nl_alloc(int type)
 	s->type = type;
 	return s;
 }
-
-/* ---- the store ---- */
-
-enum { NL_TYPE = 1, NL_PORT = 2, NL_ANSWER = 3 };
-
-static void
-nl_save(struct persist_writer *w, struct file *f)
-{
-	struct nl_socket *s = nl_of(f);
-	struct nl_answer *a;
-
-	tag_u64(&w->tags, NL_TYPE, (u64)s->type);
-	tag_u64(&w->tags, NL_PORT, s->port);
-	list_for_each_entry (a, &s->answers, link)
-		tag_bytes(&w->tags, NL_ANSWER, a->bytes, a->len);
-}
-
-static int
-nl_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
-{
-	struct nl_socket *s = nl_alloc((int)tag_get_u64(in, NL_TYPE, SOCK_RAW));
-	struct tag_field field = {0};
-
-	if (!s)
-		return -ENOMEM;
-	f->private = s;
-	s->ino = f->ino;
-	s->port = (u32)tag_get_u64(in, NL_PORT, 0);
-	while (tag_next(in, NL_ANSWER, &field)) {
-		struct nl_answer *a = kmalloc(sizeof(*a) + field.length);
-
-		if (!a)
-			return -ENOMEM;
-		a->len = field.length;
-		memcpy(a->bytes, field.data, field.length);
-		list_add_tail(&s->answers, &a->link);
-		s->answers_nr++;
-	}
-	return 0;
-}
-
-static const struct file_persist netlink_persist = {
-	.number = FILE_NETLINK,
-	.save = nl_save,
-	.link = nl_link,
-};
 
 static const struct socket_file_ops netlink_ops = {
 	.file =

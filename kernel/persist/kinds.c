@@ -6,6 +6,7 @@
 #include "dev/tty.h"
 #include "file/dentry.h"
 #include "file/persist.h"
+#include "net/start.h"
 #include "persist/impl.h"
 #include "proc/persist.h"
 #include "proc/process.h"
@@ -21,7 +22,7 @@ static const struct saved_kind kinds[] = {
 	{&namespace_persist, true}, {&mount_persist, true},	 {&vnode_persist, true},
 	{&file_persist, false},	    {&fdtable_persist, false},	 {&fs_context_persist, false},
 	{&pipe_persist, false},	    {&unix_sock_persist, false}, {&unix_msg_persist, false},
-	{&tty_persist, false},	    {&pty_persist, false},
+	{&tty_persist, false},	    {&pty_persist, false},	 {&inet_persist, false},
 };
 
 const struct persist_kind *

@@ -233,6 +233,7 @@ persist_open(void)
 	if (!p->store)
 		return;
 	quiesce_init(&p->quiesce);
+	engine_init();
 }
 
 bool

@@ -278,6 +278,7 @@ void procinfo_init(void);
 void control_device_init(void);
 
 /* pidfd.c */
+void pidfd_register(void); /* to the store, at start */
 int pidfd_create(struct process *p, unsigned flags, struct file **out);
 struct process *pidfd_process(struct file *f); /* referenced; NULL: another kind */
 

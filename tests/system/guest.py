@@ -114,13 +114,6 @@ class Guest:
                         why, pattern, self.text[-3000:]))
                 self._more.wait(left)
 
-    def quiet(self, seconds):
-        """Throw away what comes until nothing has for a while."""
-        with self._more:
-            while self._more.wait(seconds):
-                pass
-            self.seen = len(self.text)
-
     def send(self, text):
         data = text.encode() if isinstance(text, str) else text
         while data:

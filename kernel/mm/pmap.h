@@ -92,8 +92,9 @@ struct harvest {
 	u64 tables, entries; /* looked at */
 };
 void pmap_harvest(struct pmap *p, struct harvest *h);
-/* Takes the right to write from the pages va + i * PAGE_SIZE of each bit i in set[], n in all. */
-void pmap_shield(struct pmap *p, vaddr_t va, const u64 *set, unsigned n);
+/* Takes the right to write from the pages va + i * PAGE_SIZE for each i in the set of a group, as
+ * far as they lie in [start, end). */
+void pmap_shield(struct pmap *p, vaddr_t va, const u64 *set, vaddr_t start, vaddr_t end);
 /* Makes every core follow both. */
 void pmap_harvested(struct pmap *p);
 

@@ -11,6 +11,7 @@
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 -define(DEVICE, "/dev/holdfast").
+-define(LINE_BYTES, 64).
 -define(SEED_BYTES, 64).
 
 start_link() ->
@@ -72,7 +73,7 @@ reader(Server) ->
     read(File, Server).
 
 read(File, Server) ->
-    {ok, Line} = file:read(File, 128),
+    {ok, Line} = file:read(File, ?LINE_BYTES),
     ["resumed" | Pairs] = string:lexemes(binary_to_list(Line), " \n"),
     Server ! {resumed, info(Pairs)},
     read(File, Server).

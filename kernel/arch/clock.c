@@ -229,7 +229,8 @@ clock_init(void)
 	c->tsc_khz = hz / 1000;
 	c->tsc_per_ns = (hz / NS_PER_SEC << 32) + (hz % NS_PER_SEC << 32) / NS_PER_SEC;
 	c->newest = *entry;
-	atomic_store(&c->params.mult, ((u64)NS_PER_SEC << 32) / hz);
+	c->params.mult = ((u64)NS_PER_SEC << 32) / hz;
+	arch_core()->time = c->params;
 }
 
 void
@@ -256,7 +257,7 @@ clock_check_core(void)
 ns_t
 clock_now(void)
 {
-	const struct clock_params *p = &machine()->clock->params;
+	const struct clock_params *p = &arch_core()->time;
 
 	return p->base_ns + (ns_t)((unsigned __int128)(rdtsc() - p->base_tsc) * p->mult >> 32);
 }
@@ -311,10 +312,13 @@ clock_set_boot_offset(ns_t offset)
 ns_t
 clock_go_on(ns_t mono, ns_t real)
 {
-	struct clock_params *p = &machine()->clock->params;
+	struct machine *m = machine();
 	ns_t ahead = max(mono - clock_now(), (ns_t)0);
+	ns_t base = m->clock->params.base_ns + ahead;
 
-	atomic_store(&p->base_ns, p->base_ns + ahead);
+	m->clock->params.base_ns = base;
+	for (u32 i = 0; i < m->ncores; i++)
+		atomic_store(&m->core[i]->arch.time.base_ns, base);
 	clock_set_real_offset(real - clock_now());
 	return ahead;
 }

@@ -7,6 +7,8 @@
  * other cores are in their idle loops by then, in D7. When the first process has been started, what
  * only the boot procedure needed is given to the page allocator.
  */
+#include <asm/errno.h>
+
 #include "arch/apic.h"
 #include "arch/clock.h"
 #include "arch/context.h"
@@ -173,6 +175,27 @@ become_idle(struct boot_state *st)
 
 /* --- D6, D7: the start thread --- */
 
+/* Gives each cluster its copy of the roots, which nobody changes from here on. */
+static int
+replicate_roots(void)
+{
+	struct machine *m = machine();
+
+	for (u32 i = 0; i < m->nclusters && !m->one_copy; i++) {
+		struct machine *copy;
+
+		if (i == BOOT_CLUSTER)
+			continue;
+		copy = kzalloc_on(i, sizeof(*copy));
+		if (!copy)
+			return -ENOMEM;
+		*copy = *m;
+		for (u32 k = 0; k < m->cluster[i]->cores_nr; k++)
+			atomic_store(&m->cluster[i]->core[k]->machine, copy);
+	}
+	return 0;
+}
+
 /* The low image holds the boot state itself: it goes when every core has left it. Its memory may be
  * in ranges of any cluster, so each first core releases what is in its own. */
 static void
@@ -227,8 +250,10 @@ start_thread(void *arg)
 	net_init();	  /* the stack and its thread */
 	free_boot_memory(st);
 	must(linux_init(), "the Linux calls");
+	must(replicate_roots(), "a copy of the roots in each cluster");
 	if (!persist_resume())
 		must(process_start_init(), "/sbin/init");
+	net_files_ready();
 	persist_start(); /* checkpoints */
 	klog(KLOG_BOOT, "boot", "D7 done: %u cores in %u clusters run", machine()->ncores,
 	     machine()->nclusters);

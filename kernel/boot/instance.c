@@ -89,6 +89,9 @@ instance_core(struct boot_state *st, struct boot_plan *p, u32 lid)
 	}
 	c->machine = st->machine;
 	c->cluster = cluster_struct(p);
+	if (lid == 0)
+		st->machine->idle[p->cxy] = need(p, sizeof(*c->idle_cores), 64);
+	c->idle_cores = st->machine->idle[p->cxy];
 	c->klog = need(p, sizeof(*c->klog), 64);
 	klog_ring_init(c->klog);
 	c->random = need(p, sizeof(*c->random), 64);
@@ -97,12 +100,14 @@ instance_core(struct boot_state *st, struct boot_plan *p, u32 lid)
 	c->idle = need(p, sizeof(*c->idle), 64);
 	c->idle->state = THREAD_READY;
 	c->idle->core = c;
+	c->idle->home = p->cxy;
 	c->idle->affinity = 0;
 	c->idle->flags = TF_KTHREAD;
 	c->idle->stack = phys_to_virt(p->stacks + lid * BOOT_STACK);
 	string_copy(c->idle->name, "boot", sizeof(c->idle->name));
 	list_init(&c->idle->all);
 	c->arch.self = &c->arch;
+	c->arch.time = st->machine->clock->params;
 	c->arch.current = c->idle;
 	c->arch.canary = c->idle->canary = random_guard(c);
 	c->arch.apic_id = p->gid[lid];

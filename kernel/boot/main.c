@@ -50,6 +50,7 @@ struct machine_parts {
 	struct boot_report report;
 	struct power power;
 	struct fwcfg fwcfg;
+	struct panicking panicking;
 	char cmdline[BOOT_CMDLINE];
 };
 
@@ -127,6 +128,7 @@ make_machine(struct boot_state *st)
 	m->placement = &mp->placement;
 	m->power = &mp->power;
 	m->fwcfg = &mp->fwcfg;
+	m->panicking = &mp->panicking;
 	memcpy(mp->cmdline, st->cmdline_text, sizeof(mp->cmdline));
 	m->cmdline = mp->cmdline;
 	m->one_copy = st->cmdline.replicas_off;

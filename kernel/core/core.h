@@ -14,6 +14,8 @@
 #include "lib/rbtree.h"
 #include "lib/types.h"
 
+struct trapframe;
+
 struct runqueue {
 	struct spinlock lock; /* rank RANK_RUNQ */
 	struct rb_tree tree;  /* [lock] runnable threads by vruntime, without the running one */
@@ -21,6 +23,13 @@ struct runqueue {
 	ns_t min_vruntime;    /* [lock] */
 	ns_t slice_end;	      /* [c] when the running thread has had its turn */
 	bool polling;	      /* [a] idle and watching nr_running: needs no IPI */
+	ns_t crowded_since;   /* [lock] when a second thread came, or one was last offered */
+	struct core *offered; /* [a] another cluster's core that has a thread for this idle one */
+};
+
+/* The cores of a cluster that halt and that no waker has claimed; in the cluster's memory. */
+struct idle_cores {
+	u64 mask; /* [a] of core indexes */
 };
 
 struct timerq {
@@ -37,19 +46,24 @@ struct core {
 	struct thread *idle;	 /* [I] */
 	struct runqueue rq;
 	struct timerq timers;
-	struct thread *handover;  /* [c] the thread that was switched away from, see sched.c */
-	struct pmap *loaded_pmap; /* [c] whose root CR3 holds; see mm/pmap.h */
-	void *irq_handlers;	  /* [I] table of arch/apic.c, VECTOR_DEVICE_FIRST.. */
+	struct idle_cores *idle_cores; /* [I] this cluster's */
+	ns_t loadavg_due;	       /* [c] no sample is due before; core/loadavg.c */
+	struct thread *handover;       /* [c] the thread that was switched away from, see sched.c */
+	struct pmap *loaded_pmap;      /* [c] whose root CR3 holds; see mm/pmap.h */
+	void *irq_handlers;	       /* [I] table of arch/apic.c, VECTOR_DEVICE_FIRST.. */
 	void *irq_args;
 	u64 stat_switches, stat_irqs, stat_ipis, stat_syscalls, stat_faults; /* [c] */
 	u64 stat_ipis_sent, stat_ipis_saved; /* [a] saved: the target was looking anyway */
 	u64 stat_shootdowns;		     /* [a] IPI_TLB it was asked to serve */
-	ns_t idle_ns;			     /* [c] */
-	ns_t user_ns, system_ns;	     /* [c] */
-	struct random_core *random;	     /* [c] core/random.c */
-	struct klog_ring *klog;		     /* core/klog.c */
+	u64 stat_taken;		    /* [c] threads that other clusters' cores had no time for */
+	ns_t idle_ns;		    /* [c] */
+	ns_t user_ns, system_ns;    /* [c] */
+	struct random_core *random; /* [c] core/random.c */
+	struct klog_ring *klog;	    /* core/klog.c */
 };
 
+/* The roots of what the clusters share. Constant from the first program on: each cluster reads a
+ * copy in its own memory. */
 struct machine {
 	u32 ncores;	     /* [I] after boot */
 	u32 nclusters;	     /* [I] */
@@ -58,14 +72,12 @@ struct machine {
 	struct core *core[MAX_CORES];		 /* [I] by index */
 	struct cluster *cluster[MAX_CLUSTERS];	 /* [I] through the physmap */
 	u8 distance[MAX_CLUSTERS][MAX_CLUSTERS]; /* [I] SLIT units */
-	u64 idle_mask;				 /* [a] halted cores that no waker has claimed */
+	struct idle_cores *idle[MAX_CLUSTERS];	 /* [I] */
 	u64 cluster_cores[MAX_CLUSTERS];	 /* [I] mask of core indexes */
 	struct loadavg *loadavg;		 /* core/loadavg.c */
 	struct placement *placement;		 /* core/place.c */
 	const char *cmdline;			 /* [I] */
-	bool quiescing;				 /* [a] core/quiesce.c: threads are to park */
-	u32 panicking;				 /* [a] */
-	struct core *panic_core;		 /* the one that reports */
+	struct panicking *panicking;		 /* core/panic.c */
 	void (*panic_off)(void);		 /* dev/power.c */
 	struct clock *clock;			 /* arch/clock.c */
 	struct ioapics *ioapics;		 /* arch/apic.c */
@@ -81,6 +93,7 @@ struct machine {
 	struct processes *processes;		 /* proc/ */
 	struct futexes *futexes;		 /* proc/futex.c */
 	struct linux_calls *linux_calls;	 /* linux/ */
+	void (*dispatch)(struct trapframe *f);	 /* the entry of all Linux calls */
 	struct tty_shared *ttys;		 /* dev/tty.c */
 	struct random *random;			 /* core/random.c */
 	struct power *power;			 /* dev/power.c */

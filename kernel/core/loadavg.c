@@ -13,10 +13,16 @@ static const u32 decay[3] = {1884, 2014, 2037};
 void
 loadavg_sample(ns_t now)
 {
-	struct loadavg *l = machine()->loadavg;
-	ns_t due = atomic_load_relaxed(&l->next);
+	struct core *c = this_core();
+	struct loadavg *l;
 	u64 periods;
+	ns_t due;
 
+	/* Who takes a sample only moves the next one away. */
+	if (now < c->loadavg_due)
+		return;
+	l = machine()->loadavg;
+	c->loadavg_due = due = atomic_load_relaxed(&l->next);
 	if (now < due || !atomic_cas(&l->next, due, now + SAMPLE_NS))
 		return;
 	periods = due == 0 ? 1 : 1 + (u64)(now - due) / SAMPLE_NS;

@@ -89,11 +89,12 @@ begin(const char *text)
 {
 	irq_disable();
 	if (has_core() && machine()) {
-		if (atomic_xchg(&machine()->panicking, 1) != 0 &&
-		    machine()->panic_core != this_core())
+		struct panicking *p = machine()->panicking;
+
+		if (atomic_xchg(&p->begun, 1) != 0 && p->core != this_core())
 			for (;;)
 				__asm__ volatile("cli; hlt");
-		machine()->panic_core = this_core();
+		p->core = this_core();
 		ipi_stop_others();
 		say("\nHoldfast panic on core %u (cluster %u), thread '%s': %s\n",
 		    this_core()->arch.index, this_core()->arch.cxy,

@@ -6,6 +6,11 @@
 
 struct trapframe;
 
+struct panicking {
+	u32 begun;	   /* [a] */
+	struct core *core; /* the one that reports */
+};
+
 __noreturn void panic(const char *fmt, ...) __printf(1, 2);
 __noreturn void panic_trap(struct trapframe *f, const char *what, vaddr_t va);
 void backtrace_print(u64 rip, u64 rbp);

@@ -81,16 +81,6 @@ best_child(unsigned level, unsigned cxy)
 	return best;
 }
 
-/* Whether the own cluster has at least a thread a core more than the other. */
-static bool
-is_overloaded(unsigned own, unsigned other)
-{
-	const struct place_node *a = node_of(0, own), *b = node_of(0, other);
-
-	return (u64)atomic_load_relaxed(&a->threads) * b->cores >=
-	       ((u64)atomic_load_relaxed(&b->threads) + b->cores) * a->cores;
-}
-
 static unsigned
 choose_cluster(unsigned own)
 {
@@ -100,13 +90,11 @@ choose_cluster(unsigned own)
 		level++;
 	for (unsigned l = level; l > 0; l--)
 		cxy = best_child(l, cxy);
-	if (!has_room(node_of(0, cxy)) && !is_overloaded(own, cxy))
-		return own;
 	return cxy;
 }
 
-static struct core *
-least_loaded_core(u64 cores)
+struct core *
+place_least_loaded(u64 cores)
 {
 	struct core *best = NULL;
 	u32 least = ~0u;
@@ -128,9 +116,9 @@ place_choose(u64 allowed)
 {
 	struct machine *m = machine();
 	struct core *c =
-		least_loaded_core(allowed & m->cluster_cores[choose_cluster(arch_core()->cxy)]);
+		place_least_loaded(allowed & m->cluster_cores[choose_cluster(arch_core()->cxy)]);
 
 	if (c == NULL)
-		c = least_loaded_core(allowed);
+		c = place_least_loaded(allowed);
 	return c != NULL ? c : this_core();
 }

@@ -1,8 +1,8 @@
 /*
  * The standstill of user threads: see quiesce.h.
  *
- * Why no thread is missed: machine()->quiescing is set before the flags; a thread enters the table
- * under its lock (thread_list) and looks at `quiescing` there, so it is either in the table when
+ * Why no thread is missed: `active` is set before the flags; a thread enters the table
+ * under its lock (thread_list) and looks at it there, so it is either in the table when
  * the flags are set or sets its own. Why the waiter is not left asleep: a thread is counted as
  * standing still by its state, which is set before finish_switch() notes an event; quiesce_wait
  * reads the number of events before it looks at the states and sleeps only if it is the same since.
@@ -35,11 +35,11 @@ quiesce_begin(void)
 {
 	struct quiesce *q = machine()->quiesce;
 
-	assert(!current_thread()->process && !machine()->quiescing);
+	assert(!current_thread()->process && !q->active);
 	spin_lock(&q->lock);
 	q->caller = current_thread();
 	spin_unlock(&q->lock);
-	atomic_store(&machine()->quiescing, true);
+	atomic_store(&q->active, true);
 	thread_for_each(ask_to_park, NULL);
 }
 
@@ -112,7 +112,7 @@ quiesce_end(void)
 	struct quiesce *q = machine()->quiesce;
 
 	spin_lock(&q->lock);
-	atomic_store(&machine()->quiescing, false);
+	atomic_store(&q->active, false);
 	waitq_wake_all(&q->parked);
 	spin_unlock(&q->lock);
 }
@@ -124,7 +124,7 @@ quiesce_park(void)
 
 	atomic_fetch_and(&current_thread()->flags, ~TF_PARK);
 	spin_lock(&q->lock);
-	while (atomic_load(&machine()->quiescing))
+	while (atomic_load(&q->active))
 		(void)!waitq_sleep(&q->parked, &q->lock, NS_FOREVER, WAIT_BOUNDARY);
 	spin_unlock(&q->lock);
 }

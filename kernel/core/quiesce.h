@@ -21,6 +21,7 @@
 #ifndef CORE_QUIESCE_H
 #define CORE_QUIESCE_H
 
+#include "core/core.h"
 #include "core/spinlock.h"
 #include "core/waitq.h"
 
@@ -30,10 +31,20 @@ struct quiesce {
 	struct waitq parked;   /* [lock] threads at the boundary */
 	u64 events;	       /* [lock] threads that went to sleep meanwhile */
 	struct thread *caller; /* [lock] who has begun */
+	bool active;	       /* [a] threads are to park */
 };
 
 /* q becomes machine()->quiesce, for ever. Without it nothing here costs anything. */
 void quiesce_init(struct quiesce *q);
+/* Whether threads are to park. */
+static inline bool
+quiescing(void)
+{
+	const struct quiesce *q = machine()->quiesce;
+
+	return q && atomic_load(&q->active);
+}
+
 /* From now on threads park at the user boundary; new ones, too. => the caller is a kernel thread */
 void quiesce_begin(void);
 /* Sleeps until all user threads stand still, or did when it looked: they may have been woken since.
@@ -48,5 +59,13 @@ void quiesce_end(void);
 void quiesce_note(const struct thread *who);
 /* At the user boundary, when TF_PARK was set: stays until the end of the standstill. */
 void quiesce_park(void);
+
+/* For kernel threads that work on what is saved, between two pieces of work. => no lock held */
+static inline void
+quiesce_point(void)
+{
+	if (unlikely(quiescing()))
+		quiesce_park();
+}
 
 #endif

@@ -26,6 +26,7 @@
 #define SYNC_NS		(100 * NS_PER_US) /* sleeping this soon after a wake-up is "right after" */
 #define SPREAD_NS	(500 * NS_PER_US) /* how long a woken thread waits for its waker */
 #define SAMPLE_NS	(10 * NS_PER_MS)  /* between samples of a thread that is alone */
+#define FAR_NS		(4 * NS_PER_MS)	  /* of waiting before it goes to another cluster */
 #define WAKE_CREDIT_NS	(3 * NS_PER_MS)
 #define PREEMPT_GAIN_NS (1 * NS_PER_MS)
 #define IDLE_POLL_NS	(20 * NS_PER_US)
@@ -158,8 +159,7 @@ finish_switch(void)
 	struct thread *prev = c->handover;
 	bool dead = prev->state == THREAD_DEAD;
 	bool moves = prev->state == THREAD_READY && !prev->on_rq && prev != c->idle;
-	bool noted = unlikely(atomic_load_relaxed(&machine()->quiescing)) &&
-		     (dead || prev->state == THREAD_SLEEPING);
+	bool noted = unlikely(quiescing()) && (dead || prev->state == THREAD_SLEEPING);
 
 	c->handover = NULL;
 	if (moves)
@@ -214,26 +214,30 @@ switch_to(struct core *c, struct thread *prev, struct thread *next)
 	finish_switch();
 }
 
-/* Steals a waiting thread from the core with the most of them, nearest clusters first.
- * => no lock held, interrupts off. */
-static struct thread *
-steal(struct core *thief)
+/* The core of the thief's cluster with the most threads; NULL: none waits there. */
+static struct core *
+fullest_near(const struct core *thief)
 {
 	struct machine *m = machine();
-	struct core *victim = NULL;
+	struct core *fullest = NULL;
 	u32 most = 1;
 
-	for (u32 i = 0; i < m->ncores; i++) {
-		struct core *c = m->core[i];
+	for (u64 near = m->cluster_cores[thief->arch.cxy]; near; near &= near - 1) {
+		struct core *c = m->core[__builtin_ctzl(near)];
 		u32 n = c == thief ? 0 : atomic_load_relaxed(&c->rq.nr_running);
 
-		if (n > most || (n == most && n > 1 && c->cluster == thief->cluster)) {
+		if (n > most) {
 			most = n;
-			victim = c;
+			fullest = c;
 		}
 	}
-	if (!victim)
-		return NULL;
+	return fullest;
+}
+
+/* The first waiting thread of a core that may run on the thief. */
+static struct thread *
+steal_from(struct core *victim, struct core *thief)
+{
 	spin_lock(&victim->rq.lock);
 	for (struct rb_node *n = rb_first(&victim->rq.tree); n; n = rb_next(n)) {
 		struct thread *t = rb_entry(n, struct thread, rq_node);
@@ -250,6 +254,22 @@ steal(struct core *thief)
 	return NULL;
 }
 
+/* Steals a waiting thread in the own cluster, or from the core of another that has offered one.
+ * => no lock held, interrupts off. */
+static struct thread *
+steal(struct core *thief)
+{
+	struct core *victim = fullest_near(thief);
+	struct thread *t = victim ? steal_from(victim, thief) : NULL;
+
+	if (t || !atomic_load_relaxed(&thief->rq.offered))
+		return t;
+	victim = atomic_xchg(&thief->rq.offered, NULL);
+	t = victim ? steal_from(victim, thief) : NULL;
+	thief->stat_taken += t != NULL;
+	return t;
+}
+
 /* Takes the next thread off the queue. => rq.lock held. */
 static struct thread *
 pick(struct core *c)
@@ -260,6 +280,60 @@ pick(struct core *c)
 		return c->idle;
 	dequeue(&c->rq, t);
 	return t;
+}
+
+/* An idle core that may run t, of the nearest cluster that has one. */
+static struct core *
+nearest_idle(const struct core *from, const struct thread *t)
+{
+	struct machine *m = machine();
+	struct core *best = NULL;
+
+	for (unsigned i = 0; i < m->nclusters; i++) {
+		u64 idle = t->affinity & m->cluster_cores[i];
+		const u8 *distance = m->distance[from->arch.cxy];
+
+		if (i == from->arch.cxy || !idle ||
+		    (best && distance[best->arch.cxy] <= distance[i]))
+			continue;
+		idle &= atomic_load(&m->idle[i]->mask);
+		if (idle)
+			best = m->core[__builtin_ctzl(idle)];
+	}
+	return best;
+}
+
+/* Notes how long threads have been waiting here, and now and then offers one to an idle core of
+ * another cluster: it is worth leaving one's memory only if the cluster is overloaded for a while.
+ * => rq.lock held */
+static void
+offer_far(struct core *c, ns_t now)
+{
+	struct thread *waiting = leftmost(&c->rq);
+	struct core *idle;
+
+	if (!waiting || c->rq.crowded_since == 0)
+		c->rq.crowded_since = waiting ? now : 0;
+	if (!waiting || now - c->rq.crowded_since < FAR_NS || c->machine->nclusters == 1)
+		return;
+	c->rq.crowded_since = now;
+	idle = nearest_idle(c, waiting);
+	if (!idle)
+		return;
+	atomic_store(&idle->rq.offered, c);
+	ipi_send_later(&idle->arch);
+}
+
+/* Whether a runnable thread may go on on this core. One that was taken from another cluster goes
+ * back when a core there is idle. */
+static bool
+may_stay(const struct core *c, const struct thread *t)
+{
+	struct machine *m = machine();
+
+	if (!(t->affinity & 1UL << c->arch.index))
+		return false;
+	return t->home == c->arch.cxy || !(atomic_load(&m->idle[t->home]->mask) & t->affinity);
 }
 
 /* The running thread counts in nr_running though it is not in the tree. */
@@ -296,12 +370,13 @@ sched_switch(void)
 	}
 	if (prev != c->idle) {
 		atomic_store_relaxed(&c->rq.nr_running, c->rq.nr_running - 1);
-		if (prev->state == THREAD_READY && (prev->affinity & 1UL << c->arch.index))
+		if (prev->state == THREAD_READY && may_stay(c, prev))
 			enqueue(&c->rq, prev);
 	}
 	atomic_fetch_and(&prev->flags, ~TF_RESCHED);
 	next = pick(c);
 	set_running(c, next, now);
+	offer_far(c, now);
 	loadavg_sample(now);
 	if (next != prev) {
 		if (prev->state == THREAD_READY)
@@ -339,20 +414,6 @@ sched_point(void)
 	sched_switch();
 }
 
-/* Takes an idle core for one waking thread, so that the next waker looks for another. */
-static bool
-claim_idle(struct machine *m, u64 bit)
-{
-	return bit && (atomic_fetch_and(&m->idle_mask, ~bit) & bit);
-}
-
-/* The cores of the cluster whose memory a thread's stack is in. */
-static u64
-home_cores(const struct thread *t, const struct core *last)
-{
-	return machine()->cluster_cores[t->process ? t->home : last->arch.cxy];
-}
-
 /* Whether the thread that wakes another will soon make room for it on this core: it is alone there,
  * and the last time it woke somebody it slept right after. To wake another core would cost more
  * than that wait. If it goes on this time, sched_tick offers the woken one to an idle core. */
@@ -363,35 +424,60 @@ waker_makes_room(const struct core *here)
 	       atomic_load_relaxed(&here->rq.nr_running) == 1;
 }
 
-/* The core a waking thread goes to: in its own cluster its waker's if that makes room, where it was
- * if that is idle (its caches are there), or another idle one; else an idle core elsewhere, else
- * back where it was. */
+/* Takes an idle core of a cluster for one waking thread, so that the next waker looks for another:
+ * `last` if it is one. NULL: there is none in the mask. */
+static struct core *
+claim_idle(unsigned cxy, u64 cores, u64 last)
+{
+	u64 *mask = &machine()->idle[cxy]->mask;
+	u64 idle = atomic_load(mask) & cores;
+
+	while (idle) {
+		u64 bit = idle & last ? last : idle & -idle;
+
+		if (atomic_fetch_and(mask, ~bit) & bit)
+			return machine()->core[__builtin_ctzl(bit)];
+		idle &= ~bit;
+	}
+	return NULL;
+}
+
+/* For a thread that may not run at home: an idle core where it may, else the one it was on. */
+static struct core *
+choose_core_away(u64 allowed, struct core *last)
+{
+	struct machine *m = machine();
+	u64 last_bit = 1UL << last->arch.index;
+	struct core *c = claim_idle(last->arch.cxy, allowed, last_bit);
+
+	for (unsigned i = 0; i < m->nclusters && !c; i++)
+		if (m->cluster_cores[i] & allowed)
+			c = claim_idle(i, allowed, last_bit);
+	if (c || (allowed & last_bit))
+		return c ? c : last;
+	c = place_least_loaded(allowed);
+	return c ? c : last;
+}
+
+/* The core a waking thread goes to, in the cluster whose memory its stack is in: its waker's if
+ * that makes room, where it was if that is idle (its caches are there), or another idle one; else
+ * back where it was. If it has to wait there for long, an idle core of another cluster is called
+ * (offer_far). */
 static struct core *
 choose_core(struct thread *t)
 {
 	struct machine *m = machine();
-	struct core *here = this_core(), *last = t->core ? t->core : here;
-	u64 allowed = t->affinity, idle = atomic_load(&m->idle_mask) & allowed;
-	u64 last_bit = 1UL << last->arch.index, home = home_cores(t, last);
+	struct core *here = this_core(), *last = t->core ? t->core : here, *c;
+	u64 home = t->affinity & m->cluster_cores[t->home], last_bit = 1UL << last->arch.index;
 
-	if ((allowed & home & 1UL << here->arch.index) && waker_makes_room(here))
+	if (!home)
+		return choose_core_away(t->affinity, last);
+	if ((home & 1UL << here->arch.index) && waker_makes_room(here))
 		return here;
-	if (claim_idle(m, idle & home & last_bit))
-		return last;
-	while (idle) {
-		u64 near = idle & home;
-		u64 bit = near ? near & -near : idle & -idle;
-
-		if (claim_idle(m, bit))
-			return m->core[__builtin_ctzl(bit)];
-		idle &= ~bit;
-	}
-	if (allowed & last_bit)
-		return last;
-	for (u32 i = 0; i < m->ncores; i++)
-		if (allowed & 1UL << i)
-			return m->core[i];
-	return last;
+	c = claim_idle(t->home, home, last_bit);
+	if (c)
+		return c;
+	return home & last_bit ? last : place_least_loaded(home);
 }
 
 /* Makes core c notice a thread that was put on its queue. => c->rq.lock held. */
@@ -535,14 +621,14 @@ sched_migrate(void)
 	sched_switch();
 }
 
-/* Calls an idle core, which will steal a thread that waits here. Returns whether there was one. */
+/* Calls an idle core of the cluster, which will steal a thread that waits here. Returns whether
+ * there was one. */
 static bool
-offer_to_idle(struct core *c)
+offer_near(struct core *c)
 {
-	u64 idle = atomic_load(&c->machine->idle_mask);
 	struct thread *waiting = leftmost(&c->rq);
+	u64 idle = waiting ? atomic_load(&c->idle_cores->mask) & waiting->affinity : 0;
 
-	idle &= waiting ? waiting->affinity : 0;
 	if (idle)
 		ipi_send_later(&c->machine->core[__builtin_ctzl(idle)]->arch);
 	return idle != 0;
@@ -562,7 +648,9 @@ sched_tick(ns_t now)
 		bool alone = c->rq.nr_running <= 1;
 
 		c->rq.slice_end = alone ? now + SAMPLE_NS : now + SLICE_NS;
-		if (!alone && !offer_to_idle(c))
+		if (alone)
+			c->rq.crowded_since = 0;
+		if (alone ? !may_stay(c, t) : !offer_near(c))
 			atomic_fetch_or(&t->flags, TF_RESCHED);
 	}
 	spin_unlock(&c->rq.lock);
@@ -573,6 +661,12 @@ sched_ipi(void)
 {
 	this_core()->stat_ipis++;
 	timer_rearm();
+}
+
+bool
+sched_is_idle(const struct core *c)
+{
+	return atomic_load(&c->idle_cores->mask) >> c->arch.index & 1;
 }
 
 ns_t
@@ -608,7 +702,8 @@ idle_once(struct core *c)
 		spin_unlock(&c->rq.lock);
 		return false;
 	}
-	atomic_fetch_and(&c->machine->idle_mask, ~(1UL << c->arch.index));
+	atomic_store(&c->rq.offered, NULL);
+	atomic_fetch_and(&c->idle_cores->mask, ~(1UL << c->arch.index));
 	sched_switch();
 	return true;
 }
@@ -640,13 +735,13 @@ sched_idle(void)
 		irq_disable();
 		if (idle_once(c))
 			continue;
-		atomic_fetch_or(&c->machine->idle_mask, bit);
+		atomic_fetch_or(&c->idle_cores->mask, bit);
 		idle_poll(c);
 		/* A waker that saw us busy or polling sent nothing: look here and elsewhere again.
 		 */
 		if (idle_once(c))
 			continue;
 		cpu_wait_for_interrupt();
-		atomic_fetch_and(&c->machine->idle_mask, ~bit);
+		atomic_fetch_and(&c->idle_cores->mask, ~bit);
 	}
 }

@@ -1,6 +1,6 @@
 /*
  * The scheduler: a run queue per core ordered by virtual run time, wake-up placement on an idle
- * core near the last one, stealing by idle cores. Preemption on return to user mode and at
+ * core of its home, stealing by idle cores. Preemption on return to user mode and at
  * sched_point(). Idle cores halt until an interrupt. A thread that is alone on its core is looked
  * at every 10 ms, to tell user from system time.
  */
@@ -34,5 +34,7 @@ ns_t sched_slice_end(void);
 void sched_migrate(void);
 /* Runnable threads over all cores, the running ones included. */
 u32 sched_runnable(void);
+/* Whether a core halts, for want of threads. */
+bool sched_is_idle(const struct core *c);
 
 #endif

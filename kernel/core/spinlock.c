@@ -6,6 +6,7 @@
 
 /* Spins after which a waiting core says what it waits for: a deadlock, or a lost core. */
 #define SPIN_REPORT (1UL << 31)
+#define PAUSES_MAX  16 /* between two looks at a lock */
 
 void
 spin_init(struct spinlock *l, const char *name, enum lock_rank rank)
@@ -44,17 +45,23 @@ spin_note_released(struct spinlock *l)
 		c->held[at - 1] = c->held[at];
 }
 
+/* Looks at the lock less and less often: it may be in another cluster, where each look is dear for
+ * the holder too, while requests to this core come to its own mailbox. */
 static void
 spin_wait(struct spinlock *l)
 {
 	u64 spins = 0;
+	u32 pauses = 1;
 
 	if (l->holder == arch_core())
 		panic("spinlock '%s' taken twice by core %u", l->name, arch_core()->index);
 	while (atomic_load_relaxed(&l->locked)) {
-		ipi_poll();
-		cpu_pause();
-		if (++spins == SPIN_REPORT)
+		for (u32 i = 0; i < pauses; i++) {
+			ipi_poll();
+			cpu_pause();
+		}
+		pauses = min(2 * pauses, (u32)PAUSES_MAX);
+		if (++spins == SPIN_REPORT / PAUSES_MAX)
 			panic("core %u waits for spinlock '%s' held by core %u", arch_core()->index,
 			      l->name, l->holder ? ((struct arch_core *)l->holder)->index : ~0u);
 	}

@@ -36,6 +36,8 @@ enum thread_state {
 struct thread;
 struct pmap;
 struct process;
+struct vm_map;
+struct vm_mapping;
 
 /* Which clusters new pages come from; all zero: where the thread runs (mm/policy.c). */
 struct mem_policy {
@@ -54,6 +56,14 @@ struct blocked_call {
 	bool again;    /* it is issued again */
 };
 
+/* The mapping that the thread looked up last: valid while its map has the same count of changes
+ * (mm/map.c). */
+struct mapping_hint {
+	const struct vm_map *map;
+	struct vm_mapping *mapping;
+	u64 changes;
+};
+
 struct thread_ops {
 	void (*reap)(struct thread *t);	     /* free; another thread runs already */
 	void (*switch_in)(struct thread *t); /* fs base, gs base: just before it runs; irqs off */
@@ -70,7 +80,7 @@ struct thread {
 	u32 state;	   /* [rq] enum thread_state */
 	bool on_rq;	   /* [rq] in the tree */
 	struct core *core; /* [rq] where it runs or ran last */
-	u16 home;	   /* [I] once started: the cluster that counts it, core/place.c */
+	u16 home;	   /* [I] once started: the cluster its stack is in and that it runs in */
 	struct core *fpu_core;	 /* [c] core whose registers held its FPU state last */
 	u64 affinity;		 /* [rq] mask of core indexes */
 	int nice;		 /* [rq] -20..19 */
@@ -85,6 +95,7 @@ struct thread {
 	struct pmap *pmap;	  /* address space; NULL: kernel thread, keeps whatever is loaded */
 	struct mem_policy policy; /* [c] */
 	u32 interleave;		  /* [c] pages it took by MPOL_INTERLEAVE */
+	struct mapping_hint hint; /* [c] */
 	u64 fs_base, gs_base;	  /* user segment bases */
 	u64 canary;		  /* [I] stack protector's guard */
 	tid_t tid;		  /* [I] 0 for kernel threads */

@@ -8,6 +8,7 @@
 #include "arch/apic.h"
 #include "arch/clock.h"
 #include "arch/cpu.h"
+#include "arch/ipi.h"
 #include "core/core.h"
 #include "core/sched.h"
 #include "lib/assert.h"
@@ -69,8 +70,10 @@ timer_rearm(void)
 	irq_pop_off();
 }
 
-void
-timer_start(struct timer *t, ns_t expires)
+/* By the real-time clock unless wall is 0. The offset is read under the lock: so either it is the
+ * new one, or timers_clock_was_set() comes by here later. */
+static void
+start(struct timer *t, ns_t expires, ns_t wall)
 {
 	struct core *c;
 
@@ -78,13 +81,63 @@ timer_start(struct timer *t, ns_t expires)
 	irq_push_off();
 	c = this_core();
 	spin_lock(&c->timers.lock);
-	t->expires = expires;
+	t->wall = wall;
+	t->expires = wall ? wall - clock_real_offset() : expires;
 	atomic_store(&t->core, c);
 	insert(&c->timers, t);
-	if (expires < c->timers.armed)
+	if (t->expires < c->timers.armed)
 		rearm(&c->timers);
 	spin_unlock(&c->timers.lock);
 	irq_pop_off();
+}
+
+void
+timer_start(struct timer *t, ns_t expires)
+{
+	start(t, expires, 0);
+}
+
+void
+timer_start_wall(struct timer *t, ns_t wall)
+{
+	start(t, 0, max(wall, (ns_t)1));
+}
+
+/* Puts timers on the real-time clock where they are due now. => q->lock held; true if one moved */
+static bool
+move_wall_timers(struct timerq *q)
+{
+	struct rb_node *n, *next;
+	bool moved = false;
+
+	for (n = rb_first(&q->tree); n != NULL; n = next) {
+		struct timer *t = rb_entry(n, struct timer, node);
+		ns_t due = t->wall - clock_real_offset();
+
+		next = rb_next(n);
+		if (t->wall == 0 || t->expires == due)
+			continue;
+		rb_remove(&q->tree, n);
+		t->expires = due;
+		insert(q, t);
+		moved = true;
+	}
+	return moved;
+}
+
+void
+timers_clock_was_set(void)
+{
+	for (u32 i = 0; i < machine()->ncores; i++) {
+		struct core *c = machine()->core[i];
+		bool moved;
+
+		spin_lock(&c->timers.lock);
+		moved = move_wall_timers(&c->timers);
+		spin_unlock(&c->timers.lock);
+		if (moved)
+			ipi_send(&c->arch, IPI_TIMER);
+	}
 }
 
 /* A handler that runs meanwhile on another core may start its timer again: so look once more when

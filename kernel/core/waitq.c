@@ -58,7 +58,10 @@ block(struct spinlock *lock, struct waiter *w, ns_t deadline, unsigned how)
 	t->timed_out = false;
 	if (timed) {
 		timer_init(&t->wait_timer, wait_timeout);
-		timer_start(&t->wait_timer, deadline);
+		if (how & WAIT_WALL)
+			timer_start_wall(&t->wait_timer, deadline);
+		else
+			timer_start(&t->wait_timer, deadline);
 	}
 	rq = &this_core()->rq;
 	spin_lock(&rq->lock);

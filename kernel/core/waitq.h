@@ -41,6 +41,9 @@ struct waiter {
 	bool (*wake)(struct waiter *w, unsigned events);
 };
 
+/* How to wait. The deadline is monotonic but with this, on the real-time clock: */
+#define WAIT_WALL 32u
+
 #define WAIT_INTERRUPTIBLE 1u /* a signal ends the wait: -ERESTARTSYS */
 #define WAIT_EXCLUSIVE	   2u /* wake one at a time, first come first served */
 #define WAIT_KILLABLE	   4u /* only a fatal signal ends the wait: -EINTR */

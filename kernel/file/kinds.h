@@ -47,7 +47,7 @@ int signalfd_set_mask(struct file *f, u64 mask);
 /* Sets up what the kinds here share (machine()->ipc): before any other call of these and before
  * socket_family_register. Registers AF_UNIX. 0 or -ENOMEM. */
 int ipc_init(void);
-/* clock_settime changed the real-time clock: ends TFD_TIMER_CANCEL_ON_SET waits, rearms. */
+/* clock_settime changed the real-time clock: ends TFD_TIMER_CANCEL_ON_SET waits. */
 void timerfd_clock_was_set(void);
 /* /dev/tty, console, ttyN of the machine, ptmx and pts: nodes of devfs over dev/tty.h. */
 int tty_files_init(void);

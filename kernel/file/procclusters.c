@@ -56,8 +56,10 @@ clusters_show(char *buf, size_t size, void *arg)
 		gen_printf(buf, size, &len, " shootdowns %lu shootdowns_served %lu", c->shootdowns,
 			   sum_of_cores(c, offsetof(struct core, stat_shootdowns)));
 		gen_printf(buf, size, &len,
-			   " threads %u running %lu switches %lu page_tables_kb %lu replicas %lu\n",
-			   place_threads(i), run_queue_length(c),
+			   " threads %u taken %lu running %lu switches %lu page_tables_kb %lu"
+			   " replicas %lu\n",
+			   place_threads(i), sum_of_cores(c, offsetof(struct core, stat_taken)),
+			   run_queue_length(c),
 			   sum_of_cores(c, offsetof(struct core, stat_switches)), m.page_tables * 4,
 			   replica_pages(i));
 	}

@@ -237,19 +237,14 @@ static size_t
 loadavg_show(char *buf, size_t size, void *arg)
 {
 	const struct procfs_process_ops *ops = vfs_get()->process_ops;
-	u32 l[3], total = 0;
+	u32 l[3];
 	size_t len = 0;
-	int last = 0;
 
 	loadavg_read(l);
-	for (int pid = ops ? ops->next_pid(0) : -1; pid > 0; pid = ops->next_pid(pid)) {
-		for (int t = ops->next_tid(pid, 0); t > 0; t = ops->next_tid(pid, t))
-			total++;
-		last = pid;
-	}
 	gen_printf(buf, size, &len, "%u.%02u %u.%02u %u.%02u %u/%u %d\n", l[0] >> 11,
 		   (l[0] & 2047) * 100 >> 11, l[1] >> 11, (l[1] & 2047) * 100 >> 11, l[2] >> 11,
-		   (l[2] & 2047) * 100 >> 11, sched_runnable(), total, last);
+		   (l[2] & 2047) * 100 >> 11, sched_runnable(), ops ? ops->all_threads() : 0,
+		   ops ? ops->last_pid() : 0);
 	return len;
 }
 

@@ -2,9 +2,10 @@
  * timerfd (man 2 timerfd_create): a timer whose expirations are read as a count.
  *
  * The kernel timer fires once for each time the file is read: a periodic timer that nobody reads
- * costs nothing, the count of what was missed is worked out at the next read. Expiry times are kept
- * on the monotonic clock; those of absolute timers on the real-time clock are worked out again when
- * that clock is set. CLOCK_BOOTTIME equals CLOCK_MONOTONIC here: the machine does not suspend.
+ * costs nothing, the count of what was missed is worked out at the next read. Expiry times of
+ * absolute timers on the real-time clock are kept on that clock, so they move when it is set; all
+ * others are on the monotonic one. CLOCK_BOOTTIME equals CLOCK_MONOTONIC here: the machine does not
+ * suspend.
  *
  * Locks: `setting` (mutex) serialises changes, as a timer may be cancelled only without its lock;
  * ipc->lock guards the list of real-time timers; then the timerfd's lock, which the handler takes.
@@ -27,8 +28,7 @@ struct timerfd {
 	struct spinlock lock; /* rank RANK_FILE */
 	int clock;	      /* [I] */
 	int flags;	      /* [lock] of the last setting */
-	ns_t expires;	      /* [lock] monotonic; 0: disarmed */
-	ns_t expires_real;    /* [lock] as set, of absolute timers on the real-time clock */
+	ns_t expires;	      /* [lock] on its clock; 0: disarmed */
 	ns_t interval;	      /* [lock] */
 	bool expired;	      /* [lock] and not read since */
 	u64 ticks;	      /* [lock] expirations counted so far */
@@ -56,12 +56,29 @@ is_real_absolute(const struct timerfd *t)
 	return t->clock == CLOCK_REALTIME && (t->flags & TFD_TIMER_ABSTIME) && t->expires != 0;
 }
 
+/* What its expiry is on. => t->lock held */
+static ns_t
+timerfd_now(const struct timerfd *t)
+{
+	return clock_now() + (is_real_absolute(t) ? clock_real_offset() : 0);
+}
+
+/* => t->lock held; the kernel timer is not pending. */
+static void
+start(struct timerfd *t)
+{
+	if (is_real_absolute(t))
+		timer_start_wall(&t->timer, t->expires);
+	else
+		timer_start(&t->timer, t->expires);
+}
+
 /* A periodic timer that expired: counts the periods since and starts the next one.
  * => t->lock held; the kernel timer is not pending. */
 static void
 catch_up(struct timerfd *t)
 {
-	ns_t now = clock_now();
+	ns_t now = timerfd_now(t);
 
 	if (!t->expired || t->interval == 0)
 		return;
@@ -73,7 +90,7 @@ catch_up(struct timerfd *t)
 		t->expires += missed * t->interval;
 	}
 	t->expired = false;
-	timer_start(&t->timer, t->expires);
+	start(t);
 }
 
 static ssize_t
@@ -178,8 +195,7 @@ timerfd_alloc(int clock)
 enum {
 	TIMER_CLOCK = 1,
 	TIMER_FLAGS = 2,
-	TIMER_EXPIRES = 3, /* monotonic, which goes on from where it was */
-	TIMER_EXPIRES_REAL = 4,
+	TIMER_EXPIRES = 3, /* on its clock */
 	TIMER_INTERVAL = 5,
 	TIMER_EXPIRED = 6,
 	TIMER_TICKS = 7,
@@ -194,7 +210,6 @@ timerfd_save(struct persist_writer *w, struct file *f)
 	tag_u64(&w->tags, TIMER_CLOCK, (u64)t->clock);
 	tag_u64(&w->tags, TIMER_FLAGS, (u64)t->flags);
 	tag_u64(&w->tags, TIMER_EXPIRES, (u64)t->expires);
-	tag_u64(&w->tags, TIMER_EXPIRES_REAL, (u64)t->expires_real);
 	tag_u64(&w->tags, TIMER_INTERVAL, (u64)t->interval);
 	tag_u64(&w->tags, TIMER_EXPIRED, t->expired);
 	tag_u64(&w->tags, TIMER_TICKS, t->ticks);
@@ -210,7 +225,6 @@ timerfd_link(struct persist_reader *r, const struct tag_reader *in, struct file 
 		return -ENOMEM;
 	t->flags = (int)tag_get_u64(in, TIMER_FLAGS, 0);
 	t->expires = (ns_t)tag_get_u64(in, TIMER_EXPIRES, 0);
-	t->expires_real = (ns_t)tag_get_u64(in, TIMER_EXPIRES_REAL, 0);
 	t->interval = (ns_t)tag_get_u64(in, TIMER_INTERVAL, 0);
 	t->expired = tag_get_u64(in, TIMER_EXPIRED, 0) != 0;
 	t->ticks = tag_get_u64(in, TIMER_TICKS, 0);
@@ -232,11 +246,9 @@ timerfd_restart(struct persist_reader *r, const struct tag_reader *in, struct fi
 		list_add_tail(&ipc->clock_timers, &t->link);
 		if (t->flags & TFD_TIMER_CANCEL_ON_SET)
 			t->clock_set = true;
-		if (!t->expired)
-			t->expires = max((ns_t)1, t->expires_real - clock_real_offset());
 	}
 	if (t->expires != 0 && !t->expired)
-		timer_start(&t->timer, t->expires);
+		start(t);
 	spin_unlock(&t->lock);
 	spin_unlock(&ipc->lock);
 	return 0;
@@ -286,7 +298,7 @@ timerfd_register(void)
 static void
 fill_setting(const struct timerfd *t, struct timerfd_setting *out)
 {
-	ns_t now = clock_now(), next = t->expires;
+	ns_t now = timerfd_now(t), next = t->expires;
 
 	out->interval = t->interval;
 	out->value = 0;
@@ -308,19 +320,13 @@ arm(struct timerfd *t, int flags, const struct timerfd_setting *s)
 	t->interval = s->interval;
 	t->expired = t->clock_set = false;
 	t->ticks = 0;
-	t->expires = t->expires_real = 0;
+	t->expires = s->value;
 	if (s->value == 0)
 		return;
-	if (!(flags & TFD_TIMER_ABSTIME)) {
+	if (!(flags & TFD_TIMER_ABSTIME))
 		t->expires =
 			s->value > NS_FOREVER - clock_now() ? NS_FOREVER : clock_now() + s->value;
-	} else if (t->clock == CLOCK_REALTIME) {
-		t->expires_real = s->value;
-		t->expires = max((ns_t)1, s->value - clock_real_offset());
-	} else {
-		t->expires = s->value;
-	}
-	timer_start(&t->timer, t->expires);
+	start(t);
 }
 
 static struct timerfd *
@@ -382,10 +388,6 @@ timerfd_clock_was_set(void)
 		if (t->flags & TFD_TIMER_CANCEL_ON_SET) {
 			t->clock_set = true;
 			waitq_wake_events(&t->readers, ~0u, POLL_IN);
-		}
-		if (t->ticks == 0 && t->expires_real) {
-			t->expires = max((ns_t)1, t->expires_real - clock_real_offset());
-			timer_start(&t->timer, t->expires);
 		}
 		spin_unlock(&t->lock);
 	}

@@ -170,6 +170,8 @@ struct procfs_process_ops {
 	bool (*exists)(int pid);
 	int (*next_tid)(int pid, int after);
 	u32 (*threads)(int pid); /* 0: no such process */
+	u32 (*all_threads)(void);
+	int (*last_pid)(void); /* the number given last */
 	int (*self)(void);
 	int (*self_tid)(void);
 	/* Text of /proc/pid/<what>: what is "stat", "status", "cmdline", "maps", ... */

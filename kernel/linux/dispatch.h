@@ -2,7 +2,7 @@
 #ifndef LINUX_DISPATCH_H
 #define LINUX_DISPATCH_H
 
-/* Registers the dispatcher (machine()->linux_calls); before the first program starts. 0/-ENOMEM. */
+/* Registers the dispatcher (machine()->dispatch); before the first program starts. 0/-ENOMEM. */
 int linux_init(void);
 
 struct restart_block;

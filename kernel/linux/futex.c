@@ -14,7 +14,7 @@
 long
 restart_futex_wait(struct restart_block *r)
 {
-	long err = futex_wait((u32 __user *)r->arg[0], r->arg[3], (u32)r->arg[1], r->deadline,
+	long err = futex_wait((u32 __user *)r->arg[0], (int)r->arg[3], (u32)r->arg[1], r->deadline,
 			      (u32)r->arg[2]);
 
 	return err == -ERESTARTSYS ? -ERESTART_BLOCK : err;
@@ -25,8 +25,8 @@ static long
 call_wait(u32 __user *uaddr, int op, u32 value, const void __user *timeout, u32 bitset)
 {
 	struct restart_block *r = &current_task()->restart;
-	int command = op & FUTEX_CMD_MASK, err;
-	bool shared = !(op & FUTEX_PRIVATE_FLAG);
+	bool absolute = (op & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET;
+	int flags = op & (absolute ? ~FUTEX_CMD_MASK : FUTEX_PRIVATE_FLAG), err;
 	ns_t when, deadline = NS_FOREVER;
 	long result;
 
@@ -34,17 +34,15 @@ call_wait(u32 __user *uaddr, int op, u32 value, const void __user *timeout, u32 
 		err = fetch_timespec(&when, timeout);
 		if (err)
 			return err;
-		deadline =
-			clock_deadline(op & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC,
-				       when, command == FUTEX_WAIT_BITSET);
+		deadline = absolute ? when : clock_deadline(CLOCK_MONOTONIC, when, false);
 	}
-	result = futex_wait(uaddr, shared, value, deadline, bitset);
+	result = futex_wait(uaddr, flags, value, deadline, bitset);
 	if (result != -ERESTARTSYS || !timeout)
 		return result;
 	*r = (struct restart_block){
 		.fn = restart_futex_wait,
 		.deadline = deadline,
-		.arg = {(u64)uaddr, value, bitset, shared},
+		.arg = {(u64)uaddr, value, bitset, (u64)flags},
 	};
 	return -ERESTART_BLOCK;
 }

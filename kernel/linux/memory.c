@@ -14,6 +14,7 @@
 #include "cluster/rpc.h"
 #include "core/core.h"
 #include "core/persist.h"
+#include "core/sched.h"
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "mm/slab.h"
@@ -316,7 +317,7 @@ barrier_everywhere(void)
 
 	atomic_fence();
 	for (u32 i = 0; i < m->ncores; i++)
-		if (m->core[i] != this_core() && !(atomic_load(&m->idle_mask) >> i & 1))
+		if (m->core[i] != this_core() && !sched_is_idle(m->core[i]))
 			rpc_call(m->core[i], RPC_PING, 0, 0);
 	return 0;
 }

@@ -13,6 +13,8 @@
 
 #include "arch/clock.h"
 #include "calls.h"
+#include "core/timer.h"
+#include "file/kinds.h"
 #include "lib/string.h"
 #include "linux/dispatch.h"
 #include "linux/time_args.h"
@@ -101,6 +103,8 @@ set_wall_clock(ns_t when)
 		return -EPERM;
 	clock_set_real_offset(when - clock_now());
 	vdso_update();
+	timers_clock_was_set();
+	timerfd_clock_was_set();
 	return 0;
 }
 
@@ -258,7 +262,8 @@ sys_clock_nanosleep(int clock, int flags, const void __user *req, void __user *r
 	if (clock_is_cpu(clock))
 		return sleep_on_cpu_clock(clock, flags & TIMER_ABSTIME ? when : now + when);
 	if (flags & TIMER_ABSTIME) {
-		err = sleep_until(clock_deadline(clock, when, true), WAIT_INTERRUPTIBLE);
+		err = sleep_until(when,
+				  WAIT_INTERRUPTIBLE | (clock_is_wall(clock) ? WAIT_WALL : 0));
 		return err ? -ERESTARTNOHAND : 0;
 	}
 	*r = (struct restart_block){

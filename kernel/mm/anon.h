@@ -4,7 +4,8 @@
  * An anon is listed by every mapping that shows part of it. The ranges they show overlap only
  * after fork, and then each of them has needs_copy: as long as two overlap, no page in the overlap
  * changes. The one that wants to write gets an anon of its own with the same frames (anon_unshare);
- * frames with more than one owner are copied when written. What no mapping shows is freed.
+ * frames with more than one owner are copied when written. What no mapping shows is freed, and so
+ * are, in all anons, the pages behind the end of a file that is made shorter.
  */
 #ifndef MM_ANON_H
 #define MM_ANON_H
@@ -30,6 +31,11 @@ int __must_check anon_make_room(struct vm_mapping *v, u64 first, u64 n);
 /* Frees the frames of the pages [first, first + n) that no other mapping shows. => v's translations
  * are gone; map lock held for writing */
 void anon_drop(struct vm_mapping *v, u64 first, u64 n);
+
+/* Frees the private copies of the pages behind a file's end, which nothing may show again. False
+ * when it was not all: an anon's lock is held by somebody who may want the file's next.
+ * => file->lock held */
+bool __must_check anon_cut_behind(struct vm_object *file);
 
 /* The index into v's anon of the page at va. */
 static inline u64

@@ -3,7 +3,7 @@
  * and each page table, VM object and free list that could name it.
  *
  *   - a page table that a core of cluster c can reach lies in c; CR3 of each core is such a root
- *   - so do the kernel's text and static data; the text is the same everywhere
+ *   - so do the kernel's text and static data and the roots; text and roots are the same everywhere
  *   - a free frame is in its home cluster's allocator, once, and nobody names it
  *   - a frame of an object is named by no more slots than it has references
  *   - a table is named by one entry; what a translation shows is neither free nor a table
@@ -195,6 +195,7 @@ check_kernel_image(struct check *k, unsigned cxy)
 	const struct cluster *c = machine()->cluster[cxy];
 	const struct boot_cluster *b = &boot_info.cluster[cxy];
 	const struct boot_info *info = phys_to_virt(b->kdata_paddr);
+	const struct machine *m = c->core[0]->machine;
 
 	if (frame_of_paddr(info->kcode_paddr)->cxy != cxy ||
 	    frame_of_paddr(info->krodata_paddr)->cxy != cxy ||
@@ -204,6 +205,9 @@ check_kernel_image(struct check *k, unsigned cxy)
 		check_broken(k, "cluster %u: its kernel thinks it is %u", cxy, info->cxy);
 	if (checksum32(phys_to_virt(info->kcode_paddr), info->kcode_size) != info->kcode_crc)
 		check_broken(k, "cluster %u: kcode has changed", cxy);
+	if (frame_of_virt(m)->cxy != cxy ||
+	    checksum32(m, sizeof(*m)) != checksum32((void *)info->machine, sizeof(*m)))
+		check_broken(k, "cluster %u: its copy of the roots is far or old", cxy);
 }
 
 /* --- the spine --- */

@@ -117,17 +117,11 @@ shield(struct vm_object *o, u64 first, const u64 *set)
 					       ? list_entry(l, struct vm_mapping, anon_link)
 					       : list_entry(l, struct vm_mapping, object_link);
 		u64 start = (o->is_private ? v->anon_offset : v->offset) >> PAGE_SHIFT;
-		u64 end = start + mapping_pages(v), some[GROUP_WORDS];
-		unsigned n = 0;
+		u64 end = start + mapping_pages(v);
 
-		if (end <= first || start >= first + GROUP_PAGES)
-			continue;
-		memset(some, 0, sizeof(some));
-		for (u64 i = max(start, first); i < min(end, first + GROUP_PAGES); i++, n++)
-			if (bit(set, i - first))
-				set_bit(some, n);
-		pmap_shield(v->map->pmap, v->start + ((max(start, first) - start) << PAGE_SHIFT),
-			    some, n);
+		if (end > first && start < first + GROUP_PAGES)
+			pmap_shield(v->map->pmap, v->start + ((first - start) << PAGE_SHIFT), set,
+				    v->start, v->end);
 	}
 }
 
@@ -168,31 +162,45 @@ take_pages(struct vm_cut *c, struct vm_object *o, struct home_group *g, void *co
 	   const u64 *put)
 {
 	struct cut_run *run = run_make(c, g, put);
+	unsigned i;
 
 	if (run == NULL)
 		return -ENOMEM;
-	for (unsigned i = 0; i < GROUP_PAGES; i++)
-		if (bit(put, i))
-			take_frame(run, slots[i], i);
+	for_each_in_group(i, put) take_frame(run, slots[i], i);
 	if (run->n > 0)
 		shield(o, g->first, run->put);
-	for (unsigned i = 0; i < GROUP_WORDS; i++)
+	for (i = 0; i < GROUP_WORDS; i++)
 		run->del[i] = atomic_xchg(&g->gone[i], 0UL) & ~put[i];
 	c->figures.deletions += count_bits(run->del);
 	return 0;
 }
 
-/* The changed frames of the group among 512 slots. */
+static bool
+is_changed(const struct home_group *g, const struct frame *f)
+{
+	return f != NULL && f->owner == g && (f->flags & FF_DIRTY);
+}
+
+/* The changed frames of the group among the 512 slots of its object. */
 static void
 find_changed(const struct home_group *g, void *const *slots, u64 *put)
 {
-	memset(put, 0, GROUP_WORDS * sizeof(*put));
-	for (unsigned i = 0; slots != NULL && i < GROUP_PAGES; i++) {
-		const struct frame *f = slots[i];
+	unsigned i;
 
-		if (f != NULL && f->owner == g && (f->flags & FF_DIRTY))
+	memset(put, 0, GROUP_WORDS * sizeof(*put));
+	if (slots == NULL)
+		return;
+	for_each_in_group(i, g->dirty) if (is_changed(g, slots[i])) set_bit(put, i);
+}
+
+/* The same among those of one that shows some of its pages. */
+static void
+find_borrowed(const struct home_group *g, void *const *slots, u64 *put)
+{
+	memset(put, 0, GROUP_WORDS * sizeof(*put));
+	for (unsigned i = 0; i < GROUP_PAGES; i++)
+		if (is_changed(g, slots[i]))
 			set_bit(put, i);
-	}
 }
 
 static bool
@@ -235,7 +243,7 @@ collect_borrowed_node(struct vm_cut *c, struct vm_object *o, void *const *slots)
 
 		if (f == NULL || !(f->flags & FF_DIRTY) || f->owner == NULL || home_is_own(o, f))
 			continue;
-		find_changed(f->owner, slots, put);
+		find_borrowed(f->owner, slots, put);
 		err = take_pages(c, o, f->owner, slots, put);
 		if (err)
 			return err;

@@ -100,6 +100,16 @@ entry_prot(const struct fault *f, bool writable)
 	return prot | (is_write(f) ? PMAP_WRITTEN : 0);
 }
 
+/* For a page of anonymous memory that is the anon's own frame, or becomes it: other clusters may
+ * show the page of zeros there that was read before, or else this frame or nothing. */
+static unsigned
+anon_prot(const struct fault *f, bool writable)
+{
+	bool agreed = f->v->object == NULL && !f->v->shows_zeros;
+
+	return entry_prot(f, writable) | (agreed ? PMAP_AGREED : 0);
+}
+
 static u64
 object_index(const struct vm_mapping *v, vaddr_t va)
 {
@@ -141,6 +151,16 @@ page_in(struct fault *f, struct vm_object *o, u64 index)
 	return err == -ENOMEM ? err : -ENXIO;
 }
 
+/* What this cluster shows of program text beside a fault: no copy is made for that, since much of
+ * a program is never executed. 0: it waits for its own fault. */
+static paddr_t
+neighbour_text(struct vm_object *o, u64 index, paddr_t pa)
+{
+	struct frame *f = replica_near(o, index, frame_of_paddr(pa));
+
+	return f != NULL ? frame_paddr(f) : 0;
+}
+
 /*
  * Enters neighbours of a file's page that are resident, read-only or as the page itself.
  * => the object's lock is held, the anon's too if there is one
@@ -165,8 +185,7 @@ enter_around(struct fault *f, bool writable)
 		    (frame_of_paddr(pa[n])->flags & (FF_IMAGE | FF_FLIGHT)))
 			pa[n] = 0;
 		if (pa[n] != 0 && is_text(v))
-			pa[n] = frame_paddr(
-				replica_for(o, object_index(v, va), frame_of_paddr(pa[n])));
+			pa[n] = neighbour_text(o, object_index(v, va), pa[n]);
 		some += pa[n] != 0;
 	}
 	if (some > 0)
@@ -273,7 +292,7 @@ use_spare(struct fault *f, u64 index)
 	frame_note_dirty(frame);
 	atomic_add_relaxed(&f->map->rss_anon, 1);
 	found(f, frame);
-	return pmap_enter(f->map->pmap, f->va, frame_paddr(frame), entry_prot(f, true));
+	return pmap_enter(f->map->pmap, f->va, frame_paddr(frame), anon_prot(f, true));
 }
 
 /*
@@ -309,7 +328,7 @@ fill_ahead(struct fault *f, u64 index)
 	}
 	atomic_add_relaxed(&f->map->rss_anon, n);
 	if (n > 0)
-		pmap_enter_around(f->map->pmap, f->va + PAGE_SIZE, pa, n, entry_prot(f, true));
+		pmap_enter_around(f->map->pmap, f->va + PAGE_SIZE, pa, n, anon_prot(f, true));
 }
 
 /* First write to a page of a private file: a copy of it. => the anon's lock is held */
@@ -379,7 +398,7 @@ fault_present(struct fault *f, u64 index, struct frame *old, bool *done)
 	}
 	if (sole || !is_write(f)) {
 		found(f, old);
-		return pmap_enter(f->map->pmap, f->va, frame_paddr(old), entry_prot(f, sole));
+		return pmap_enter(f->map->pmap, f->va, frame_paddr(old), anon_prot(f, sole));
 	}
 	if (copy == NULL) {
 		*done = false;
@@ -450,7 +469,7 @@ use_huge(struct fault *f, u64 first)
 	if (pmap_enter_huge(f->map->pmap, base, frame_paddr(block), entry_prot(f, true)) == 0)
 		return 0;
 	return pmap_enter(f->map->pmap, f->va, frame_paddr(block) + (f->va - base),
-			  entry_prot(f, true));
+			  anon_prot(f, true));
 }
 
 /* A page of zeros for a read, or new memory for a write. => the anon's lock is held */
@@ -463,6 +482,7 @@ fault_absent(struct fault *f, u64 index)
 	if (f->v->object != NULL)
 		return is_write(f) ? copy_private_file(f, index) : read_private_file(f);
 	if (!is_write(f)) {
+		f->v->shows_zeros = true;
 		found(f, machine()->mm->zero);
 		return pmap_enter(f->map->pmap, f->va, frame_paddr(machine()->mm->zero),
 				  entry_prot(f, false));

@@ -19,16 +19,27 @@
 #define ROOT_LEVEL   3
 
 static void
+harvest_leaf(pte_t *e)
+{
+	pte_t was = *e;
+
+	if (!(was & PTE_P) || (was & PTE_PCD))
+		return;
+	atomic_store(e, was & ~PTE_D);
+	frame_note_dirty(frame_of_paddr(was & PTE_ADDR));
+}
+
+static void
 harvest_leaves(pte_t *t, struct harvest *h)
 {
 	h->entries += TABLE_SIZE;
-	for (unsigned i = 0; i < TABLE_SIZE; i++) {
-		pte_t e = t[i];
+	for (unsigned i = 0; i < TABLE_SIZE; i += 8) {
+		pte_t any = t[i] | t[i + 1] | t[i + 2] | t[i + 3] | t[i + 4] | t[i + 5] | t[i + 6] |
+			    t[i + 7];
 
-		if (likely((e & (PTE_P | PTE_D)) != (PTE_P | PTE_D)) || (e & PTE_PCD))
-			continue;
-		atomic_store(&t[i], e & ~PTE_D);
-		frame_note_dirty(frame_of_paddr(e & PTE_ADDR));
+		for (unsigned k = i; (any & PTE_D) && k < i + 8; k++)
+			if (t[k] & PTE_D)
+				harvest_leaf(&t[k]);
 	}
 }
 
@@ -77,16 +88,18 @@ leaf_table(paddr_t root, vaddr_t va)
 }
 
 static void
-shield_replica(paddr_t root, vaddr_t va, const u64 *set, unsigned n)
+shield_replica(paddr_t root, vaddr_t va, const u64 *set, vaddr_t start, vaddr_t end)
 {
 	vaddr_t table_va = ~0UL;
 	pte_t *t = NULL;
+	unsigned i;
 
-	for (unsigned i = 0; i < n; i++) {
+	for_each_in_group(i, set)
+	{
 		vaddr_t at = va + (vaddr_t)i * PAGE_SIZE;
 		pte_t e;
 
-		if (!(set[i / 64] >> (i % 64) & 1))
+		if (at < start || at >= end)
 			continue;
 		if (ALIGN_DOWN(at, HUGE_SIZE) != table_va) {
 			table_va = ALIGN_DOWN(at, HUGE_SIZE);
@@ -99,11 +112,11 @@ shield_replica(paddr_t root, vaddr_t va, const u64 *set, unsigned n)
 }
 
 void
-pmap_shield(struct pmap *p, vaddr_t va, const u64 *set, unsigned n)
+pmap_shield(struct pmap *p, vaddr_t va, const u64 *set, vaddr_t start, vaddr_t end)
 {
 	for (unsigned i = 0; i < machine()->nclusters; i++)
 		if (p->root[i] != 0)
-			shield_replica(p->root[i], va, set, n);
+			shield_replica(p->root[i], va, set, start, end);
 }
 
 void

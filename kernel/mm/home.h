@@ -140,6 +140,24 @@ group_has(const u64 *set, u64 index)
 	return atomic_load_relaxed(&set[index % GROUP_PAGES / 64]) >> (index % 64) & 1;
 }
 
+/* The first page at or behind `from` that is in the set; GROUP_PAGES: none. */
+static inline unsigned
+group_next(const u64 *set, unsigned from)
+{
+	u64 word;
+
+	while (from < GROUP_PAGES) {
+		word = set[from / 64] >> (from % 64);
+		if (word != 0)
+			return from + (unsigned)__builtin_ctzl(word);
+		from = ALIGN_DOWN(from, 64u) + 64;
+	}
+	return GROUP_PAGES;
+}
+
+#define for_each_in_group(i, set)                                                                  \
+	for (i = group_next(set, 0); i < GROUP_PAGES; i = group_next(set, i + 1))
+
 static inline void
 group_set(u64 *set, u64 index)
 {

@@ -89,7 +89,7 @@ check(vaddr_t va, size_t n, const char *what, void *from)
 	vaddr_t stack = (vaddr_t)__builtin_frame_address(0);
 
 	if (va < PHYSMAP_BASE || va >= FRAMES_BASE || n == 0 || stack < KSTACKS_BASE ||
-	    stack >= MMIO_BASE || machine()->panicking || !frame_exists(first))
+	    stack >= MMIO_BASE || machine()->panicking->begun || !frame_exists(first))
 		return;
 	for (paddr_t at = ALIGN_DOWN(first, KASAN_GRANULE); at <= last; at += KASAN_GRANULE)
 		if (is_poisoned(at))

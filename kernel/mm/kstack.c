@@ -136,8 +136,9 @@ cluster_of(u64 cores)
 struct thread *
 kthread_create(const char *name, void (*fn)(void *), void *arg, u64 affinity)
 {
-	struct kthread *k = kzalloc(sizeof(*k));
-	void *stack = kstack_alloc(cluster_of(affinity));
+	unsigned home = cluster_of(affinity);
+	struct kthread *k = kzalloc_on(home, sizeof(*k));
+	void *stack = kstack_alloc(home);
 
 	if (k == NULL || stack == NULL)
 		goto fail;
@@ -145,6 +146,7 @@ kthread_create(const char *name, void (*fn)(void *), void *arg, u64 affinity)
 	k->fn = fn;
 	k->arg = arg;
 	k->thread.flags |= TF_KTHREAD;
+	k->thread.home = (u16)home;
 	if (affinity != 0)
 		k->thread.affinity = affinity;
 	thread_start(&k->thread);

@@ -66,6 +66,7 @@ vm_map_create(void)
 	}
 	refcount_init(&m->refs, 1);
 	rwlock_init(&m->lock, "map");
+	m->changes = random_u64(); /* no hint for a map that was here before is true of it */
 	m->limit_pages = ~0UL;
 	m->stack_limit = STACK_DEFAULT;
 	m->stack_top = USER_TOP - vm_random_offset(STACK_RANDOM_BITS);
@@ -116,6 +117,7 @@ mapping_clone(struct vm_map *m, const struct vm_mapping *v, vaddr_t start, vaddr
 	if (w == NULL)
 		return NULL;
 	w->needs_copy = v->needs_copy;
+	w->shows_zeros = v->shows_zeros;
 	w->prot = v->prot;
 	w->max_prot = v->max_prot;
 	w->flags = v->flags;
@@ -148,8 +150,8 @@ mapping_place(struct vm_mapping *v, vaddr_t start, vaddr_t end, u64 offset, u64 
 		spin_unlock(&v->anon->lock);
 }
 
-struct vm_mapping *
-mapping_from(const struct vm_map *m, vaddr_t va)
+static struct vm_mapping *
+mapping_search(const struct vm_map *m, vaddr_t va)
 {
 	struct rb_node *n = m->mappings.root;
 	struct vm_mapping *best = NULL;
@@ -165,6 +167,22 @@ mapping_from(const struct vm_map *m, vaddr_t va)
 		}
 	}
 	return best;
+}
+
+/* The tree may be in another cluster's memory, and most threads fault in one mapping again and
+ * again. */
+struct vm_mapping *
+mapping_from(const struct vm_map *m, vaddr_t va)
+{
+	struct mapping_hint *h = &current_thread()->hint;
+	struct vm_mapping *v = h->mapping;
+
+	if (h->map == m && h->changes == m->changes && v->start <= va && va < v->end)
+		return v;
+	v = mapping_search(m, va);
+	if (v != NULL)
+		*h = (struct mapping_hint){m, v, m->changes};
+	return v;
 }
 
 struct vm_mapping *
@@ -213,6 +231,7 @@ mapping_insert(struct vm_mapping *v)
 void
 mapping_unlink(struct vm_mapping *v)
 {
+	v->map->changes++;
 	rb_remove(&v->map->mappings, &v->node);
 	v->map->size_pages -= mapping_pages(v);
 	if (mapping_commits(v))
@@ -375,6 +394,7 @@ join(struct vm_mapping *a, struct vm_mapping *b)
 	mapping_unlink(b);
 	mapping_place(a, a->start, b->end, a->offset, a->anon_offset);
 	a->file_pages += b->file_pages;
+	a->shows_zeros |= b->shows_zeros;
 	mapping_insert(a);
 	if (b->anon != NULL) {
 		spin_lock(&b->anon->lock);

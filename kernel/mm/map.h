@@ -40,6 +40,7 @@ struct vm_mapping {
 	struct vm_object *anon;	  /* [map, anon faults] */
 	u64 anon_offset;	  /* [map] */
 	bool needs_copy;	  /* [map] */
+	bool shows_zeros;	  /* [anon->lock] a table may show the page of zeros for it */
 	u8 prot;		  /* [map] VM_READ... */
 	u8 max_prot; /* [I] what mprotect may give (file opened read-only and shared) */
 	u32 flags;   /* [map] */
@@ -56,6 +57,7 @@ struct vm_map {
 	struct refcount refs;
 	struct rwlock lock;
 	struct rb_tree mappings; /* [lock] */
+	u64 changes;		 /* [lock] grows when a mapping goes or becomes another range */
 	struct pmap *pmap;	 /* [I] */
 	u64 size_pages;		 /* [lock] mapped, all */
 	u64 committed_pages;	 /* [lock] private writable without NORESERVE */

@@ -3,7 +3,8 @@
  * the changed pages of private mappings (see anon.h for how fork shares them).
  *
  * Locks: the object's. A mapping's anon pointer is set once under the map's lock for reading (by
- * compare-and-swap) and replaced only under its lock for writing.
+ * compare-and-swap) and replaced only under its lock for writing and its object's lock, so that who
+ * holds the latter may use it.
  */
 #include <asm/errno.h>
 
@@ -11,6 +12,7 @@
 #include "lib/assert.h"
 #include "mm/anon.h"
 #include "mm/home.h"
+#include "mm/mapping.h"
 #include "mm/policy.h"
 
 #define CLONE_BATCH 64
@@ -98,12 +100,22 @@ anon_ensure(struct vm_mapping *v)
 	return 0;
 }
 
+static void
+set_anon(struct vm_mapping *v, struct vm_object *anon)
+{
+	if (v->object != NULL)
+		spin_lock(&v->object->lock);
+	v->anon = anon;
+	if (v->object != NULL)
+		spin_unlock(&v->object->lock);
+}
+
 void
 anon_attach(struct vm_object *anon, struct vm_mapping *v)
 {
 	vm_object_get(anon);
 	spin_lock(&anon->lock);
-	v->anon = anon;
+	set_anon(v, anon);
 	list_add(&anon->mappings, &v->anon_link);
 	spin_unlock(&anon->lock);
 }
@@ -217,12 +229,63 @@ anon_detach(struct vm_mapping *v)
 	n = mapping_pages(v);
 	spin_lock(&anon->lock);
 	list_del(&v->anon_link);
+	set_anon(v, NULL);
 	last = list_empty(&anon->mappings);
 	spin_unlock(&anon->lock);
 	if (!last)
 		drop_unshown(anon, NULL, first, first + n);
-	v->anon = NULL;
 	vm_object_put(anon);
+}
+
+/* Takes the page out of every mapping that shows it. => anon->lock is held */
+static void
+hide_page(struct vm_object *anon, u64 index)
+{
+	struct vm_mapping *w;
+
+	list_for_each_entry (w, &anon->mappings, anon_link) {
+		vaddr_t va = w->start + ((index - first_index(w)) << PAGE_SHIFT);
+
+		if (index < first_index(w) || va >= w->end)
+			continue;
+		pmap_remove(w->map->pmap, va, va + PAGE_SIZE);
+		rss_sub(&w->map->rss_anon, 1);
+	}
+}
+
+/* Frees what v's anon has of pages behind the end of the file. => the locks of both are held */
+static void
+cut_behind(struct vm_mapping *v)
+{
+	u64 from = v->offset >> PAGE_SHIFT, end = DIV_ROUND_UP(v->object->size, PAGE_SIZE);
+	u64 first = first_index(v) + (end > from ? end - from : 0);
+	u64 last = first_index(v) + mapping_pages(v);
+
+	for (; radix_next_before(&v->anon->pages, &first, last) != NULL; first++) {
+		hide_page(v->anon, first);
+		frame_put(object_extract(v->anon, first));
+	}
+}
+
+bool
+anon_cut_behind(struct vm_object *file)
+{
+	struct vm_mapping *v;
+	bool all = true;
+
+	list_for_each_entry (v, &file->mappings, object_link) {
+		struct vm_object *anon = atomic_load(&v->anon);
+
+		if (anon == NULL)
+			continue;
+		if (!spin_trylock(&anon->lock)) {
+			all = false;
+			continue;
+		}
+		cut_behind(v);
+		spin_unlock(&anon->lock);
+	}
+	return all;
 }
 
 /* Gives `to` the frames of [first, end) of `from`, which does not change meanwhile: see anon.h. */
@@ -255,6 +318,17 @@ share_frames(struct vm_object *from, struct vm_object *to, u64 first, u64 end)
 	return err;
 }
 
+/* The file may have been made shorter while v was between two anons. */
+static void
+cut_behind_now(struct vm_mapping *v)
+{
+	spin_lock(&v->anon->lock);
+	spin_lock(&v->object->lock);
+	cut_behind(v);
+	spin_unlock(&v->object->lock);
+	spin_unlock(&v->anon->lock);
+}
+
 /* Moves v to an anon of its own with the same frames. */
 static int
 leave_anon(struct vm_mapping *v)
@@ -275,6 +349,8 @@ leave_anon(struct vm_mapping *v)
 	if (err == 0) {
 		anon_detach(v);
 		anon_attach(new, v);
+		if (v->object != NULL)
+			cut_behind_now(v);
 		v->needs_copy = false;
 	}
 	vm_object_put(new);

@@ -12,9 +12,11 @@
  */
 #include <asm/errno.h>
 
+#include "arch/cpu.h"
 #include "core/sched.h"
 #include "lib/assert.h"
 #include "lib/string.h"
+#include "mm/anon.h"
 #include "mm/home.h"
 #include "mm/object.h"
 #include "mm/policy.h"
@@ -345,22 +347,25 @@ zero_tail(struct vm_object *o, u64 size)
 	return 0;
 }
 
-/* => o->lock held */
+/* => o->lock held; it is let go of meanwhile when somebody who has a private mapping's lock may
+ * want it. Behind the new end nothing is entered any more. */
 static int
-truncate_locked(struct vm_object *o, u64 size)
+shrink(struct vm_object *o, u64 size)
 {
-	u64 first = page_count(size);
-	int err = size < o->size ? zero_tail(o, size) : 0;
+	int err = zero_tail(o, size);
 
-	if (err == 0 && size < o->size)
-		err = home_forget(o, first, ~0UL);
+	if (err == 0)
+		err = home_forget(o, page_count(size), ~0UL);
 	if (err)
 		return err;
-	if (size < o->size) {
-		o->image_size = min(o->image_size, size);
-		object_unmap(o, first, UNMAP_MAX);
-	}
 	o->size = size;
+	o->image_size = min(o->image_size, size);
+	object_unmap(o, page_count(size), UNMAP_MAX);
+	while (!anon_cut_behind(o)) {
+		spin_unlock(&o->lock);
+		cpu_pause();
+		spin_lock(&o->lock);
+	}
 	return 0;
 }
 
@@ -372,7 +377,9 @@ vm_object_truncate(struct vm_object *o, u64 size)
 
 	do {
 		spin_lock(&o->lock);
-		err = truncate_locked(o, size);
+		err = size < o->size ? shrink(o, size) : 0;
+		if (err == 0)
+			o->size = size;
 		spin_unlock(&o->lock);
 	} while (err == -EAGAIN && (err = home_page_in(o, size >> PAGE_SHIFT)) == 0);
 	if (err == 0)

@@ -191,12 +191,11 @@ make_pte(paddr_t pa, unsigned prot)
 	return e;
 }
 
-/* Whether a replica shows something else than the frame `pa` of size 1 << shift at `va`. */
+/* Whether the entry of a replica for `va`, or NULL, shows something else than the frame `pa` of
+ * size 1 << shift. */
 static bool
-shows_other(const struct pmap *p, unsigned cxy, vaddr_t va, paddr_t pa, unsigned shift)
+shows_other(const pte_t *e, vaddr_t va, paddr_t pa, unsigned shift)
 {
-	const pte_t *e = find_entry(p, cxy, va, shift == HUGE_SHIFT ? 1 : 0);
-
 	if (e == NULL || !(*e & PTE_P))
 		return false;
 	if (shift == HUGE_SHIFT)
@@ -214,7 +213,8 @@ clear_others(struct pmap *p, vaddr_t va, paddr_t pa, unsigned shift)
 	bool other = false;
 
 	for (unsigned i = 0; i < MAX_CLUSTERS && !other; i++)
-		other = shows_other(p, i, va, pa, shift);
+		other = shows_other(find_entry(p, i, va, shift == HUGE_SHIFT ? 1 : 0), va, pa,
+				    shift);
 	if (!other)
 		return false;
 	spin_unlock(&p->lock);
@@ -277,7 +277,7 @@ enter(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot, unsigned shift)
 			err = -ENOMEM;
 			break;
 		}
-		if (!(prot & PMAP_REPLICA) && clear_others(p, va, pa, shift))
+		if (!(prot & (PMAP_REPLICA | PMAP_AGREED)) && clear_others(p, va, pa, shift))
 			continue;
 		err = enter_locked(p, va, pa, prot, shift);
 		if (err != -EAGAIN)
@@ -306,34 +306,40 @@ int
 pmap_enter_huge(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot)
 {
 	assert(IS_ALIGNED(va, HUGE_SIZE) && IS_ALIGNED(pa, HUGE_SIZE));
+	assert(!(prot & PMAP_AGREED)); /* a table in its place is to go */
 	return enter(p, va, pa, prot, HUGE_SHIFT);
 }
 
-/* Whether another cluster shows something else there: a page of zeros, where memory came since. */
-static bool
-others_show_other(const struct pmap *p, vaddr_t va, paddr_t pa)
+/* Strikes out the pages for which another cluster shows something else: a page of zeros, where
+ * memory came since. => p->lock is held; all are below one table */
+static void
+leave_to_others(const struct pmap *p, vaddr_t va, paddr_t *pa, unsigned n)
 {
 	unsigned own = this_core()->arch.cxy;
 
-	for (unsigned i = 0; i < machine()->nclusters; i++)
-		if (i != own && shows_other(p, i, va, pa, PAGE_SHIFT))
-			return true;
-	return false;
+	for (unsigned c = 0; c < machine()->nclusters; c++) {
+		const pte_t *e = c != own ? find_entry(p, c, va, 0) : NULL;
+
+		for (unsigned i = 0; e != NULL && i < n; i++)
+			if (shows_other(*e & PTE_PS ? e : &e[i], va + i * PAGE_SIZE, pa[i],
+					PAGE_SHIFT))
+				pa[i] = 0;
+	}
 }
 
 void
-pmap_enter_around(struct pmap *p, vaddr_t va, const paddr_t *pa, unsigned n, unsigned prot)
+pmap_enter_around(struct pmap *p, vaddr_t va, paddr_t *pa, unsigned n, unsigned prot)
 {
 	unsigned cxy = this_core()->arch.cxy;
 	pte_t *e;
 
 	spin_lock(&p->lock);
 	e = p->root[cxy] != 0 ? make_entry(p, cxy, va, 0) : NULL;
+	if (!(prot & (PMAP_REPLICA | PMAP_AGREED)))
+		leave_to_others(p, va, pa, n);
 	if (e != NULL && !(*e & PTE_PS))
 		for (unsigned i = 0; i < n; i++)
-			if (pa[i] != 0 && !(e[i] & PTE_P) &&
-			    ((prot & PMAP_REPLICA) ||
-			     !others_show_other(p, va + i * PAGE_SIZE, pa[i])))
+			if (pa[i] != 0 && !(e[i] & PTE_P))
 				atomic_store(&e[i], make_pte(pa[i], prot));
 	spin_unlock(&p->lock);
 }

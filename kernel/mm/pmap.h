@@ -42,6 +42,7 @@ struct pmap {
 #define PMAP_UNCACHED 0x100u
 #define PMAP_WRITTEN  0x200u /* a write is about to happen: set the dirty bit now */
 #define PMAP_REPLICA  0x400u /* other clusters may show another copy of the same bytes */
+#define PMAP_AGREED   0x800u /* the caller knows that they show this frame or nothing */
 
 struct pmap *pmap_create(struct vm_map *map);
 void pmap_get(struct pmap *p);
@@ -56,9 +57,9 @@ void pmap_retire(struct pmap *p);
 int __must_check pmap_enter(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot);
 int __must_check pmap_enter_huge(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot);
 /* Enters up to n neighbours where nothing is entered yet, here, and no other cluster shows another
- * frame; pa 0 skips a page. As far as it gets.
+ * frame; pa 0 skips a page. As far as it gets; changes pa.
  * => all n pages are covered by one page table */
-void pmap_enter_around(struct pmap *p, vaddr_t va, const paddr_t *pa, unsigned n, unsigned prot);
+void pmap_enter_around(struct pmap *p, vaddr_t va, paddr_t *pa, unsigned n, unsigned prot);
 
 /* Remove or write-protect a range in every replica and flush before they return. */
 void pmap_remove(struct pmap *p, vaddr_t start, vaddr_t end);
@@ -91,8 +92,9 @@ struct harvest {
 	u64 tables, entries; /* looked at */
 };
 void pmap_harvest(struct pmap *p, struct harvest *h);
-/* Takes the right to write from the pages va + i * PAGE_SIZE of each bit i in set[], n in all. */
-void pmap_shield(struct pmap *p, vaddr_t va, const u64 *set, unsigned n);
+/* Takes the right to write from the pages va + i * PAGE_SIZE for each i in the set of a group, as
+ * far as they lie in [start, end). */
+void pmap_shield(struct pmap *p, vaddr_t va, const u64 *set, vaddr_t start, vaddr_t end);
 /* Makes every core follow both. */
 void pmap_harvested(struct pmap *p);
 

@@ -109,6 +109,27 @@ replica_make(struct vm_object *o, u64 index, struct frame *f, unsigned cxy)
 	return copy;
 }
 
+static bool
+is_near(const struct frame *f, unsigned cxy)
+{
+	return !(f->flags & FF_IMAGE) || f->cxy == cxy || machine()->one_copy;
+}
+
+struct frame *
+replica_near(struct vm_object *o, u64 index, struct frame *f)
+{
+	unsigned cxy = this_core()->arch.cxy;
+	const struct replicas *r = o->replicas;
+	const struct replica *copy;
+
+	if (is_near(f, cxy) || r == NULL || r->faults[cxy] <= OFTEN)
+		return f;
+	copy = radix_get(&r->copies[cxy], index);
+	if (copy != NULL)
+		return copy->frame;
+	return can_afford(cxy) ? NULL : f;
+}
+
 struct frame *
 replica_for(struct vm_object *o, u64 index, struct frame *f)
 {
@@ -116,7 +137,7 @@ replica_for(struct vm_object *o, u64 index, struct frame *f)
 	struct replicas *r;
 	struct replica *copy;
 
-	if (!(f->flags & FF_IMAGE) || f->cxy == cxy || machine()->one_copy)
+	if (is_near(f, cxy))
 		return f;
 	r = replicas_of(o);
 	if (r == NULL)

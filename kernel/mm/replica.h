@@ -11,6 +11,8 @@ struct replicas; /* of one object, by cluster and page */
 /* What this cluster is to execute instead of the root image's frame f, page `index` of o: a copy
  * of its own, or f. => o->lock held */
 struct frame *replica_for(struct vm_object *o, u64 index, struct frame *f);
+/* The same for a page that is not executed yet: no copy is made; NULL if one would be. */
+struct frame *replica_near(struct vm_object *o, u64 index, struct frame *f);
 /* Frees the copies of n pages. => o->lock held, nothing shows them */
 void replicas_drop(struct vm_object *o, u64 first, u64 n);
 /* Frees all that an object has left. => the last reference is gone */

@@ -22,6 +22,7 @@
 #include "lib/assert.h"
 #include "mm/pmap.h"
 
+#define PAUSES_MAX  64u
 #define FLUSH_PAGES 16 /* more single pages than this cost more than starting afresh */
 
 static void
@@ -186,18 +187,28 @@ next_gen(struct pmap *p, vaddr_t start, vaddr_t end)
 	return gen;
 }
 
+/* A while that the core spends on its own mailbox alone, twice as long each time: the word that it
+ * waits for may be in another cluster. */
+static void
+pause_serving(unsigned *pauses)
+{
+	for (unsigned i = 0; i < *pauses; i++) {
+		ipi_poll();
+		cpu_pause();
+	}
+	*pauses = min(2 * *pauses, PAUSES_MAX);
+}
+
 /* Sends to `targets` and waits until each is at `gen` or out of *mask. */
 static void
 wait_for_cores(struct pmap *p, u64 targets, const u64 *mask, u64 gen)
 {
 	tell(targets);
 	for (; targets != 0; targets &= targets - 1) {
-		unsigned i = __builtin_ctzl(targets);
+		unsigned i = __builtin_ctzl(targets), pauses = 1;
 
-		while (atomic_load(&p->seen_gen[i]) < gen && (atomic_load(mask) >> i & 1)) {
-			pmap_serve_shootdown();
-			cpu_pause();
-		}
+		while (atomic_load(&p->seen_gen[i]) < gen && (atomic_load(mask) >> i & 1))
+			pause_serving(&pauses);
 	}
 }
 
@@ -228,14 +239,14 @@ pmap_barrier(struct pmap *p)
 void
 pmap_leave_all(struct pmap *p)
 {
+	unsigned pauses = 1;
+
 	atomic_fence();
 	irq_push_off();
 	if (this_core()->loaded_pmap == p)
 		leave(this_core());
 	irq_pop_off();
 	tell(atomic_load(&p->cores));
-	while (atomic_load(&p->cores) != 0) {
-		pmap_serve_shootdown();
-		cpu_pause();
-	}
+	while (atomic_load(&p->cores) != 0)
+		pause_serving(&pauses);
 }

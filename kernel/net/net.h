@@ -77,6 +77,7 @@ struct net {
 	char hostname[64];		     /* [n] sent with DHCP */
 	ip_addr_t dns_seen[DNS_MAX_SERVERS]; /* [thread] what resolv.conf says */
 	const struct dentry *resolv_root;    /* [thread] below which */
+	bool files_ready;		     /* [a] the name space is whole: it may be written */
 };
 
 static inline struct net *

@@ -1,8 +1,10 @@
 /*
  * /dev/holdfast: how programs learn that they were resumed, and ask for a checkpoint.
  *
- *	read	one line for each resume since the file was opened or read last, the newest:
- *		"resumed epoch E outage_ms N cause power\n"; waits for one
+ *	read	when there was a resume since the file was opened or read last, a line about the
+ *		newest: "resumed epoch E outage_ms N cause power", filled up with blanks to LINE
+ *		bytes, the newline included, so that who reads on until a buffer is full can say
+ *		how long it is; waits for a resume
  *	poll	readable when there is one
  *	write	"checkpoint\n": returns when all that was done before is durable; "period MS\n"
  *
@@ -18,7 +20,8 @@
 #include "lib/string.h"
 #include "persist/impl.h"
 
-#define LINE_MAX     96
+#define LINE	     64
+#define WORDS_MAX    32
 #define DEVICE_MAJOR 10
 #define DEVICE_MINOR 201
 
@@ -34,7 +37,7 @@ static ssize_t
 device_read(struct file *f, struct uio *u, u64 *pos)
 {
 	struct persist *p = persist();
-	char line[LINE_MAX];
+	char line[LINE + 1];
 	size_t n;
 	int err = 0;
 
@@ -49,16 +52,19 @@ device_read(struct file *f, struct uio *u, u64 *pos)
 	spin_unlock(&p->lock);
 	if (err)
 		return err;
-	n = (size_t)format(line, sizeof(line), "resumed epoch %lu outage_ms %lld cause power\n",
+	n = (size_t)format(line, sizeof(line), "resumed epoch %lu outage_ms %lld cause power",
 			   p->resumed_epoch, p->outage_ns / NS_PER_MS);
-	n = min(n, u->resid);
+	for (; n < LINE - 1; n++)
+		line[n] = ' ';
+	line[LINE - 1] = '\n';
+	n = min((size_t)LINE, u->resid);
 	return uio_copy_out(u, line, n) == n ? (ssize_t)n : -EFAULT;
 }
 
 static ssize_t
 device_write(struct file *f, struct uio *u, u64 *pos)
 {
-	char line[LINE_MAX];
+	char line[WORDS_MAX];
 	size_t n = u->resid, taken = uio_copy_in(u, line, min(n, sizeof(line) - 1));
 	u64 epoch;
 	int err;

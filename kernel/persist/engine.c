@@ -206,6 +206,13 @@ engine_thread(void *arg)
 }
 
 void
+engine_init(void)
+{
+	machine()->commit = commit_for_call;
+	machine()->ending = end_of_system;
+}
+
+void
 persist_start(void)
 {
 	struct persist *p = persist();
@@ -217,8 +224,6 @@ persist_start(void)
 		return;
 	}
 	status_init(p);
-	machine()->commit = commit_for_call;
-	machine()->ending = end_of_system;
 	power_set_button(power_button);
 	if (!kthread_create("checkpoint", engine_thread, p, 0))
 		klog(KLOG_WARN, "persist", "no memory for checkpoints: nothing will be kept");

@@ -154,6 +154,7 @@ int __must_check resume_read_system(struct persist *p);
 int __must_check resume_load(struct persist *p);
 
 /* engine.c */
+void engine_init(void); /* => before programs, and before each cluster has its copy of the roots */
 int persist_commit(u64 *epoch);
 void persist_set_period(ns_t period);
 

@@ -176,14 +176,15 @@ lock_bucket_of(struct futex_waiter *w)
 
 /* Sleeps until woken. 0, -ETIMEDOUT, -ERESTARTSYS. */
 static int
-sleep_on(struct futex_waiter *w, ns_t deadline)
+sleep_on(struct futex_waiter *w, ns_t deadline, bool wall)
 {
+	unsigned how = WAIT_INTERRUPTIBLE | (wall ? WAIT_WALL : 0);
 	struct bucket *b;
 	int err = 0;
 
 	spin_lock(&w->lock);
 	while (!w->woken && !err)
-		err = waitq_sleep(&w->sleep, &w->lock, deadline, WAIT_INTERRUPTIBLE);
+		err = waitq_sleep(&w->sleep, &w->lock, deadline, how);
 	if (w->woken)
 		err = 0;
 	spin_unlock(&w->lock);
@@ -229,7 +230,7 @@ enqueue_if(struct futex_waiter *w, u32 __user *uaddr, u32 value)
 }
 
 long
-futex_wait(u32 __user *uaddr, bool shared, u32 value, ns_t deadline, u32 bitset)
+futex_wait(u32 __user *uaddr, int flags, u32 value, ns_t deadline, u32 bitset)
 {
 	struct futex_waiter w = {.bitset = bitset, .thread = current_thread()};
 	u32 word;
@@ -243,7 +244,7 @@ futex_wait(u32 __user *uaddr, bool shared, u32 value, ns_t deadline, u32 bitset)
 	waitq_init(&w.sleep);
 	list_init(&w.link);
 	for (;;) {
-		err = make_key(uaddr, shared, &w.key, &w.held);
+		err = make_key(uaddr, !(flags & FUTEX_PRIVATE_FLAG), &w.key, &w.held);
 		if (err)
 			return err;
 		err = enqueue_if(&w, uaddr, value);
@@ -255,7 +256,7 @@ futex_wait(u32 __user *uaddr, bool shared, u32 value, ns_t deadline, u32 bitset)
 			return err;
 	}
 	if (!err)
-		err = sleep_on(&w, deadline);
+		err = sleep_on(&w, deadline, flags & FUTEX_CLOCK_REALTIME);
 	blocked_note(0);
 	drop_key(w.held);
 	return err;

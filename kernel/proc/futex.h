@@ -1,5 +1,4 @@
-/* Futexes: see futex.c. All: as man 2 futex; deadlines are absolute monotonic, NS_FOREVER for none.
- */
+/* Futexes: see futex.c. All: as man 2 futex. */
 #ifndef PROC_FUTEX_H
 #define PROC_FUTEX_H
 
@@ -8,8 +7,9 @@
 struct task;
 
 int futex_init(void);
-/* 0 woken; -EAGAIN: the word had another value; -ETIMEDOUT; -ERESTARTSYS; -EFAULT. */
-long futex_wait(u32 __user *uaddr, bool shared, u32 value, ns_t deadline, u32 bitset);
+/* flags: FUTEX_PRIVATE_FLAG, FUTEX_CLOCK_REALTIME. The deadline is absolute, NS_FOREVER for none.
+ * 0 woken; -EAGAIN: the word had another value; -ETIMEDOUT; -ERESTARTSYS; -EFAULT. */
+long futex_wait(u32 __user *uaddr, int flags, u32 value, ns_t deadline, u32 bitset);
 long futex_wake(u32 __user *uaddr, bool shared, int count, u32 bitset);
 /* compare: NULL, or the value the word must have (else -EAGAIN). */
 long futex_requeue(u32 __user *from, u32 __user *to, bool shared, int wake, int move,

@@ -480,6 +480,18 @@ op_threads(int pid)
 	return n;
 }
 
+static u32
+op_all_threads(void)
+{
+	return (u32)atomic_load_relaxed(&processes()->tasks);
+}
+
+static int
+op_last_pid(void)
+{
+	return atomic_load_relaxed(&processes()->last_pid);
+}
+
 static int
 op_self(void)
 {
@@ -547,6 +559,8 @@ static const struct procfs_process_ops process_ops = {
 	.exists = op_exists,
 	.next_tid = op_next_tid,
 	.threads = op_threads,
+	.all_threads = op_all_threads,
+	.last_pid = op_last_pid,
 	.self = op_self,
 	.self_tid = op_self_tid,
 	.show = op_show,

@@ -107,7 +107,7 @@ task_goes_on(void *arg)
 	struct task *t = arg;
 
 	if (t->thread.blocked.again) {
-		machine()->linux_calls->dispatch(t->thread.frame);
+		machine()->dispatch(t->thread.frame);
 		t->thread.blocked = (struct blocked_call){.deadline = NS_FOREVER};
 	}
 	trap_enter_user(t->thread.frame);

@@ -55,7 +55,8 @@ struct posix_timer {
 	struct sigevent_k event; /* [I] */
 	bool armed;		 /* [process->lock] */
 	bool resting;		 /* [process->lock] until its signal is taken */
-	ns_t expires, interval;	 /* [process->lock] on the timer's clock, made monotonic or CPU */
+	bool wall;		 /* [process->lock] its times are on the real-time clock */
+	ns_t expires, interval;	 /* [process->lock] monotonic, CPU or real time */
 	int overrun;		 /* [process->lock] */
 };
 
@@ -308,7 +309,7 @@ posix_clock(const struct posix_timer *pt)
 	ns_t user, system;
 
 	if (!clock_is_cpu(pt->clock))
-		return clock_now();
+		return clock_now() + (pt->wall ? clock_real_offset() : 0);
 	if (pt->task && pt->clock == CLOCK_THREAD_CPUTIME_ID)
 		task_cpu_time(pt->task, &user, &system);
 	else
@@ -321,6 +322,15 @@ posix_start_time(const struct posix_timer *pt, ns_t now)
 {
 	return clock_is_cpu(pt->clock) ? cpu_check_time(pt->process, pt->expires - now)
 				       : pt->expires;
+}
+
+static void
+posix_start(struct posix_timer *pt, ns_t at)
+{
+	if (pt->wall)
+		timer_start_wall(&pt->timer, at);
+	else
+		timer_start(&pt->timer, at);
 }
 
 /* The signal of this timer that is still pending, or NULL. => process->lock held */
@@ -398,7 +408,7 @@ posix_fire(struct timer *timer)
 	again = posix_expire(pt, now);
 	spin_unlock(&pt->process->lock);
 	if (again != NS_FOREVER)
-		timer_start(timer, again);
+		posix_start(pt, again);
 }
 
 static struct posix_timer *
@@ -497,20 +507,19 @@ posix_read(struct posix_timer *pt, struct itimer_value *out)
 static void
 posix_arm(struct posix_timer *pt, bool absolute, const struct itimer_value *new)
 {
-	ns_t now = posix_clock(pt);
+	ns_t now;
 
 	pt->interval = new->interval;
 	pt->overrun = 0;
 	if (!new->value)
 		return;
-	if (clock_is_cpu(pt->clock))
-		pt->expires = absolute ? new->value : add_clamped(now, new->value);
-	else
-		pt->expires = clock_deadline(pt->clock, new->value, absolute);
+	pt->wall = absolute && clock_is_wall(pt->clock);
+	now = posix_clock(pt);
+	pt->expires = absolute ? new->value : add_clamped(now, new->value);
 	pt->armed = true;
 	/* Without a signal nothing has to happen at its end: who asks is told by the clock. */
 	if (pt->event.notify != SIGEV_NONE)
-		timer_start(&pt->timer, posix_start_time(pt, now));
+		posix_start(pt, posix_start_time(pt, now));
 }
 
 int
@@ -620,10 +629,10 @@ itimer_wake(struct itimer *it)
 static s64
 posix_wake(struct posix_timer *pt)
 {
-	s64 missed = pass_periods(&pt->expires, pt->interval, clock_now());
+	s64 missed = pass_periods(&pt->expires, pt->interval, posix_clock(pt));
 
 	pt->resting = false;
-	timer_start(&pt->timer, pt->expires);
+	posix_start(pt, pt->expires);
 	return missed;
 }
 
@@ -659,7 +668,7 @@ enum {
 	TIMERS_NEXT,
 };
 
-#define POSIX_WORDS 12
+#define POSIX_WORDS 13
 
 void
 timers_save(struct persist_writer *w, const struct process *p)
@@ -686,7 +695,8 @@ timers_save(struct persist_writer *w, const struct process *p)
 					       pt->resting,
 					       (u64)pt->expires,
 					       (u64)pt->interval,
-					       (u64)pt->overrun};
+					       (u64)pt->overrun,
+					       pt->wall};
 
 		tag_words(&w->tags, TIMERS_POSIX, word, POSIX_WORDS);
 	}
@@ -747,6 +757,7 @@ timers_load(struct persist_reader *r, struct process *p)
 		pt->expires = (ns_t)word[9];
 		pt->interval = (ns_t)word[10];
 		pt->overrun = (int)word[11];
+		pt->wall = word[12];
 		list_add_tail(&p->posix_timers, &pt->link);
 	}
 	return err;
@@ -767,6 +778,6 @@ timers_go_on(struct process *p)
 		if (pt->task_tid)
 			pt->task = task_find(pt->task_tid);
 		if (pt->armed && !pt->resting && pt->event.notify != SIGEV_NONE)
-			timer_start(&pt->timer, posix_start_time(pt, posix_clock(pt)));
+			posix_start(pt, posix_start_time(pt, posix_clock(pt)));
 	}
 }

@@ -79,7 +79,7 @@ static void
 op_syscall(struct trapframe *f)
 {
 	this_core()->stat_syscalls++;
-	machine()->linux_calls->dispatch(f);
+	machine()->dispatch(f);
 }
 
 /* --- faults --- */
@@ -214,7 +214,9 @@ op_ipi(u32 reasons)
 		pmap_serve_shootdown();
 	if (reasons & IPI_RPC)
 		rpc_serve();
-	if (reasons & (IPI_RESCHED | IPI_TIMER))
+	if (reasons & IPI_TIMER)
+		timer_interrupt();
+	if (reasons & IPI_RESCHED)
 		sched_ipi();
 }
 

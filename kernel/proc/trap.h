@@ -11,9 +11,8 @@ extern const struct trap_ops proc_trap_ops;
 
 struct restart_block;
 
-/* The Linux calls, registered from above at machine()->linux_calls. */
+/* What there is of the Linux calls beside their entry, machine()->linux_calls. */
 struct linux_calls {
-	void (*dispatch)(struct trapframe *f);
 	/* Their numbers, from 1, are in the store: none is ever another's. */
 	long (*restart[LINUX_RESTARTS])(struct restart_block *);
 	u64 unknown;	/* [a] calls that nobody implements */

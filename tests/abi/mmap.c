@@ -160,6 +160,80 @@ CASE(file_end, "is the rest of the last page zero, and beyond it SIGBUS?")
 	CHECK_EQ(c, 0);
 }
 
+CASE(file_end_private, "does a shorter file take private pages away, a forked child's too?")
+{
+	int fd = file_of("f", 3);
+	char *map = MAPPED(mmap(NULL, 3 * PAGE, RW, MAP_PRIVATE, fd, 0));
+	struct gate shorter = gate_make(), longer = gate_make();
+	struct gate wrote = gate_make(), saw = gate_make();
+	pid_t pid;
+
+	map[0] = map[PAGE] = map[2 * PAGE] = 'P';
+	pid = abi_fork();
+	if (pid == 0) {
+		map[PAGE] = 'C';
+		gate_open(&wrote);
+		gate_pass(&shorter);
+		CHECK_EQ(touch(map + PAGE, false), SIGBUS);
+		CHECK_EQ(touch(map + 2 * PAGE, true), SIGBUS);
+		CHECK_EQ(map[0], 'P');
+		gate_open(&saw);
+		gate_pass(&longer);
+		CHECK_EQ(map[PAGE], 0);
+		_exit(0);
+	}
+	gate_pass(&wrote);
+	OK(ftruncate(fd, 100));
+	gate_open(&shorter);
+	CHECK_EQ(touch(map + PAGE, true), SIGBUS);
+	CHECK_EQ(touch(map + 2 * PAGE, false), SIGBUS);
+	CHECK_EQ(map[0], 'P');
+	CHECK_EQ(map[101], 'a'); /* a copy keeps what the file lost of its page */
+	gate_pass(&saw);
+	OK(ftruncate(fd, 3 * PAGE));
+	gate_open(&longer);
+	CHECK_EQ(map[PAGE], 0);
+	CHECK_EQ(map[2 * PAGE], 0);
+	CHECK_EQ(abi_reap(pid), 0);
+}
+
+static void *
+write_privately(void *arg)
+{
+	volatile char *map = arg;
+	volatile unsigned i = 0;
+
+	touch((char *)map, false);
+	sigsetjmp(jump, 1);
+	while (i < 3000) {
+		i++;
+		map[i % 8 * PAGE] = 1;
+	}
+	return NULL;
+}
+
+CASE(file_end_race, "is no private page left behind that was written while the file shrank?")
+{
+	int fd = file_of("f", 8), round;
+	char *map = MAPPED(mmap(NULL, 8 * PAGE, RW, MAP_PRIVATE, fd, 0));
+	size_t i;
+
+	for (round = 0; round < 20; round++) {
+		pthread_t writer;
+
+		CHECK_EQ(pthread_create(&writer, NULL, write_privately, map), 0);
+		for (i = 0; i < 40; i++) {
+			OK(ftruncate(fd, 8 * PAGE));
+			OK(ftruncate(fd, 0));
+		}
+		CHECK_EQ(pthread_join(writer, NULL), 0);
+		OK(ftruncate(fd, 8 * PAGE));
+		for (i = 0; i < 8 * PAGE; i++)
+			CHECK_EQ(map[i], 0);
+		OK(ftruncate(fd, 0));
+	}
+}
+
 CASE(fixed, "does MAP_FIXED replace just the pages it covers?")
 {
 	char *map = anon(4 * PAGE);

@@ -3,6 +3,8 @@
  * and POSIX timers, processor time.
  */
 #include "abi.h"
+#include <linux/futex.h>
+#include <sys/timerfd.h>
 #include <sys/times.h>
 #include <sys/timex.h>
 #include <utime.h>
@@ -455,6 +457,114 @@ CASE(set_refused, "may an ordinary user not set the clock?")
 		_exit(0);
 	}
 	CHECK_EQ(abi_reap(pid), 0);
+}
+
+static struct timespec
+real_in(int64_t ms)
+{
+	int64_t ns = abi_now_ns(CLOCK_REALTIME) + ms * MS;
+
+	return (struct timespec){ns / 1000000000, ns % 1000000000};
+}
+
+static void
+move_clock(int64_t seconds)
+{
+	struct timespec to = real_in(seconds * 1000);
+
+	OK(clock_settime(CLOCK_REALTIME, &to));
+}
+
+/* In an hour by the clock: a sleep, and a futex wait that times out. */
+static void *
+sleep_an_hour(void *arg)
+{
+	struct timespec then = real_in(3600 * 1000);
+
+	(void)arg;
+	CHECK_EQ(clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &then, NULL), 0);
+	return NULL;
+}
+
+static void *
+wait_an_hour(void *arg)
+{
+	struct timespec then = real_in(3600 * 1000);
+	uint32_t word = 0;
+
+	(void)arg;
+	CHECK_ERR(syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE | FUTEX_CLOCK_REALTIME, 0,
+			  &then, NULL, FUTEX_BITSET_MATCH_ANY),
+		  ETIMEDOUT);
+	return NULL;
+}
+
+static int
+timerfd_in(int flags, int64_t ms)
+{
+	int fd = OK(timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK));
+	struct itimerspec when = {.it_value = real_in(ms)};
+
+	OK(timerfd_settime(fd, TFD_TIMER_ABSTIME | flags, &when, NULL));
+	return fd;
+}
+
+CASE(set_moves, "do absolute sleeps, waits and timers end when the clock is set forward?")
+{
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+	struct itimerspec when = {0};
+	struct pollfd fd = {.events = POLLIN};
+	pthread_t sleeper, waiter;
+	uint64_t count;
+	timer_t timer;
+	int cancelled;
+
+	if (getenv("ABI_MACHINE") == NULL)
+		SKIP("this machine's clock is not ours to set");
+	catch (SIGUSR1);
+	OK(timer_create(CLOCK_REALTIME, &event, &timer));
+	when.it_value = real_in(3600 * 1000);
+	OK(timer_settime(timer, TIMER_ABSTIME, &when, NULL));
+	fd.fd = timerfd_in(0, 3600 * 1000);
+	cancelled = timerfd_in(TFD_TIMER_CANCEL_ON_SET, 7200 * 1000);
+	CHECK_EQ(pthread_create(&sleeper, NULL, sleep_an_hour, NULL), 0);
+	CHECK_EQ(pthread_create(&waiter, NULL, wait_an_hour, NULL), 0);
+	abi_nap_ms(20);
+	CHECK_EQ(ticks, 0);
+	CHECK_EQ(poll(&fd, 1, 0), 0);
+	move_clock(3601);
+	while (ticks < 1)
+		sched_yield();
+	CHECK_EQ(poll(&fd, 1, -1), 1);
+	CHECK_EQ(read(fd.fd, &count, 8), 8);
+	CHECK_EQ(count, 1);
+	CHECK_ERR(read(cancelled, &count, 8), ECANCELED);
+	CHECK_ERR(read(cancelled, &count, 8), EAGAIN);
+	CHECK_EQ(pthread_join(sleeper, NULL), 0);
+	CHECK_EQ(pthread_join(waiter, NULL), 0);
+	move_clock(-3601);
+}
+
+CASE(set_back, "do absolute timers wait longer when it is set back, and relative ones not?")
+{
+	struct timespec brief = {0, 10 * MS};
+	struct itimerspec left;
+	struct pollfd fd = {.events = POLLIN};
+	uint64_t count;
+
+	if (getenv("ABI_MACHINE") == NULL)
+		SKIP("this machine's clock is not ours to set");
+	fd.fd = timerfd_in(0, 200);
+	move_clock(-3600);
+	if (poll(&fd, 1, 0) == 1)
+		SKIP("it took 200 ms to set a clock");
+	OK(clock_nanosleep(CLOCK_REALTIME, 0, &brief, NULL));
+	OK(timerfd_gettime(fd.fd, &left));
+	CHECK(left.it_value.tv_sec >= 3599);
+	CHECK_EQ(poll(&fd, 1, 220), 0);
+	move_clock(3600);
+	CHECK_EQ(poll(&fd, 1, -1), 1);
+	CHECK_EQ(read(fd.fd, &count, 8), 8);
 }
 
 static void *

@@ -114,13 +114,6 @@ class Guest:
                         why, pattern, self.text[-3000:]))
                 self._more.wait(left)
 
-    def quiet(self, seconds):
-        """Throw away what comes until nothing has for a while."""
-        with self._more:
-            while self._more.wait(seconds):
-                pass
-            self.seen = len(self.text)
-
     def send(self, text):
         data = text.encode() if isinstance(text, str) else text
         while data:
@@ -134,6 +127,14 @@ class Guest:
 
     def power_button(self):
         self.process.send_signal(signal.SIGTERM)
+
+    def power_cut(self):
+        """The machine is gone from one instruction to the next."""
+        with open("/proc/%d/task/%d/children" % (self.process.pid, self.process.pid),
+                  encoding="ascii") as file:
+            for child in file.read().split():
+                os.kill(int(child), signal.SIGKILL)
+        self.wait()
 
     def wait(self, limit=LIMIT_S):
         """The exit status, once the machine is off."""

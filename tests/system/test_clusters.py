@@ -119,6 +119,32 @@ def test_shootdowns_stay_at_home(abi):
     assert served[0] > 10 and max(served[1:]) < 10, result
 
 
+def test_threads_stay_at_home():
+    """Are BEAM's schedulers dealt to the clusters evenly, and hardly ever taken from them?"""
+    busy = ("Me = self(), Ps = [spawn_link(fun() -> Me ! {self(), length(lists:sort("
+            "[rand:uniform() || _ <- lists:seq(1, 20000)]))} end) || _ <- lists:seq(1, 64)], "
+            "[receive {P, R} -> R end || P <- Ps], "
+            "{ok, B} = file:read_file(\"/proc/holdfast/clusters\"), io:put_chars(B), halt().")
+    result = run(*FOUR, argv=["erl", "-noshell", "-eval", busy])
+    assert result.status == 0, result
+    threads = [c["threads"] for c in counters(result.out)]
+    assert len(threads) == 4 and max(threads) - min(threads) <= 2, result
+
+
+def test_overloaded_cluster_is_helped():
+    """Are threads of an overloaded cluster run by others that have nothing to do?"""
+    hogs = "for i in 1 2 3 4; do while :; do :; done & P=\"$P $!\"; done; "
+    show = "sleep 0.3; cat /proc/holdfast/clusters; "
+    script = ("taskset 3 sh -c '" + hogs + show + "for p in $P; do taskset -p ff $p; done; " + show +
+              "kill $P'")
+    result = run(*FOUR, "--base", "busybox", argv=["sh", "-c", script])
+    found = counters(result.out)
+    assert len(found) == 8, result
+    assert found[0]["running"] >= 4 and sum(c["running"] for c in found[1:4]) <= 1, result
+    assert sum(c["taken"] for c in found[5:8]) >= 2, result
+    assert max(c["running"] for c in found[4:8]) <= 3, result
+
+
 def test_topology_of_debian():
     """Do numactl and lscpu tell of four nodes with two processors each?"""
     result = run(*FOUR, "--base", "busybox", "--debian", "numactl", "--debian", "util-linux",

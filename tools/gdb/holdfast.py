@@ -67,7 +67,8 @@ class Cores(gdb.Command):
 
     def invoke(self, arg, from_tty):
         m = machine()
-        print(f"idle mask {int(m['idle_mask']):#x}")
+        masks = [int(m["idle"][i]["mask"]) for i in range(int(m["nclusters"]))]
+        print("idle mask", " ".join(f"{mask:#x}" for mask in masks))
         for c in cores(m):
             a = c["arch"]
             name = a["current"]["name"].string() if int(a["current"]) else "-"

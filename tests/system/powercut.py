@@ -17,7 +17,7 @@ import time
 
 import guest
 
-LIVES_S = (0.2, 2.5)    # after the resume
+LIVES_S = (0.1, 1.5)    # after the first sign
 
 
 def machine(image, ebin, program):

@@ -104,7 +104,8 @@ CASE(unix_listeners)
 	CHECK(a >= 0 && read(a, buf, 16) == 5 && write(a, "late", 4) == 4);
 	CHECK(read(c, buf, 16) == 4);
 	CHECK(getsockopt(c, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.pid == getpid());
-	CHECK(unix_socket(SOCK_STREAM, NULL, "@abstract") >= 0 && accept(abstract, NULL, NULL) >= 0);
+	CHECK(unix_socket(SOCK_STREAM, NULL, "@abstract") >= 0 &&
+	      accept(abstract, NULL, NULL) >= 0);
 	CHECK(unix_socket(SOCK_STREAM, NULL, "/tmp/listener") >= 0 && accept(l, NULL, NULL) >= 0);
 	close(abstract);
 	CHECK(unix_socket(SOCK_STREAM, "@abstract", NULL) >= 0);
@@ -120,8 +121,8 @@ send_fd(int socket, int fd)
 {
 	union control c = {.h = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
 	struct iovec v = {"f", 1};
-	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = &c,
-			   .msg_controllen = sizeof(c)};
+	struct msghdr m = {
+		.msg_iov = &v, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)};
 
 	memcpy(CMSG_DATA(&c.h), &fd, sizeof(fd));
 	CHECK(sendmsg(socket, &m, 0) == 1);
@@ -133,8 +134,8 @@ receive_fd(int socket)
 	union control c;
 	char byte;
 	struct iovec v = {&byte, 1};
-	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = &c,
-			   .msg_controllen = sizeof(c)};
+	struct msghdr m = {
+		.msg_iov = &v, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c)};
 	int fd;
 
 	CHECK(recvmsg(socket, &m, 0) == 1 && m.msg_controllen >= CMSG_LEN(sizeof(int)));

@@ -189,6 +189,22 @@ item_find(struct epoll *ep, const struct file *f, int fd)
 	return NULL;
 }
 
+/* Any item that watches f, or NULL: the tree has them side by side. => ep->change held. */
+static struct epoll_item *
+item_of_file(struct epoll *ep, const struct file *f)
+{
+	struct rb_node *n = ep->items.root;
+
+	while (n) {
+		struct epoll_item *it = rb_entry(n, struct epoll_item, node);
+
+		if (it->file == f)
+			return it;
+		n = f < it->file ? n->left : n->right;
+	}
+	return NULL;
+}
+
 static void
 item_insert(struct epoll *ep, struct epoll_item *it)
 {
@@ -411,14 +427,11 @@ epoll_forget(struct file *f)
 	struct epoll *ep;
 
 	while ((ep = first_watcher(f))) {
-		struct rb_node *n, *next;
+		struct epoll_item *it;
 
 		mutex_lock(&ep->change);
-		for (n = rb_first(&ep->items); n; n = next) {
-			next = rb_next(n);
-			if (rb_entry(n, struct epoll_item, node)->file == f)
-				item_free(ep, rb_entry(n, struct epoll_item, node));
-		}
+		while ((it = item_of_file(ep, f)))
+			item_free(ep, it);
 		mutex_unlock(&ep->change);
 		epoll_put(ep);
 	}

@@ -9,10 +9,11 @@
 #include <linux/stat.h>
 
 #include "dev/tty.h"
+#include "file/dentry.h"
 #include "file/fdtable.h"
 #include "file/ipc_impl.h"
-#include "file/vnode.h"
 #include "lib/format.h"
+#include "lib/string.h"
 #include "mm/slab.h"
 
 #define PTS_MODE 0620
@@ -210,7 +211,29 @@ master_poll(struct file *f, struct poll_table *pt)
 	return pty_master_poll(f->private, table_add, pt);
 }
 
-/* TIOCGPTPEER: a descriptor of the slave without a look-up by name. */
+static void
+pts_name(char *buf, size_t size, int index)
+{
+	format(buf, size, "pts/%d", index);
+}
+
+/* The slave's node as the file's name, as if it had been opened by it. */
+static void
+give_name(struct file *f, int index)
+{
+	char name[16];
+	struct dentry *d;
+
+	pts_name(name, sizeof(name), index);
+	d = dentry_find(vfs_get()->pts->root, name + 4, strlen(name + 4));
+	if (!d)
+		return;
+	f->dentry = d;
+	f->vnode = d->vnode;
+	vnode_get(f->vnode);
+}
+
+/* TIOCGPTPEER: a descriptor of the slave without a walk by name, nor its permissions. */
 static long
 open_peer(struct pty *p, unsigned long flags)
 {
@@ -227,6 +250,7 @@ open_peer(struct pty *p, unsigned long flags)
 		file_put(f);
 		return r;
 	}
+	give_name(f, pty_index(p));
 	r = fd_install(f, 0, (flags & O_CLOEXEC) != 0);
 	if (r < 0)
 		file_put(f);
@@ -238,12 +262,6 @@ master_ioctl(struct file *f, unsigned cmd, unsigned long arg)
 {
 	return cmd == TIOCGPTPEER ? open_peer(f->private, arg)
 				  : pty_master_ioctl(f->private, cmd, arg);
-}
-
-static void
-pts_name(char *buf, size_t size, int index)
-{
-	format(buf, size, "pts/%d", index);
 }
 
 static void

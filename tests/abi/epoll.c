@@ -529,6 +529,37 @@ CASE(many_watched, "are 500 descriptors watched, and the right one found?")
 	CHECK_EQ(epoll_wait(ep, &event, 1, 0), 0);
 }
 
+CASE(close_many, "is closing one of 16,000 watched descriptors no dearer than watching it?")
+{
+	enum { PAIRS = 8000 };
+	struct rlimit limit;
+	int set = OK(epoll_create1(0)), i;
+	int (*pair)[2] = calloc(PAIRS, sizeof(*pair));
+	struct epoll_event event = {.events = EPOLLOUT};
+	int64_t start, added, closed;
+
+	OK(getrlimit(RLIMIT_NOFILE, &limit));
+	if (limit.rlim_max < 2 * PAIRS + 100)
+		SKIP("not that many descriptors");
+	limit.rlim_cur = limit.rlim_max;
+	OK(setrlimit(RLIMIT_NOFILE, &limit));
+	start = abi_now_ns(CLOCK_MONOTONIC);
+	for (i = 0; i < PAIRS; i++) {
+		OK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair[i]));
+		OK(epoll_ctl(set, EPOLL_CTL_ADD, pair[i][0], &event));
+		OK(epoll_ctl(set, EPOLL_CTL_ADD, pair[i][1], &event));
+	}
+	added = abi_now_ns(CLOCK_MONOTONIC);
+	for (i = PAIRS - 1; i >= 0; i--) {
+		OK(close(pair[i][0]));
+		OK(close(pair[i][1]));
+	}
+	closed = abi_now_ns(CLOCK_MONOTONIC);
+	CHECK_EQ(epoll_wait(set, &event, 1, 0), 0);
+	/* A walk over the set for each takes 50 times as long. */
+	CHECK(closed - added < 10 * (added - start) + 1000000000);
+}
+
 CASE(after_fork, "does the child's epoll share the parent's watches?")
 {
 	int ep = OK(epoll_create1(0)), fd[2];

@@ -1,13 +1,13 @@
 /*
  * resume.h - programs that are cut off and go on. A case builds objects of the kernel, waits, and
  * looks at them again; each in a process of its own. Between the two the machine is checkpointed,
- * killed and started again. Given "-n" (as on Linux) nothing comes between: the case itself is
- * tried.
+ * killed and started again, as many times as the argument says. With 0 (as on Linux) nothing comes
+ * between: the case itself is tried.
  *
  *	CASE(name) { int fd = open(...); cut(); CHECK(read(fd, ...) == 1); }
  *
- * Prints "READY" when every case is at its cut and the checkpoint is made, and in the end
- * "N passed, N failed".
+ * Prints "READY 1" when every case is at its cut and the checkpoint is made (then 2, ...), and in
+ *the end "N passed, N failed".
  */
 #ifndef RESUME_H
 #define RESUME_H
@@ -48,7 +48,7 @@ extern const struct resume_case *const __start_resume_cases[];
 extern const struct resume_case *const __stop_resume_cases[];
 
 static const char *resume_name;
-static int resume_device = -1, resume_ready = -1;
+static int resume_device = -1, resume_ready = -1, resume_cuts;
 
 #define CHECK(what)                                                                                \
 	do {                                                                                       \
@@ -59,14 +59,19 @@ static int resume_device = -1, resume_ready = -1;
 		}                                                                                  \
 	} while (0)
 
-/* Once: at the cut, or when the case ends before. */
 static void
 resume_say_ready(void)
 {
-	if (resume_ready >= 0 && write(resume_ready, "r", 1) != 1)
+	if (write(resume_ready, "r", 1) != 1)
 		_exit(1);
-	close(resume_ready);
-	resume_ready = -1;
+}
+
+/* A case that ends before its cuts does not keep the others waiting. */
+static void
+resume_at_exit(void)
+{
+	while (resume_cuts-- > 0)
+		resume_say_ready();
 }
 
 /* Here the power goes. */
@@ -75,13 +80,15 @@ cut(void)
 {
 	char line[128];
 
-	resume_say_ready();
-	if (resume_device >= 0 && read(resume_device, line, sizeof(line)) <= 0) {
-		printf("FAIL %s: no word of the resume, errno %d\n", resume_name, errno);
-		exit(1);
+	for (; resume_cuts > 0; resume_cuts--) {
+		resume_say_ready();
+		if (read(resume_device, line, sizeof(line)) <= 0) {
+			printf("FAIL %s: no word of the resume, errno %d\n", resume_name, errno);
+			exit(1);
+		}
 	}
-	if (resume_device >= 0)
-		close(resume_device);
+	close(resume_ready);
+	close(resume_device);
 }
 
 static inline void
@@ -154,7 +161,7 @@ file_is(const char *path, const char *text)
 }
 
 static pid_t
-start_case(const struct resume_case *c, bool device, int ready[2])
+start_case(const struct resume_case *c, int ready[2])
 {
 	pid_t pid = fork();
 
@@ -163,42 +170,43 @@ start_case(const struct resume_case *c, bool device, int ready[2])
 	close(ready[0]);
 	resume_name = c->name;
 	resume_ready = ready[1];
-	resume_device = device ? open("/dev/holdfast", O_RDONLY | O_CLOEXEC) : -1;
-	atexit(resume_say_ready);
-	alarm(60);
+	resume_device = resume_cuts ? open("/dev/holdfast", O_RDONLY | O_CLOEXEC) : -1;
+	atexit(resume_at_exit);
+	alarm(100);
 	c->run();
 	exit(0);
 }
 
 /* Waits until every case is at its cut, or has failed before, and has the machine written down. */
 static void
-checkpoint(bool device, int ready[2], long n)
+checkpoint(int number, int ready[2], long n)
 {
-	int fd = device ? open("/dev/holdfast", O_WRONLY) : -1;
+	int fd = open("/dev/holdfast", O_WRONLY);
 	char c;
 
 	while (n > 0 && read(ready[0], &c, 1) == 1)
 		n--;
-	if (device && (fd < 0 || write(fd, "checkpoint\n", 11) != 11))
+	if (fd < 0 || write(fd, "checkpoint\n", 11) != 11)
 		printf("FAIL no checkpoint: errno %d\n", errno);
 	close(fd);
-	printf("READY\n");
+	printf("READY %d\n", number);
 }
 
 int
 main(int argc, char **argv)
 {
-	bool device = argc < 2 || strcmp(argv[1], "-n") != 0;
 	long n = __stop_resume_cases - __start_resume_cases, passed = 0;
 	pid_t pid[64];
 	int ready[2], status;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	resume_cuts = argc > 1 ? atoi(argv[1]) : 1;
 	if (n > 64 || pipe(ready))
 		return 2;
 	for (long i = 0; i < n; i++)
-		pid[i] = start_case(__start_resume_cases[i], device, ready);
-	checkpoint(device, ready, n);
+		pid[i] = start_case(__start_resume_cases[i], ready);
+	for (int i = 1; i <= resume_cuts; i++)
+		checkpoint(i, ready, n);
 	for (long i = 0; i < n; i++) {
 		bool ok = waitpid(pid[i], &status, 0) == pid[i] && status == 0;
 

@@ -312,10 +312,13 @@ clock_set_boot_offset(ns_t offset)
 ns_t
 clock_go_on(ns_t mono, ns_t real)
 {
-	struct clock_params *p = &machine()->clock->params;
+	struct machine *m = machine();
 	ns_t ahead = max(mono - clock_now(), (ns_t)0);
+	ns_t base = m->clock->params.base_ns + ahead;
 
-	atomic_store(&p->base_ns, p->base_ns + ahead);
+	m->clock->params.base_ns = base;
+	for (u32 i = 0; i < m->ncores; i++)
+		atomic_store(&m->core[i]->arch.time.base_ns, base);
 	clock_set_real_offset(real - clock_now());
 	return ahead;
 }

@@ -176,6 +176,8 @@ block_open(struct vnode *v, struct file *f)
 		return -ENXIO;
 	if (f->writable && bf->disk->readonly)
 		return -EROFS;
+	if (f->writable && bf->disk->in_use)
+		return -EBUSY;
 	f->private = bf;
 	f->ops = &block_file_ops;
 	return 0;

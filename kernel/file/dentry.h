@@ -88,6 +88,7 @@ struct vfs {
 	struct spinlock locks_lock;    /* rank RANK_FILE: all record locks, file/locks.c */
 	struct spinlock tunables_lock; /* rank RANK_NAMESPACE */
 	char boot_id[40];	       /* [I] */
+	struct dentry *saved_root;     /* of a resume, before it is the root */
 	struct dentry *boot_root;      /* [I] after a resume: the root it found */
 	const struct file_ops *saved_kinds[FILE_SAVED_KINDS]; /* [a] by number: file_persist.c */
 	struct persistent persistent;

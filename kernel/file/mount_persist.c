@@ -122,7 +122,8 @@ namespace_save(struct persist_writer *w, void *object)
 	}
 }
 
-/* Empties the name space. The first root stays, for who looks at it just now. */
+/* Empties the name space. The first root stays, for who looks at it just now: the kernel's own
+ * threads walk from there until everything is linked. */
 static int
 namespace_make(struct persist_reader *r, void **out)
 {
@@ -138,7 +139,6 @@ namespace_make(struct persist_reader *r, void **out)
 		m->point = NULL; /* its reference stays with the first root's tree */
 	}
 	ns_write_unlock();
-	vfs->boot_root = vfs->root;
 	vfs->next_ino = max(vfs->next_ino, tag_get_u64(&r->tags, N_NEXT_INO, 0));
 	vfs->next_dev = max(vfs->next_dev, tag_get_u64(&r->tags, N_NEXT_DEV, 0));
 	vfs->pipe_ino = max(vfs->pipe_ino, tag_get_u64(&r->tags, N_PIPE_INO, 0));
@@ -174,7 +174,7 @@ put_in_place(struct persist_reader *r, const struct tag_reader *in, bool first)
 	if (err == 0)
 		err = mount_at(m, point);
 	if (err == 0 && first)
-		atomic_store(&vfs_get()->root, m->root);
+		vfs_get()->saved_root = m->root;
 	dentry_put(point);
 	return err;
 }
@@ -195,6 +195,16 @@ namespace_link(struct persist_reader *r, void *object)
 	return first ? -EBADMSG : err;
 }
 
+static int
+namespace_start(struct persist_reader *r, void *object)
+{
+	struct vfs *vfs = object;
+
+	vfs->boot_root = vfs->root;
+	atomic_store(&vfs->root, vfs->saved_root);
+	return 0;
+}
+
 static void
 namespace_drop(void *object)
 {
@@ -207,5 +217,6 @@ const struct persist_kind namespace_persist = {
 	.save = namespace_save,
 	.make = namespace_make,
 	.link = namespace_link,
+	.start = namespace_start,
 	.put = namespace_drop,
 };

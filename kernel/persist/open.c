@@ -135,7 +135,10 @@ open_disk(struct persist *p, bool *found)
 		err = -EMEDIUMTYPE;
 	if (!err && kind == STORE_BLANK)
 		err = format_blank(&p->disk);
-	return err ? err : open_untried(p, found);
+	if (!err)
+		err = open_untried(p, found);
+	dev->in_use = !err;
+	return err;
 }
 
 static void

@@ -1,7 +1,15 @@
 /*
- * All kinds of kernel object, and what becomes of each over a power cut: written down by a struct
- * persist_kind, or not, with what its user sees after a resume. A test goes over both tables and
- * over the kernel's structures and open files, and fails on one that is in neither.
+ * All kinds of kernel object, and what becomes of each over a power cut: written down by the struct
+ * persist_kind below, or not, as its user does not see it or is told:
+ *
+ *	dentry		names are in their directory's record; found again by place_load
+ *	device_node	made again by its driver
+ *	epoll		the state of an open file, of kind file
+ *	frame		pages are vm_object's and vm_pages'
+ *	pmap		filled by page faults
+ *
+ * tests/system/test_resume.py goes over both, over all structures with a count of references and
+ * over all kinds of open file, and fails on one that is nowhere.
  */
 #include "dev/tty.h"
 #include "file/dentry.h"

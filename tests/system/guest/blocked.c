@@ -121,8 +121,7 @@ read_numbers(int fd, uint32_t *next, size_t *have, char *part)
 		++*next;
 		*have = 0;
 	}
-	if (*next % 8 == 0)
-		nap(3);
+	nap(5);
 }
 
 #define STREAM(kind, index)                                                                        \
@@ -159,7 +158,7 @@ take_turn(int mine)
 	turn = !mine;
 	pthread_cond_broadcast(&turned);
 	pthread_mutex_unlock(&mutex);
-	usleep(500);
+	usleep(5000);
 }
 
 static void
@@ -371,17 +370,17 @@ appender(atomic_ulong *n)
 	CHECK(lseek(fd, 0, SEEK_END) == (off_t)(4 * (k + 1)));
 	CHECK(pread(fd, &last, 4, 4 * k) == 4 && last == k);
 	++*n;
-	usleep(2000);
+	usleep(10000);
 }
 
-/* Registers, among them the FPU's, through a second of computing. */
+/* Registers, among them the FPU's, through a moment of computing. */
 static void
 computer(atomic_ulong *n)
 {
 	double x = 1, y = 0.5;
 	uint64_t a = 1;
 
-	for (int i = 0; i < 200000; i++) {
+	for (int i = 0; i < 50000; i++) {
 		x = x * 1.0000001 + y;
 		y = y * 0.9999999;
 		a = a * 6364136223846793005ULL + 1442695040888963407ULL;
@@ -390,6 +389,7 @@ computer(atomic_ulong *n)
 		memcpy(&done[30], &x, 8), done[31] = a;
 	CHECK(memcmp(&done[30], &x, 8) == 0 && done[31] == a);
 	++*n;
+	nap(20);
 }
 
 /* --- all of them --- */
@@ -420,12 +420,12 @@ play(void *arg)
 	}
 
 static const struct role all[] = {
-	ROLE(sleeper),	    ROLE(poller),	 ROLE(pipe_writer),  ROLE(pipe_reader),
+	ROLE(sleeper),	     ROLE(poller),	  ROLE(pipe_writer), ROLE(pipe_reader),
 	ROLE(socket_writer), ROLE(socket_reader), ROLE(ping),	     ROLE(pong),
-	ROLE(event_writer), ROLE(event_reader),	 ROLE(ticker),	     ROLE(queue_signals),
-	ROLE(wait_signals), ROLE(wait_timer),	 ROLE(parent),	     ROLE(vfork_parent),
-	ROLE(server),	    ROLE(client),	 ROLE(locker),	     ROLE(locker_too),
-	ROLE(appender),	    ROLE(computer),
+	ROLE(event_writer),  ROLE(event_reader),  ROLE(ticker),	     ROLE(queue_signals),
+	ROLE(wait_signals),  ROLE(wait_timer),	  ROLE(parent),	     ROLE(vfork_parent),
+	ROLE(server),	     ROLE(client),	  ROLE(locker),	     ROLE(locker_too),
+	ROLE(appender),	     ROLE(computer),
 };
 
 static void

@@ -40,7 +40,7 @@ loop(#{n := N, counter := Counter, table := Table, cat := Cat, log := Log, self 
     {ok, End} = file:position(Log, eof),
     same(log, End, 8 * (N + 1)),
     pass_on(S),
-    N rem 10 =:= 0 andalso io:format("node ~b~n", [N]),
+    N rem 5 =:= 0 andalso io:format("node ~b~n", [N]),
     timer:sleep(20),
     loop(S#{n := N + 1}).
 
@@ -67,8 +67,9 @@ pass_on(#{blocked := Blocked} = S) ->
 
 %% Each tick comes when it should, whatever happened in between.
 ticker() ->
+    Start = erlang:monotonic_time(millisecond),
     {ok, _} = timer:send_interval(100, tick),
-    tick(erlang:monotonic_time(millisecond), 0).
+    tick(Start, 0).
 
 tick(Start, N) ->
     receive tick -> ok after 60000 -> wrong(tick, silent, N) end,

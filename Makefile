@@ -6,6 +6,7 @@
 #   make bench               the table of figures, Linux beside Holdfast
 #   make programs            Python, Redis, stress-ng and what else users run
 #   make boot-gate N=200     boot N times, every one has to succeed
+#   make powercut N=200      a machine that loses power N times and has to go on each time
 #   make crashstates N=1000000   what power cuts leave of a disk, and what recovery finds
 #   make fuzz T=60           the readers of foreign data under libFuzzer, T seconds each
 #   make fuzz-calls T=600    random arguments to every system call in a guest, T seconds
@@ -24,7 +25,7 @@ KERNEL        := $(BUILD)/holdfast.elf $(BUILD)/holdfast-pvh.elf
 export HOLDFAST_BUILD := $(abspath $(BUILD))
 B             := $(BUILD)
 
-.PHONY: all help deps run test check bench boot-gate programs debug clean distclean
+.PHONY: all help deps run test check bench boot-gate powercut programs debug clean distclean
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -53,6 +54,10 @@ boot-gate: deps
 	@$(MAKE) --no-print-directory all
 	@$(PYTHON) tests/system/boot_gate.py --count $(or $(N),200)
 
+powercut: deps
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) tests/system/powercut.py --count $(or $(N),200)
+
 programs: deps
 	@$(MAKE) --no-print-directory all
 	@$(PYTHON) -m pytest -q -p no:cacheprovider tests/system/programs.py
@@ -70,7 +75,7 @@ distclean:
 # --- the kernel ---
 
 # The kernel image. Sources are found by wildcard; a feature is a file.
-K_FOLDERS := lib arch core cluster mm dev file net proc store linux boot
+K_FOLDERS := lib arch core cluster mm dev file net proc store linux persist boot
 K_C := $(wildcard $(K_FOLDERS:%=kernel/%/*.c))
 K_S := $(wildcard $(K_FOLDERS:%=kernel/%/*.S))
 K_OBJ = $(K_C:%.c=$(B)/obj/%.o) $(K_S:%.S=$(B)/obj/%.S.o) $(B)/obj/gen/calls.o

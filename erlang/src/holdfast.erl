@@ -2,6 +2,7 @@
 -module(holdfast).
 
 -export([start/0, platform/0, clusters/0]).
+-export([status/0, checkpoint/0, checkpoint_period/1, subscribe/0, unsubscribe/0]).
 
 %% For `erl -s holdfast`: start the application and all it needs.
 -spec start() -> ok.
@@ -30,3 +31,42 @@ figures([Name, Value | Rest]) ->
     (figures(Rest))#{binary_to_atom(Name) => binary_to_integer(Value)};
 figures([]) ->
     #{}.
+
+%% Figures of the checkpoints: epoch, pause_us, commit_us, resumes and others of
+%% /proc/holdfast/persist. Without a store, `{error, no_store}'.
+-spec status() -> #{atom() => integer()} | {error, no_store}.
+status() ->
+    case file:read_file("/proc/holdfast/persist") of
+        {ok, Text} -> figures(string:lexemes(Text, " \n"));
+        {error, _} -> {error, no_store}
+    end.
+
+%% Returns when all that was done before is durable, with the epoch that holds it.
+-spec checkpoint() -> {ok, pos_integer()} | {error, no_store | file:posix()}.
+checkpoint() ->
+    case tell("checkpoint\n") of
+        ok -> {ok, maps:get(epoch, status())};
+        {error, _} = Error -> Error
+    end.
+
+%% The time between checkpoints, ms; `off': only when asked for.
+-spec checkpoint_period(pos_integer() | off) -> ok | {error, no_store | file:posix()}.
+checkpoint_period(off) ->
+    tell("period 0\n");
+checkpoint_period(Ms) when is_integer(Ms), Ms > 0 ->
+    tell(["period ", integer_to_list(Ms), "\n"]).
+
+%% From now on the caller gets {holdfast, resumed, #{epoch, outage_ms, cause}} after each resume.
+-spec subscribe() -> ok | {error, no_store}.
+subscribe() ->
+    holdfast_resume:subscribe(self()).
+
+-spec unsubscribe() -> ok.
+unsubscribe() ->
+    holdfast_resume:unsubscribe(self()).
+
+tell(Words) ->
+    case file:write_file("/dev/holdfast", Words, [raw, write]) of
+        {error, enoent} -> {error, no_store};
+        Result -> Result
+    end.

@@ -1,4 +1,4 @@
-%% The OTP application: one supervisor over the demo.
+%% The OTP application: one supervisor over the demo and who tells of resumes.
 -module(holdfast_app).
 
 -behaviour(application).
@@ -15,4 +15,6 @@ stop(_State) ->
 init([]) ->
     Demo = #{id => holdfast_demo,
              start => {holdfast_demo, start_link, []}},
-    {ok, {#{strategy => one_for_one}, [Demo]}}.
+    Resume = #{id => holdfast_resume,
+               start => {holdfast_resume, start_link, []}},
+    {ok, {#{strategy => one_for_one}, [Resume, Demo]}}.

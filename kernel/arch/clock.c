@@ -7,7 +7,7 @@
  * two TSC reads), and windows are measured until three in a row agree; then the span over all three
  * counts.
  *
- * Locks: none. Constant after clock_init() but for real_offset.
+ * Locks: none. Constant after clock_init() but for the offsets, and base_ns at a resume.
  */
 #include "arch/clock.h"
 #include "arch/cpu.h"
@@ -295,6 +295,32 @@ void
 clock_set_real_offset(ns_t offset)
 {
 	atomic_store(&machine()->clock->real_offset, offset);
+}
+
+ns_t
+clock_boot_offset(void)
+{
+	return atomic_load_relaxed(&machine()->clock->boot_offset);
+}
+
+void
+clock_set_boot_offset(ns_t offset)
+{
+	atomic_store(&machine()->clock->boot_offset, offset);
+}
+
+ns_t
+clock_go_on(ns_t mono, ns_t real)
+{
+	struct machine *m = machine();
+	ns_t ahead = max(mono - clock_now(), (ns_t)0);
+	ns_t base = m->clock->params.base_ns + ahead;
+
+	m->clock->params.base_ns = base;
+	for (u32 i = 0; i < m->ncores; i++)
+		atomic_store(&m->core[i]->arch.time.base_ns, base);
+	clock_set_real_offset(real - clock_now());
+	return ahead;
 }
 
 void

@@ -23,10 +23,11 @@ const struct clock_params *clock_params(void);
 
 /* machine()->clock, allocated (zeroed) by boot. Before clock_init() the time is 0. */
 struct clock {
-	struct clock_params params; /* [I] */
+	struct clock_params params; /* [I] but for base_ns, until programs run */
 	u64 tsc_khz;		    /* [I] */
 	u64 tsc_per_ns;		    /* [I] 32.32 */
 	ns_t real_offset;	    /* [a] */
+	ns_t boot_offset;	    /* [a] */
 	u64 newest;		    /* [a] largest TSC value any core has shown */
 	const char *source;	    /* [I] what the frequency comes from */
 };
@@ -35,6 +36,12 @@ u64 clock_tsc_at(ns_t ns);
 /* Realtime minus monotonic, ns since 1970. Set from the RTC at boot and by clock_settime. */
 ns_t clock_real_offset(void);
 void clock_set_real_offset(ns_t offset);
+/* What CLOCK_BOOTTIME is ahead of CLOCK_MONOTONIC: the times between a power cut and a resume. */
+ns_t clock_boot_offset(void);
+void clock_set_boot_offset(ns_t offset);
+/* After a resume: CLOCK_MONOTONIC goes on from `mono`, CLOCK_REALTIME is `real`. A clock that is
+ * ahead of that already stays. Returns by how much CLOCK_MONOTONIC was put forward. */
+ns_t clock_go_on(ns_t mono, ns_t real);
 /* Busy wait; for hardware only. */
 void clock_spin_ns(ns_t ns);
 

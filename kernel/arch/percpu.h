@@ -67,7 +67,7 @@ struct arch_core {
 	struct thread *fpu_owner; /* [c] whose FPU state the registers hold; NULL: nobody's */
 	const struct trap_ops *trap_ops; /* [I] upward calls */
 	bool smap;			 /* [I] CR4.SMAP is on: STAC and CLAC exist */
-	struct clock_params time;	 /* [I] after clock_init(): a copy near the core */
+	struct clock_params time;	 /* [I] when programs run: a copy near the core */
 	struct spinlock *held[HELD_MAX]; /* [c] DEBUG=1, SAN=1: locks held, oldest first */
 	u32 nheld;			 /* [c] */
 	u64 gdt[8];			 /* [I] */

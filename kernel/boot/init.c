@@ -37,6 +37,7 @@
 #include "mm/map.h"
 #include "mm/slab.h"
 #include "net/start.h"
+#include "persist/persist.h"
 #include "linux/dispatch.h"
 #include "proc/process.h"
 #include "proc/signal.h"
@@ -234,8 +235,10 @@ start_thread(void *arg)
 	devices_start(2); /* disks */
 	processes_init(); /* before whoever registers with it */
 	must(ipc_init(), "pipes, events and local sockets");
-	signal_init(); /* what signalfd asks for */
-	must(vfs_init(boot_info.module_paddr, boot_info.module_size), "the root image");
+	signal_init();	/* what signalfd asks for */
+	persist_open(); /* the store: is there something to resume? */
+	must(vfs_init(boot_info.module_paddr, persist_resuming() ? 0 : boot_info.module_size),
+	     "the root image");
 	must(tty_files_init(), "terminals");
 	procinfo_init();       /* /proc/<pid> */
 	control_device_init(); /* /dev/holdfast */
@@ -248,7 +251,10 @@ start_thread(void *arg)
 	free_boot_memory(st);
 	must(linux_init(), "the Linux calls");
 	must(replicate_roots(), "a copy of the roots in each cluster");
-	must(process_start_init(), "/sbin/init");
+	if (!persist_resume())
+		must(process_start_init(), "/sbin/init");
+	net_files_ready();
+	persist_start(); /* checkpoints */
 	klog(KLOG_BOOT, "boot", "D7 done: %u cores in %u clusters run", machine()->ncores,
 	     machine()->nclusters);
 }

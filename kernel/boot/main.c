@@ -132,6 +132,7 @@ make_machine(struct boot_state *st)
 	memcpy(mp->cmdline, st->cmdline_text, sizeof(mp->cmdline));
 	m->cmdline = mp->cmdline;
 	m->one_copy = st->cmdline.replicas_off;
+	m->persist_verify = st->cmdline.persist_verify;
 	m->barrier_limit = st->cmdline.patience * NS_PER_SEC;
 	m->nclusters = st->nclusters;
 	mp->report = st->early;

@@ -65,8 +65,9 @@ struct core {
 /* The roots of what the clusters share. Constant from the first program on: each cluster reads a
  * copy in its own memory. */
 struct machine {
-	u32 ncores;    /* [I] after boot */
-	u32 nclusters; /* [I] */
+	u32 ncores;	     /* [I] after boot */
+	u32 nclusters;	     /* [I] */
+	bool persist_verify; /* [I] mm/cut.h */
 	bool one_copy; /* [I] replicas=off: kernel code, tables and objects in the boot cluster */
 	struct core *core[MAX_CORES];		 /* [I] by index */
 	struct cluster *cluster[MAX_CLUSTERS];	 /* [I] through the physmap */
@@ -100,6 +101,10 @@ struct machine {
 	struct fwcfg *fwcfg;			 /* dev/fwcfg.c */
 	struct ipc *ipc;			 /* file/ipc.c: pipes, epoll, timerfd, sockets */
 	struct unix_sockets *unix_sockets;	 /* file/unix.c */
+	struct quiesce *quiesce;		 /* core/quiesce.c; NULL: no store in use */
+	struct persist *persist;		 /* persist/; NULL: no store in use */
+	int (*commit)(void);			 /* core/persist.h, persist_durable; or NULL */
+	void (*ending)(void);			 /* the same, persist_ending; or NULL */
 };
 
 static inline struct core *

@@ -14,13 +14,17 @@
 #ifndef CORE_PERSIST_H
 #define CORE_PERSIST_H
 
+#include "core/core.h"
 #include "lib/tagged.h"
 #include "lib/types.h"
 
 struct persistent {
-	u64 id;	 /* [cut] 0: not written down yet; given once, never again to another */
-	u64 cut; /* [cut] the last one that reached it */
+	u64 id;	     /* [cut] 0: not written down yet; given once, never again to another */
+	u64 cut;     /* [cut] the last one that reached it */
+	u64 version; /* [cut] of what was written last; 0: not known */
 };
+
+#define PERSIST_ONLY_REACH 1 /* in tags.err, which writes nothing then */
 
 struct persist_writer;
 struct persist_reader;
@@ -32,6 +36,15 @@ struct persist_kind {
 	/* Writes the object's fields. No locks are needed; it must not sleep, nor change anything
 	 * but what it keeps for its own next cut. Errors stay in w->tags.err. */
 	void (*save)(struct persist_writer *w, void *object);
+	/* Optional. A number that is another whenever save would write other bytes; 0: not known,
+	 * save. While it is the one of the last record, the engine runs save for its references
+	 * only (persist_only_reach) and keeps that record. */
+	u64 (*version)(const void *object);
+	/* Optional, with version. What save would do for the references alone, by w->reach; nothing
+	 * else, and no further than to objects that have none of their own: it is called from
+	 * within the save of another object. False: nothing was done, the object is to wait for its
+	 * turn. */
+	bool (*refs)(struct persist_writer *w, void *object);
 	/* *out: the object with one reference. A negative errno ends the resume; -EBADMSG for a
 	 * record that makes no sense. May sleep. */
 	int (*make)(struct persist_reader *r, void **out);
@@ -52,6 +65,40 @@ struct persist_reader {
 	/* The engine's: the made object with this id and kind, or NULL. */
 	void *(*find)(struct persist_reader *r, const struct persist_kind *kind, u64 id);
 };
+
+/* For versions: start with any number, add what is written, one by one. Never 0 in the end. */
+static inline u64
+persist_mix(u64 h, u64 x)
+{
+	h = (h ^ x) * 0x9e3779b97f4a7c15ul;
+	h ^= h >> 29;
+	return h ? h : 1;
+}
+
+/* => the writer was reset. What is saved next only reaches its targets; nothing is written. */
+static inline void
+persist_only_reach(struct persist_writer *w)
+{
+	w->tags.err = PERSIST_ONLY_REACH;
+}
+
+/* Returns when an epoch that holds all that was done before the call is durable; at once without a
+ * store. For calls that promise so. 0, -EIO, -ENOSPC, -EINTR: the caller is being killed. May sleep
+ * for the time of a checkpoint. */
+static inline int
+persist_durable(void)
+{
+	return machine()->commit ? machine()->commit() : 0;
+}
+
+/* Before the machine is switched off because its first program ended: the next start has its files,
+ * not its processes. May sleep. */
+static inline void
+persist_ending(void)
+{
+	if (machine()->ending)
+		machine()->ending();
+}
 
 /* A reference, which makes its target be written in this cut, too; NULL writes nothing. */
 static inline void

@@ -17,6 +17,7 @@
 #include "core/loadavg.h"
 #include "core/panic.h"
 #include "core/place.h"
+#include "core/quiesce.h"
 #include "core/thread.h"
 #include "lib/assert.h"
 #include "lib/atomic.h"
@@ -158,6 +159,7 @@ finish_switch(void)
 	struct thread *prev = c->handover;
 	bool dead = prev->state == THREAD_DEAD;
 	bool moves = prev->state == THREAD_READY && !prev->on_rq && prev != c->idle;
+	bool noted = unlikely(quiescing()) && (dead || prev->state == THREAD_SLEEPING);
 
 	c->handover = NULL;
 	if (moves)
@@ -169,6 +171,8 @@ finish_switch(void)
 		place(choose_core(prev), prev, true);
 	if (dead)
 		prev->ops->reap(prev);
+	if (noted)
+		quiesce_note(prev);
 }
 
 void

@@ -6,6 +6,7 @@
 #include "core/thread.h"
 #include "arch/context.h"
 #include "arch/ipi.h"
+#include "core/quiesce.h"
 #include "core/random.h"
 #include "core/sched.h"
 #include "lib/assert.h"
@@ -47,6 +48,8 @@ thread_list(struct thread *t)
 
 	spin_lock(&tt->lock);
 	list_add_tail(&tt->all, &t->all);
+	if (quiescing() && t->process)
+		atomic_fetch_or(&t->flags, TF_PARK);
 	tt->count++;
 	spin_unlock(&tt->lock);
 }

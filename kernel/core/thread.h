@@ -31,6 +31,7 @@ enum thread_state {
 #define TF_KILLED    4u /* a fatal signal or exit_group: ends killable waits too */
 #define TF_USER_WORK 8u /* proc/ has other work at the return to user mode */
 #define TF_KTHREAD   16u
+#define TF_PARK	     32u /* stand still at the user boundary: core/quiesce.h */
 
 struct thread;
 struct pmap;
@@ -46,6 +47,14 @@ struct mem_policy {
 };
 
 _Static_assert(MAX_CLUSTERS <= 8, "mem_policy.nodes");
+
+/* What a call that sleeps has behind it: see core/blocked.h. */
+struct blocked_call {
+	u64 done;      /* noted by the call */
+	ns_t deadline; /* while it is issued again: of the sleep that the cut found; or NS_FOREVER
+			*/
+	bool again;    /* it is issued again */
+};
 
 /* The mapping that the thread looked up last: valid while its map has the same count of changes
  * (mm/map.c). */
@@ -100,8 +109,8 @@ struct thread {
 	char name[16];	 /* comm */
 	void (*entry)(void *arg);
 	void *arg;
-	void *blocked_call; /* proc/ restart record */
-	u32 locks_held;	    /* mutexes and rwlocks; for asserts */
+	struct blocked_call blocked; /* [c] */
+	u32 locks_held;		     /* [c] mutexes and rwlocks */
 };
 
 struct thread_table {

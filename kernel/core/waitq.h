@@ -47,6 +47,9 @@ struct waiter {
 #define WAIT_INTERRUPTIBLE 1u /* a signal ends the wait: -ERESTARTSYS */
 #define WAIT_EXCLUSIVE	   2u /* wake one at a time, first come first served */
 #define WAIT_KILLABLE	   4u /* only a fatal signal ends the wait: -EINTR */
+/* For core/quiesce.h, which waits for threads in other than interruptible waits: */
+#define WAIT_QUIET    8u  /* the call can be issued again from here (core/blocked.h) */
+#define WAIT_BOUNDARY 16u /* there is no call: the thread is on its way to user mode */
 
 /* Whether the caller may sleep: no spinlock held, not in an interrupt. For asserts. */
 bool may_sleep(void);

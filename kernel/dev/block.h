@@ -55,6 +55,7 @@ struct block_device {
 	u32 segs_max, seg_max; /* [I] segments of a request, bytes of a segment */
 	bool readonly;	       /* [I] */
 	bool volatile_cache;   /* [I] needs flushes */
+	bool in_use;	       /* [I] once programs run: by the store, nobody else writes to it */
 	const struct block_ops *ops;
 };
 

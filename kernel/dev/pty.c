@@ -16,26 +16,11 @@
 #include "core/core.h"
 #include "lib/format.h"
 #include "lib/string.h"
+#include "mm/progress.h"
 #include "mm/slab.h"
 #include "mm/user.h"
 
-#define PTY_RING 16384u /* power of two */
-#define CHUNK	 256
-#define PTYS_MAX 4096 /* as Linux's kernel.pty.max */
-
-struct pty {
-	struct refcount refs;
-	int index;	      /* [I] */
-	struct tty *slave;    /* [I] */
-	struct spinlock lock; /* rank RANK_FILE, after the slave's */
-	char *ring;	      /* [lock] output of the slave */
-	u32 tail, head;	      /* [lock] */
-	bool slave_locked;    /* [lock] TIOCSPTLCK */
-	bool master_closed;   /* [lock] */
-	bool slave_closed;    /* [lock] the last open of the slave ended: EIO at the master */
-	bool wants_room;      /* [lock] the slave was told there is none */
-	struct waitq readers; /* [lock] the master reads */
-};
+#define CHUNK 256
 
 /* --- the slave's device --- */
 
@@ -101,19 +86,20 @@ static const struct tty_driver pty_tty_driver = {
 
 /* --- life --- */
 
-/* Reserves the lowest free number for p. => s->lock held. */
+/* Reserves number `index`, or the lowest free one if it is below 0, for p. => s->lock held. */
 static int
-number_take(struct tty_shared *s, struct pty *p)
+number_take(struct tty_shared *s, struct pty *p, int index)
 {
-	unsigned i, room;
+	unsigned i = index < 0 ? 0 : (unsigned)index, room;
 	struct pty **more;
 
-	for (i = 0; i < s->ptys_room; i++)
-		if (!s->ptys[i])
-			break;
-	if (i == PTYS_MAX)
+	while (index < 0 && i < s->ptys_room && s->ptys[i])
+		i++;
+	if (i >= PTYS_MAX)
 		return -ENOSPC;
-	if (i == s->ptys_room) {
+	if (i < s->ptys_room && s->ptys[i])
+		return -EBUSY;
+	while (i >= s->ptys_room) {
 		room = max(16u, s->ptys_room * 2);
 		more = kcalloc(room, sizeof(*more));
 		if (!more)
@@ -159,16 +145,21 @@ pty_alloc(void)
 int
 pty_create(struct pty **out)
 {
+	return pty_create_at(-1, out);
+}
+
+int
+pty_create_at(int index, struct pty **out)
+{
 	struct tty_shared *s = tty_shared_root();
 	struct pty *p = s ? pty_alloc() : NULL;
-	int index;
 
 	if (!p)
 		return -ENOMEM;
 	p->slave->is_pty = true;
 	p->slave->tio.c_iflag &= ~IUTF8; /* whoever holds the master says so */
 	spin_lock(&s->lock);
-	index = number_take(s, p);
+	index = number_take(s, p, index);
 	if (index >= 0) {
 		p->index = index;
 		format(p->slave->name, sizeof(p->slave->name), "pts/%d", index);
@@ -181,6 +172,12 @@ pty_create(struct pty **out)
 	}
 	*out = p;
 	return 0;
+}
+
+void
+pty_get(struct pty *p)
+{
+	refcount_get(&p->refs);
 }
 
 int
@@ -335,14 +332,16 @@ ssize_t
 pty_master_write(struct pty *p, struct uio *u, bool nonblock)
 {
 	char buf[CHUNK];
-	size_t done = 0;
+	size_t done = progress_begin(u);
+	ssize_t room = 0;
 
 	while (u->resid > 0) {
-		ssize_t room = wait_input_room(p, nonblock);
 		size_t n;
 
+		progress_note(done);
+		room = wait_input_room(p, nonblock);
 		if (room < 0)
-			return done > 0 ? (ssize_t)done : room;
+			break;
 		n = min((size_t)room, sizeof(buf));
 		n = uio_copy_in(u, buf, min(n, u->resid));
 		if (n == 0)
@@ -350,7 +349,8 @@ pty_master_write(struct pty *p, struct uio *u, bool nonblock)
 		tty_input(p->slave, buf, n);
 		done += n;
 	}
-	return uio_result(u, done);
+	progress_end();
+	return done == 0 && room < 0 ? room : uio_result(u, done);
 }
 
 unsigned

@@ -16,6 +16,7 @@
 #include "core/core.h"
 #include "core/thread.h"
 #include "lib/string.h"
+#include "mm/progress.h"
 #include "mm/slab.h"
 
 #define CHUNK 256 /* bytes between user memory and a ring at a time; on the stack */
@@ -212,6 +213,15 @@ tty_open(struct tty *t, struct tty_open *o, bool noctty)
 }
 
 void
+tty_open_again(struct tty *t, struct tty_open *o, u32 generation)
+{
+	spin_lock(&t->lock);
+	t->opens++;
+	*o = (struct tty_open){.tty = t, .generation = generation};
+	spin_unlock(&t->lock);
+}
+
+void
 tty_close(struct tty_open *o)
 {
 	struct tty *t = o->tty;
@@ -373,7 +383,7 @@ read_wait_init(struct tty *t, struct read_wait *w, size_t count)
 	if (vmin > 0)
 		w->between = time;
 	else
-		w->deadline = clock_now() + time;
+		w->deadline = blocked_deadline(clock_now() + time);
 }
 
 /* Waits until there is something to take, or nothing will come: 0; or an error.
@@ -466,9 +476,10 @@ out:
 
 /* --- write --- */
 
-/* Queues all of buf, waiting for room; how many went, or an error if none did. */
+/* Queues all of buf, waiting for room; how many went, or an error if none did. `before`: bytes that
+ * the call has written already. */
 static ssize_t
-write_chunk(struct tty_open *o, const char *buf, size_t n, bool nonblock)
+write_chunk(struct tty_open *o, const char *buf, size_t n, size_t before, bool nonblock)
 {
 	struct tty *t = o->tty;
 	size_t done = 0;
@@ -487,6 +498,7 @@ write_chunk(struct tty_open *o, const char *buf, size_t n, bool nonblock)
 			err = -EAGAIN;
 			break;
 		}
+		progress_note(before + done);
 		err = waitq_sleep(&t->writers, &t->lock, NS_FOREVER, WAIT_INTERRUPTIBLE);
 		if (err)
 			break;
@@ -499,7 +511,7 @@ ssize_t
 tty_write(struct tty_open *o, struct uio *u, bool nonblock)
 {
 	char buf[CHUNK];
-	size_t done = 0;
+	size_t done;
 	bool tostop;
 	int err;
 
@@ -509,16 +521,18 @@ tty_write(struct tty_open *o, struct uio *u, bool nonblock)
 	err = tostop ? tty_check_background(o->tty, SIGTTOU, false) : 0;
 	if (err)
 		return err;
+	done = progress_begin(u);
 	while (u->resid > 0) {
 		size_t n = uio_copy_in(u, buf, min(u->resid, sizeof(buf)));
 		ssize_t put;
 
 		if (n == 0)
 			break;
-		put = write_chunk(o, buf, n, nonblock);
+		put = write_chunk(o, buf, n, done, nonblock);
 		if (put < 0) {
 			uio_revert(u, n);
-			return done > 0 ? (ssize_t)done : put;
+			err = (int)put;
+			break;
 		}
 		done += put;
 		if (put < n) {
@@ -526,7 +540,8 @@ tty_write(struct tty_open *o, struct uio *u, bool nonblock)
 			break;
 		}
 	}
-	return uio_result(u, done);
+	progress_end();
+	return done == 0 && err ? err : uio_result(u, done);
 }
 
 int

@@ -6,6 +6,7 @@
 #ifndef DEV_TTY_H
 #define DEV_TTY_H
 
+#include "core/persist.h"
 #include "core/spinlock.h"
 #include "core/waitq.h"
 #include "lib/list.h"
@@ -55,6 +56,8 @@ struct tty_open {
 
 /* Opens; becomes the controlling terminal of a session leader that has none unless `noctty`. */
 void tty_open(struct tty *t, struct tty_open *o, bool noctty);
+/* The same for an open file that a resume makes: `generation` is what it remembered. */
+void tty_open_again(struct tty *t, struct tty_open *o, u32 generation);
 void tty_close(struct tty_open *o);
 ssize_t tty_read(struct tty_open *o, struct uio *u, bool nonblock);
 ssize_t tty_write(struct tty_open *o, struct uio *u, bool nonblock);
@@ -86,6 +89,15 @@ unsigned pty_master_poll(struct pty *p, void (*add)(void *arg, struct waitq *q, 
 			 void *arg);
 /* Everything but TIOCGPTPEER. */
 long pty_master_ioctl(struct pty *p, unsigned cmd, unsigned long arg);
+
+void pty_get(struct pty *p);
+
+/* The store (tty_persist.c). A terminal is referred to by these two, as a pseudo terminal's slave
+ * is not an object of its own; the second is for linking, NULL: there is none. */
+void tty_save_ref(struct persist_writer *w, u16 tag, struct tty *t);
+struct tty *tty_load_ref(struct persist_reader *r, const struct tag_reader *in, u16 tag);
+extern const struct persist_kind tty_persist; /* 160: a terminal of the machine */
+extern const struct persist_kind pty_persist; /* 161: a pair */
 
 /* What tty/ must ask of proc/: sessions and signals. Set at start. No lock of a tty is held in a
  * call; signal_group is called in interrupt context too. */

@@ -48,6 +48,25 @@ struct tty {
 	u32 line_column;	/* [lock] where the line being typed began */
 	bool stopped;		/* [lock] by VSTOP or TCOOFF */
 	struct waitq writers;	/* [lock] */
+	struct persistent persistent;
+};
+
+#define PTY_RING 16384u /* power of two */
+#define PTYS_MAX 4096	/* as Linux's kernel.pty.max */
+
+struct pty {
+	struct refcount refs;
+	int index;	      /* [I] */
+	struct tty *slave;    /* [I] */
+	struct spinlock lock; /* rank RANK_FILE, after the slave's */
+	char *ring;	      /* [lock] output of the slave */
+	u32 tail, head;	      /* [lock] */
+	bool slave_locked;    /* [lock] TIOCSPTLCK */
+	bool master_closed;   /* [lock] */
+	bool slave_closed;    /* [lock] the last open of the slave ended: EIO at the master */
+	bool wants_room;      /* [lock] the slave was told there is none */
+	struct waitq readers; /* [lock] the master reads */
+	struct persistent persistent;
 };
 
 struct tty_shared {
@@ -114,6 +133,10 @@ void ldisc_push(struct tty *t); /* to the device, as far as it takes it */
 void ldisc_flush_output(struct tty *t);
 void ldisc_start(struct tty *t);
 void ldisc_stop(struct tty *t);
+
+/* pty.c: with a number of its own, or the lowest free one if index is below 0. 0, -ENOSPC, -EBUSY,
+ * -ENOMEM. */
+int pty_create_at(int index, struct pty **out);
 
 /* tty.c */
 /* 0; -ERESTARTSYS after sig was sent to a background group; -EIO for an orphaned one. */

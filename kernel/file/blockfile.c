@@ -159,6 +159,7 @@ block_ioctl(struct file *f, unsigned cmd, unsigned long arg)
 
 static const struct file_ops block_file_ops = {
 	.kind = "block",
+	.persist = &file_reopened,
 	.read = block_read,
 	.write = block_write,
 	.seek = block_seek,
@@ -175,6 +176,8 @@ block_open(struct vnode *v, struct file *f)
 		return -ENXIO;
 	if (f->writable && bf->disk->readonly)
 		return -EROFS;
+	if (f->writable && bf->disk->in_use)
+		return -EBUSY;
 	f->private = bf;
 	f->ops = &block_file_ops;
 	return 0;

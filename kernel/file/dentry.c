@@ -91,6 +91,8 @@ dentry_put(struct dentry *d)
 		struct dentry *parent = d->parent != d ? d->parent : NULL;
 
 		assert(!d->in_tree);
+		if (d->vnode && d->vnode->dir == d)
+			d->vnode->dir = NULL;
 		if (d->vnode)
 			vnode_put(d->vnode);
 		if (d->dir && d->dir->table != d->dir->small)
@@ -185,6 +187,7 @@ index_insert(struct dir_index *x, struct dentry *d)
 	d->hash_next = x->table[b];
 	x->table[b] = d;
 	d->seq = x->next_seq++;
+	x->changes++;
 	list_add_tail(&x->children, &d->sibling);
 	x->count++;
 }
@@ -200,6 +203,7 @@ index_remove(struct dir_index *x, struct dentry *d)
 	d->hash_next = NULL;
 	list_del(&d->sibling);
 	x->count--;
+	x->changes++;
 }
 
 int
@@ -215,6 +219,39 @@ dentry_attach(struct dentry *d)
 	d->unlinked = false;
 	dentry_get(d);
 	return 0;
+}
+
+/* Gives the last child the position `seq`. Mostly that is where it is. */
+static void
+index_move(struct dir_index *x, struct dentry *d, u64 seq)
+{
+	struct list *at = d->sibling.prev;
+
+	d->seq = seq;
+	x->next_seq = max(x->next_seq - 1, seq + 1);
+	while (at != &x->children && list_entry(at, struct dentry, sibling)->seq > seq)
+		at = at->prev;
+	list_del(&d->sibling);
+	list_add(at, &d->sibling);
+}
+
+int
+dentry_restore(struct dentry *d, u64 seq)
+{
+	int err;
+
+	ns_write_lock();
+	err = dentry_make_index(d->parent);
+	if (err == 0 && dentry_child(d->parent, d->name, d->len, d->hash))
+		err = -EEXIST;
+	if (err == 0) {
+		index_insert(d->parent->dir, d);
+		index_move(d->parent->dir, d, seq);
+		d->in_tree = true;
+		d->unlinked = false;
+	}
+	ns_write_unlock();
+	return err;
 }
 
 void
@@ -259,6 +296,8 @@ dentry_add(struct dentry *dir, const char *name, size_t len, struct vnode *v, st
 		return -ENOMEM;
 	}
 	d->vnode = v;
+	if (vnode_is_dir(v))
+		v->dir = d;
 	ns_write_lock();
 	err = dentry_child(dir, name, len, hash) ? -EEXIST : dentry_attach(d);
 	if (err == 0 && vnode_is_dir(v))

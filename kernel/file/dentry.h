@@ -18,12 +18,14 @@
 #define NAME_LENGTH_MAX 255
 #define PATH_LENGTH_MAX 4096
 #define SYMLINKS_MAX	40
+#define PATH_SAVED_MAX	512 /* in /proc, /sys and /dev, which are shallow */
 
 struct dir_index {	       /* the children of a directory */
 	struct list children;  /* [ns] by seq */
 	u32 count;	       /* [ns] */
 	u32 nbuckets;	       /* [ns] power of two */
 	u64 next_seq;	       /* [ns] position of the next new entry, for getdents */
+	u64 changes;	       /* [ns] names that came and went */
 	struct dentry **table; /* [ns] */
 	struct dentry *small[4];
 };
@@ -58,6 +60,7 @@ struct mount {
 	struct dentry *point; /* [ns] where it is mounted; NULL: the root, hidden or gone */
 	struct list link;     /* [ns] in vfs->mounts */
 	u64 limit_pages;      /* [I] of "size=", 0 none */
+	struct persistent persistent;
 };
 
 struct device_node;
@@ -66,7 +69,7 @@ struct vfs {
 		struct spinlock lock;
 	} __attribute__((aligned(64))) * locks; /* [I] MAX_CORES of them */
 	struct mutex rename_lock;		/* moves of directories; mounts */
-	struct dentry *root;			/* [I] */
+	struct dentry *root;			/* [a] another one after a resume */
 	struct list mounts;			/* [ns] */
 	u64 next_ino;				/* [a] */
 	u64 next_dev;				/* [a] */
@@ -85,6 +88,10 @@ struct vfs {
 	struct spinlock locks_lock;    /* rank RANK_FILE: all record locks, file/locks.c */
 	struct spinlock tunables_lock; /* rank RANK_NAMESPACE */
 	char boot_id[40];	       /* [I] */
+	struct dentry *saved_root;     /* of a resume, before it is the root */
+	struct dentry *boot_root;      /* [I] after a resume: the root it found */
+	const struct file_ops *saved_kinds[FILE_SAVED_KINDS]; /* [a] by number: file_persist.c */
+	struct persistent persistent;
 };
 
 static inline struct vfs *
@@ -116,6 +123,9 @@ void dentry_detach(struct dentry *d);
 /* => ns write lock held. Gives d another place and name (`name` allocated, owned by d afterwards).
  */
 void dentry_move(struct dentry *d, struct dentry *parent, char *name, size_t len);
+/* Puts a dentry that a resume made into its directory, at position `seq`: the tree takes over the
+ * caller's reference. 0, -ENOMEM, -EEXIST. => no lock held */
+int __must_check dentry_restore(struct dentry *d, u64 seq);
 /* Referenced child by name, NULL. */
 struct dentry *dentry_find(struct dentry *dir, const char *name, size_t len);
 /* Adds a child with this vnode (consumes the vnode's reference in every case); for the generated
@@ -124,6 +134,8 @@ int dentry_add(struct dentry *dir, const char *name, size_t len, struct vnode *v
 	       struct dentry **out);
 /* Frees a whole tree below and with d, which nobody can reach by name any more. */
 void dentry_drop_tree(struct dentry *d);
+/* Next of d in depth-first order inside top; NULL at the end. => ns lock held */
+struct dentry *tree_next(struct dentry *top, struct dentry *d);
 struct dentry *dentry_cross(struct dentry *d); /* => ns lock held: to the top mount over d */
 
 /* --- vnode.c --- */
@@ -204,10 +216,13 @@ int vfs_rename(int from_fd, const char *from, int to_fd, const char *to, unsigne
 int vfs_create_at(struct dentry *d, u32 mode);
 
 /* --- open.c --- */
+extern const struct file_ops path_file_ops; /* O_PATH */
 int vfs_open_how(int dirfd, const char *name, unsigned flags, u32 mode, unsigned lookup,
 		 struct file **out);
 /* A dentry over a file without a vnode, for /proc/pid/fd/N; consumes no reference. */
 int anon_dentry(struct file *f, struct dentry **out);
+/* The file of such a dentry; NULL. */
+struct file *anon_dentry_file(const struct dentry *d);
 int vfs_truncate(struct vnode *v, u64 size);
 
 /* --- ramfs.c --- */

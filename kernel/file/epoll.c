@@ -657,27 +657,126 @@ epoll_name(struct file *f, char *buf, size_t size)
 	return format(buf, size, "anon_inode:[eventpoll]");
 }
 
-static const struct file_ops epoll_ops = {
-	.kind = "epoll",
-	.poll = epoll_poll,
-	.release = epoll_release,
-	.fdinfo = epoll_fdinfo,
-	.name = epoll_name,
-};
-
-int
-epoll_create_file(unsigned flags, struct file **out)
+static struct epoll *
+epoll_alloc(void)
 {
 	struct epoll *ep = kzalloc(sizeof(*ep));
 
 	if (!ep)
-		return -ENOMEM;
+		return NULL;
 	refcount_init(&ep->refs, 1);
 	mutex_init(&ep->change, "epoll");
 	spin_init(&ep->lock, "epoll", RANK_EPOLL);
 	list_init(&ep->ready);
 	waitq_init(&ep->waiters);
 	waitq_init(&ep->pollers);
+	return ep;
+}
+
+/* --- the store --- */
+
+enum { ITEM_FILE = 1, ITEM_FD = 2, ITEM_EVENTS = 3, ITEM_DATA = 4 }; /* in this order, repeated */
+
+/* What is ready is not written: after a resume an item is ready if its file is. An edge that was
+ * told already may so be told twice, as it may on Linux; none is lost. */
+static void
+epoll_save(struct persist_writer *w, struct file *f)
+{
+	struct epoll *ep = f->private;
+	struct rb_node *n;
+
+	for (n = rb_first(&ep->items); n; n = rb_next(n)) {
+		struct epoll_item *it = rb_entry(n, struct epoll_item, node);
+
+		persist_ref(w, ITEM_FILE, &file_persist, it->file);
+		tag_u64(&w->tags, ITEM_FD, (u64)it->fd);
+		tag_u64(&w->tags, ITEM_EVENTS, it->events);
+		tag_u64(&w->tags, ITEM_DATA, it->data);
+	}
+}
+
+static int
+epoll_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
+{
+	struct epoll *ep = epoll_alloc();
+
+	if (!ep)
+		return -ENOMEM;
+	ep->file = f;
+	f->private = ep;
+	return 0;
+}
+
+/* => ep->change held. An item as it was, also when EPOLLONESHOT has disabled it. */
+static int
+item_restore(struct epoll *ep, struct file *f, int fd, const struct epoll_event *ev)
+{
+	struct epoll_event quiet = {.events = ev->events & MODE_BITS, .data = ev->data};
+	struct epoll_item *it;
+	int err = item_find(ep, f, fd) ? -EBADMSG : item_add(ep, f, fd, &quiet);
+
+	if (err)
+		return err;
+	it = item_find(ep, f, fd);
+	spin_lock(&ep->lock);
+	it->events = ev->events;
+	spin_unlock(&ep->lock);
+	if (ev->events & ~MODE_BITS)
+		item_check(ep, it, file_poll(f, NULL));
+	return 0;
+}
+
+/* Everything is linked by now, so the files can be asked. */
+static int
+epoll_restart(struct persist_reader *r, const struct tag_reader *in, struct file *f)
+{
+	struct tag_field file = {0}, fd = {0}, events = {0}, data = {0};
+	struct epoll *ep = f->private;
+	int err = 0;
+
+	mutex_lock(&ep->change);
+	while (err == 0 && tag_next(in, ITEM_FILE, &file)) {
+		struct file *watched = persist_field(r, &file, &file_persist);
+		struct epoll_event ev;
+
+		if (!watched || watched == f || !tag_next(in, ITEM_FD, &fd) ||
+		    !tag_next(in, ITEM_EVENTS, &events) || !tag_next(in, ITEM_DATA, &data)) {
+			err = -EBADMSG;
+			break;
+		}
+		if (!watched->ops->poll)
+			continue; /* it was lost */
+		ev.events = (u32)tag_field_u64(&events);
+		ev.data = tag_field_u64(&data);
+		err = item_restore(ep, watched, (int)tag_field_u64(&fd), &ev);
+	}
+	mutex_unlock(&ep->change);
+	return err;
+}
+
+static const struct file_persist epoll_persist = {
+	.number = FILE_EPOLL,
+	.save = epoll_save,
+	.link = epoll_link,
+	.start = epoll_restart,
+};
+
+static const struct file_ops epoll_ops = {
+	.kind = "epoll",
+	.poll = epoll_poll,
+	.release = epoll_release,
+	.fdinfo = epoll_fdinfo,
+	.name = epoll_name,
+	.persist = &epoll_persist,
+};
+
+int
+epoll_create_file(unsigned flags, struct file **out)
+{
+	struct epoll *ep = epoll_alloc();
+
+	if (!ep)
+		return -ENOMEM;
 	*out = file_create(&epoll_ops, O_RDWR, ep);
 	if (!*out) {
 		kfree(ep);
@@ -685,4 +784,10 @@ epoll_create_file(unsigned flags, struct file **out)
 	}
 	ep->file = *out;
 	return 0;
+}
+
+void
+epoll_register(void)
+{
+	file_persist_register(&epoll_ops);
 }

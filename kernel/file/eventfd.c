@@ -115,6 +115,48 @@ eventfd_name(struct file *f, char *buf, size_t size)
 	return format(buf, size, "anon_inode:[eventfd]");
 }
 
+static struct eventfd *
+eventfd_alloc(u64 initial, bool semaphore)
+{
+	struct eventfd *e = kzalloc(sizeof(*e));
+
+	if (!e)
+		return NULL;
+	spin_init(&e->lock, "eventfd", RANK_FILE);
+	waitq_init(&e->readers);
+	waitq_init(&e->writers);
+	e->count = initial;
+	e->semaphore = semaphore;
+	return e;
+}
+
+/* --- the store --- */
+
+enum { EVENT_COUNT = 1, EVENT_SEMAPHORE = 2 };
+
+static void
+eventfd_save(struct persist_writer *w, struct file *f)
+{
+	const struct eventfd *e = f->private;
+
+	tag_u64(&w->tags, EVENT_COUNT, e->count);
+	tag_u64(&w->tags, EVENT_SEMAPHORE, e->semaphore);
+}
+
+static int
+eventfd_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
+{
+	f->private = eventfd_alloc(tag_get_u64(in, EVENT_COUNT, 0),
+				   tag_get_u64(in, EVENT_SEMAPHORE, 0) != 0);
+	return f->private ? 0 : -ENOMEM;
+}
+
+static const struct file_persist eventfd_persist = {
+	.number = FILE_EVENTFD,
+	.save = eventfd_save,
+	.link = eventfd_link,
+};
+
 static const struct file_ops eventfd_ops = {
 	.kind = "eventfd",
 	.read = eventfd_read,
@@ -123,24 +165,26 @@ static const struct file_ops eventfd_ops = {
 	.release = eventfd_release,
 	.fdinfo = eventfd_fdinfo,
 	.name = eventfd_name,
+	.persist = &eventfd_persist,
 };
 
 int
 eventfd_create(u64 initial, unsigned flags, struct file **out)
 {
-	struct eventfd *e = kzalloc(sizeof(*e));
+	struct eventfd *e = eventfd_alloc(initial, (flags & EFD_SEMAPHORE) != 0);
 
 	if (!e)
 		return -ENOMEM;
-	spin_init(&e->lock, "eventfd", RANK_FILE);
-	waitq_init(&e->readers);
-	waitq_init(&e->writers);
-	e->count = initial;
-	e->semaphore = flags & EFD_SEMAPHORE;
 	*out = file_create(&eventfd_ops, O_RDWR | (flags & O_NONBLOCK), e);
 	if (!*out) {
 		kfree(e);
 		return -ENOMEM;
 	}
 	return 0;
+}
+
+void
+eventfd_register(void)
+{
+	file_persist_register(&eventfd_ops);
 }

@@ -11,6 +11,7 @@
 #include <asm/errno.h>
 #include "file/dentry.h"
 #include "file/fdtable.h"
+#include "file/persist.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 
@@ -31,6 +32,7 @@ struct fdtable {
 	u64 *cloexec;		/* [lock] */
 	u32 lowest;		/* [lock] no free descriptor below */
 	u64 limit;		/* [a] RLIMIT_NOFILE */
+	struct persistent persistent;
 };
 
 static bool
@@ -438,3 +440,78 @@ fd_set_cloexec(int fd, bool on)
 	spin_unlock(&t->lock);
 	return r;
 }
+
+/* --- the store --- */
+
+enum { T_LIMIT = 1, T_FD = 2, T_FILE = 3 };
+
+#define FD_CLOEXEC_BIT (1ul << 32)
+
+/* A number and close-on-exec, then the file, for each descriptor. */
+static void
+table_save(struct persist_writer *w, void *object)
+{
+	struct fdtable *t = object;
+
+	tag_u64(&w->tags, T_LIMIT, t->limit);
+	for (u32 i = 0; i < t->array->size; i++) {
+		if (!t->array->slot[i])
+			continue;
+		tag_u64(&w->tags, T_FD, i | (bit_test(t->cloexec, i) ? FD_CLOEXEC_BIT : 0));
+		persist_ref(w, T_FILE, &file_persist, t->array->slot[i]);
+	}
+}
+
+static int
+table_make(struct persist_reader *r, void **out)
+{
+	struct fdtable *t = fdtable_create();
+
+	if (!t)
+		return -ENOMEM;
+	t->limit = tag_get_u64(&r->tags, T_LIMIT, t->limit);
+	*out = t;
+	return 0;
+}
+
+static int
+table_link(struct persist_reader *r, void *object)
+{
+	struct tag_field number = {0}, file = {0};
+	struct fdtable *t = object;
+
+	while (tag_next(&r->tags, T_FD, &number)) {
+		u64 fd = tag_field_u64(&number);
+		u32 i = (u32)fd;
+		struct file *f = tag_next(&r->tags, T_FILE, &file)
+					 ? persist_field(r, &file, &file_persist)
+					 : NULL;
+		int err = i >= t->array->size ? table_grow(t, i) : 0;
+
+		if (err)
+			return err == -EMFILE ? -EBADMSG : err;
+		if (!f || t->array->slot[i])
+			return -EBADMSG;
+		file_get(f);
+		t->array->slot[i] = f;
+		bit_set(t->used, i, true);
+		bit_set(t->cloexec, i, (fd & FD_CLOEXEC_BIT) != 0);
+	}
+	return 0;
+}
+
+static void
+table_drop(void *object)
+{
+	fdtable_put(object);
+}
+
+const struct persist_kind fdtable_persist = {
+	.name = "descriptors",
+	.number = 84,
+	.member = offsetof(struct fdtable, persistent),
+	.save = table_save,
+	.make = table_make,
+	.link = table_link,
+	.put = table_drop,
+};

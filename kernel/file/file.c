@@ -11,6 +11,8 @@
 #include <asm/fcntl.h>
 #include <linux/inotify.h>
 #include <linux/stat.h>
+#include "core/blocked.h"
+#include "core/persist.h"
 #include "file/dentry.h"
 #include "file/kinds.h"
 #include "file/socket.h"
@@ -152,11 +154,26 @@ file_read(struct file *f, struct uio *u, s64 *offset)
 	return n;
 }
 
+/* Waits until the n bytes just written are durable: n, or why they may not be. */
+static ssize_t
+settle(ssize_t n)
+{
+	int err;
+
+	blocked_note((u64)n);
+	err = persist_durable();
+	blocked_note(0);
+	return err ? err : n;
+}
+
 ssize_t
 file_write(struct file *f, struct uio *u, s64 *offset)
 {
+	bool settles = (f->flags & O_DSYNC) && f->vnode && S_ISREG(f->vnode->attr.mode);
 	ssize_t n;
 
+	if (settles && blocked_done())
+		return (ssize_t)blocked_done(); /* written before the cut, durable by it */
 	if (!f->writable || (f->mode & FILE_PATH))
 		return -EBADF;
 	if (!f->ops->write)
@@ -172,7 +189,7 @@ file_write(struct file *f, struct uio *u, s64 *offset)
 		socket_broken(f);
 	if (n > 0 && f->dentry)
 		vnode_notify(f->dentry, IN_MODIFY);
-	return n;
+	return settles && n > 0 ? settle(n) : n;
 }
 
 unsigned

@@ -8,6 +8,7 @@
 #define FILE_FILE_H
 
 #include "core/mutex.h"
+#include "core/persist.h"
 #include "file/poll.h"
 #include "lib/atomic.h"
 #include "lib/list.h"
@@ -52,7 +53,30 @@ struct file_ops {
 	 * writable set) another open file of `old`'s object, by setting f->ops and f->private.
 	 * NULL: the open gives `old` itself once more when the access mode allows it. */
 	int (*reopen)(struct file *old, struct file *f);
+	const struct file_persist *persist; /* never NULL */
 };
+
+/* How open files of a kind outlive a power cut (file/file_persist.c). What all kinds have in common
+ * is written down there: flags, position, place in the name space. */
+struct file_persist {
+	u16 number; /* in records, below FILE_SAVED_KINDS: never changes, never used again */
+	/* The kind's own fields, in a group of their own. As struct persist_kind's. */
+	void (*save)(struct persist_writer *w, struct file *f);
+	/* f has its flags, position, vnode and dentry; its private is to be set. The objects it
+	 * refers to are made, perhaps not linked. */
+	int (*link)(struct persist_reader *r, const struct tag_reader *in, struct file *f);
+	/* NULL: nothing goes on. */
+	int (*start)(struct persist_reader *r, const struct tag_reader *in, struct file *f);
+};
+#define FILE_SAVED_KINDS 32
+
+/* Opened again by its place in the name space; its position stays. What is not there any more, or
+ * cannot be opened, gives EIO. */
+extern const struct file_persist file_reopened;
+/* After a resume the file is there, but of no use: reads and writes give EIO, poll POLL_ERR. */
+extern const struct file_persist file_lost;
+/* Makes a kind known by the number of its persist. At start. */
+void file_persist_register(const struct file_ops *ops);
 
 #define FILE_SEEKABLE 1u
 #define FILE_PATH     2u /* O_PATH */
@@ -74,6 +98,7 @@ struct file {
 	struct spinlock lock;	    /* rank RANK_EPOLL: */
 	struct list epoll_items;    /* [lock] items that watch this file */
 	int owner_pid, owner_sig;   /* F_SETOWN */
+	struct persistent persistent;
 };
 
 /* One reference, one file. NULL: no memory. */

@@ -6,6 +6,7 @@
  */
 #include <asm/errno.h>
 #include "file/dentry.h"
+#include "file/persist.h"
 #include "mm/slab.h"
 
 struct fs_context {
@@ -14,6 +15,7 @@ struct fs_context {
 	struct dentry *root;  /* [lock] */
 	struct dentry *cwd;   /* [lock] */
 	u32 umask;	      /* [a] */
+	struct persistent persistent;
 };
 
 static struct fs_context *
@@ -174,3 +176,65 @@ fs_set_root(struct dentry *d)
 {
 	return set_place(d, true);
 }
+
+/* --- the store --- */
+
+enum { FS_ROOT = 1, FS_CWD = 2, FS_UMASK = 3 };
+
+static void
+fs_save(struct persist_writer *w, void *object)
+{
+	struct fs_context *c = object;
+
+	place_save(w, FS_ROOT, c->root);
+	place_save(w, FS_CWD, c->cwd);
+	tag_u64(&w->tags, FS_UMASK, c->umask);
+}
+
+static int
+fs_make(struct persist_reader *r, void **out)
+{
+	struct fs_context *c = kzalloc(sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	refcount_init(&c->refs, 1);
+	spin_init(&c->lock, "fs context", RANK_NAMESPACE);
+	c->umask = tag_get_u64(&r->tags, FS_UMASK, 022) & 0777;
+	*out = c;
+	return 0;
+}
+
+/* A directory that is gone, such as a process's in /proc: the root takes its place. */
+static int
+fs_link(struct persist_reader *r, void *object)
+{
+	struct fs_context *c = object;
+	int err = place_load(r, &r->tags, FS_ROOT, &c->root);
+
+	if (err)
+		return err == -ENOENT ? -EBADMSG : err;
+	err = place_load(r, &r->tags, FS_CWD, &c->cwd);
+	if (err == -ENOENT) {
+		c->cwd = c->root;
+		dentry_get(c->cwd);
+		err = 0;
+	}
+	return err;
+}
+
+static void
+fs_drop(void *object)
+{
+	fs_context_put(object);
+}
+
+const struct persist_kind fs_context_persist = {
+	.name = "fs context",
+	.number = 85,
+	.member = offsetof(struct fs_context, persistent),
+	.save = fs_save,
+	.make = fs_make,
+	.link = fs_link,
+	.put = fs_drop,
+};

@@ -134,6 +134,7 @@ gen_release(struct file *f)
 
 const struct file_ops gen_file_ops = {
 	.kind = "generated",
+	.persist = &file_reopened,
 	.read = gen_read,
 	.write = gen_write,
 	.release = gen_release,

@@ -18,6 +18,7 @@
 #include <linux/inotify.h>
 #include <linux/stat.h>
 
+#include "file/dentry.h"
 #include "file/ipc_impl.h"
 #include "file/kinds.h"
 #include "lib/format.h"
@@ -422,6 +423,125 @@ inotify_name(struct file *f, char *buf, size_t size)
 	return format(buf, size, "anon_inode:inotify");
 }
 
+static struct instance *
+instance_alloc(void)
+{
+	struct instance *in = kzalloc(sizeof(*in));
+
+	if (!in)
+		return NULL;
+	list_init(&in->watches);
+	list_init(&in->events);
+	waitq_init(&in->readers);
+	return in;
+}
+
+/* --- the store --- */
+
+enum { NOTIFY_NEXT_WD = 1, NOTIFY_WATCH = 2, NOTIFY_EVENT = 3 };
+enum { WATCH_VNODE = 1, WATCH_WD = 2, WATCH_MASK = 3 };
+enum { EVENT_WD = 1, EVENT_MASK = 2, EVENT_COOKIE = 3, EVENT_NAME = 4 };
+
+/* Watches in /proc and /sys end: what they watched is made anew. */
+static void
+inotify_save(struct persist_writer *w, struct file *f)
+{
+	struct instance *in = f->private;
+	struct watch *watch;
+	struct event *e;
+	size_t group;
+
+	tag_u64(&w->tags, NOTIFY_NEXT_WD, (u64)in->next_wd);
+	list_for_each_entry (watch, &in->watches, link) {
+		if (!vnode_is_saved(watch->vnode))
+			continue;
+		group = tag_begin(&w->tags, NOTIFY_WATCH);
+		persist_ref(w, WATCH_VNODE, &vnode_persist, watch->vnode);
+		tag_u64(&w->tags, WATCH_WD, (u64)watch->wd);
+		tag_u64(&w->tags, WATCH_MASK, watch->mask);
+		tag_end(&w->tags, group);
+	}
+	list_for_each_entry (e, &in->events, link) {
+		group = tag_begin(&w->tags, NOTIFY_EVENT);
+		tag_u64(&w->tags, EVENT_WD, (u64)(s64)e->head.wd);
+		tag_u64(&w->tags, EVENT_MASK, e->head.mask);
+		tag_u64(&w->tags, EVENT_COOKIE, e->head.cookie);
+		if (e->head.len)
+			tag_string(&w->tags, EVENT_NAME, e->name);
+		tag_end(&w->tags, group);
+	}
+}
+
+static int
+load_watch(struct persist_reader *r, const struct tag_reader *t, struct instance *in)
+{
+	struct vnode *v = persist_get(r, t, WATCH_VNODE, &vnode_persist);
+	struct watch *w = v ? kzalloc(sizeof(*w)) : NULL;
+
+	if (!w)
+		return v ? -ENOMEM : -EBADMSG;
+	vnode_get(v);
+	w->in = in;
+	w->vnode = v;
+	w->wd = (int)tag_get_u64(t, WATCH_WD, 0);
+	w->mask = (u32)tag_get_u64(t, WATCH_MASK, 0);
+	list_add_tail(&in->watches, &w->link);
+	list_add_tail(&v->watches, &w->vnode_link);
+	in->nwatches++;
+	return 0;
+}
+
+static int
+load_event(const struct tag_reader *t, struct instance *in)
+{
+	char name[NAME_LENGTH_MAX + 1];
+	bool named = tag_get_string(t, EVENT_NAME, name, sizeof(name));
+	struct event *e =
+		event_make((int)tag_get_u64(t, EVENT_WD, 0), (u32)tag_get_u64(t, EVENT_MASK, 0),
+			   (u32)tag_get_u64(t, EVENT_COOKIE, 0), named ? name : NULL);
+
+	if (!e)
+		return -ENOMEM;
+	if (e->head.mask & IN_Q_OVERFLOW)
+		in->overflowed = true;
+	enqueue(in, e);
+	return 0;
+}
+
+static int
+inotify_link(struct persist_reader *r, const struct tag_reader *t, struct file *f)
+{
+	struct inotify_shared *s = inotify_root();
+	struct instance *in = instance_alloc();
+	struct tag_field field = {0};
+	int err = 0;
+
+	if (!in)
+		return -ENOMEM;
+	f->private = in;
+	in->next_wd = (int)tag_get_u64(t, NOTIFY_NEXT_WD, 0);
+	while (err == 0 && tag_next(t, NOTIFY_WATCH, &field)) {
+		struct tag_reader group = tag_group(&field);
+
+		err = load_watch(r, &group, in);
+	}
+	field = (struct tag_field){0};
+	while (err == 0 && tag_next(t, NOTIFY_EVENT, &field)) {
+		struct tag_reader group = tag_group(&field);
+
+		spin_lock(&s->lock);
+		err = load_event(&group, in);
+		spin_unlock(&s->lock);
+	}
+	return err;
+}
+
+static const struct file_persist inotify_persist = {
+	.number = FILE_INOTIFY,
+	.save = inotify_save,
+	.link = inotify_link,
+};
+
 static const struct file_ops inotify_ops = {
 	.kind = "inotify",
 	.read = inotify_read,
@@ -429,22 +549,26 @@ static const struct file_ops inotify_ops = {
 	.ioctl = inotify_ioctl,
 	.release = inotify_release,
 	.name = inotify_name,
+	.persist = &inotify_persist,
 };
 
 int
 inotify_create(unsigned flags, struct file **out)
 {
-	struct instance *in = kzalloc(sizeof(*in));
+	struct instance *in = instance_alloc();
 
 	if (!in)
 		return -ENOMEM;
-	list_init(&in->watches);
-	list_init(&in->events);
-	waitq_init(&in->readers);
 	*out = file_create(&inotify_ops, O_RDONLY | (flags & O_NONBLOCK), in);
 	if (!*out) {
 		kfree(in);
 		return -ENOMEM;
 	}
 	return 0;
+}
+
+void
+inotify_register(void)
+{
+	file_persist_register(&inotify_ops);
 }

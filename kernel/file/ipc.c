@@ -22,6 +22,13 @@ ipc_init(void)
 	spin_init(&ipc->lock, "ipc", RANK_FILE);
 	list_init(&ipc->clock_timers);
 	machine()->ipc = ipc;
+	pipe_register();
+	eventfd_register();
+	timerfd_register();
+	epoll_register();
+	signalfd_register();
+	inotify_register();
+	unix_register();
 	return inotify_init() ? -ENOMEM : unix_init();
 }
 

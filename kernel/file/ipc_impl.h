@@ -6,6 +6,7 @@
 #include "core/mutex.h"
 #include "file/file.h"
 #include "file/kinds.h"
+#include "file/persist.h"
 #include "file/socket.h"
 #include "lib/list.h"
 
@@ -25,6 +26,15 @@ ipc_root(void)
 {
 	return machine()->ipc;
 }
+
+/* What each kind tells the store at start. */
+void pipe_register(void);
+void eventfd_register(void);
+void timerfd_register(void);
+void epoll_register(void);
+void signalfd_register(void);
+void inotify_register(void);
+void unix_register(void);
 
 /* inotify.c, unix.c */
 int inotify_init(void);

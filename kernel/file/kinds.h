@@ -35,6 +35,10 @@ struct signalfd_ops {
 	/* A reference of the calling process; gives one back. */
 	void *(*owner_get)(void);
 	void (*owner_put)(void *owner);
+	/* For the store: another reference of a process; its queue as above; its kind. */
+	void (*owner_hold)(void *owner);
+	struct waitq *(*owner_queue)(void *owner, struct spinlock **lock);
+	const struct persist_kind *owner_kind;
 };
 void signalfd_set_ops(const struct signalfd_ops *ops);
 /* Changes the mask of a signalfd: -EINVAL if f is none. */

@@ -13,6 +13,7 @@
 #include <linux/fs.h>
 #include "file/dentry.h"
 #include "file/fdtable.h"
+#include "file/persist.h"
 #include "lib/assert.h"
 #include "mm/slab.h"
 #include "mm/user.h"
@@ -21,7 +22,8 @@ struct range {
 	struct list link;
 	u64 start, end; /* inclusive */
 	int type;	/* F_RDLCK, F_WRLCK */
-	void *owner;
+	void *owner;	/* struct file if `flock` or by_file, else struct fdtable */
+	bool by_file;
 	int pid;
 	bool flock;
 };
@@ -224,7 +226,7 @@ locks_fcntl(struct file *f, unsigned cmd, unsigned long arg)
 	bool ofd = cmd == F_OFD_SETLK || cmd == F_OFD_SETLKW || cmd == F_OFD_GETLK;
 	const struct fd_ops *fd_ops = vfs_get()->fd_ops;
 	const struct procfs_process_ops *pops = vfs_get()->process_ops;
-	struct range r = {.owner = f, .pid = -1};
+	struct range r = {.owner = f, .by_file = ofd, .pid = -1};
 	struct flock fl;
 	int err;
 
@@ -254,7 +256,7 @@ locks_fcntl(struct file *f, unsigned cmd, unsigned long arg)
 int
 locks_flock(struct file *f, int op)
 {
-	struct range r = {.end = INT64_MAX, .owner = f, .flock = true, .pid = -1};
+	struct range r = {.end = INT64_MAX, .owner = f, .by_file = true, .flock = true, .pid = -1};
 
 	switch (op & ~LOCK_NB) {
 	case LOCK_SH:
@@ -301,4 +303,89 @@ void
 locks_release_owner(struct file *f, void *owner)
 {
 	release_owner(f->vnode->locks, owner);
+}
+
+/* --- the store: fields of the vnode's record; whoever waits asks again --- */
+
+enum {
+	LOCK_START = 1,
+	LOCK_END = 2,
+	LOCK_TYPE = 3,
+	LOCK_PID = 4,
+	LOCK_FLOCK = 5,
+	LOCK_FILE = 6,
+	LOCK_TABLE = 7,
+};
+
+bool
+locks_any(const struct vnode *v)
+{
+	const struct vnode_locks *l = v->locks;
+
+	return l && !list_empty(&l->ranges);
+}
+
+void
+locks_save(struct persist_writer *w, u16 tag, struct vnode *v)
+{
+	struct vnode_locks *l = v->locks;
+	struct range *o;
+
+	if (!l)
+		return;
+	list_for_each_entry (o, &l->ranges, link) {
+		size_t group = tag_begin(&w->tags, tag);
+
+		tag_u64(&w->tags, LOCK_START, o->start);
+		tag_u64(&w->tags, LOCK_END, o->end);
+		tag_u64(&w->tags, LOCK_TYPE, (u64)o->type);
+		tag_u64(&w->tags, LOCK_PID, (u64)(s64)o->pid);
+		tag_u64(&w->tags, LOCK_FLOCK, o->flock);
+		if (o->by_file)
+			persist_ref(w, LOCK_FILE, &file_persist, o->owner);
+		else
+			persist_ref(w, LOCK_TABLE, &fdtable_persist, o->owner);
+		tag_end(&w->tags, group);
+	}
+}
+
+static int
+lock_load(struct persist_reader *r, const struct tag_reader *in, struct vnode_locks *l)
+{
+	struct range *o = kzalloc(sizeof(*o));
+
+	if (!o)
+		return -ENOMEM;
+	o->start = tag_get_u64(in, LOCK_START, 0);
+	o->end = tag_get_u64(in, LOCK_END, INT64_MAX);
+	o->type = (int)tag_get_u64(in, LOCK_TYPE, F_RDLCK);
+	o->pid = (int)tag_get_u64(in, LOCK_PID, 0);
+	o->flock = tag_get_u64(in, LOCK_FLOCK, 0) != 0;
+	o->owner = persist_get(r, in, LOCK_FILE, &file_persist);
+	o->by_file = o->owner != NULL;
+	if (!o->owner)
+		o->owner = persist_get(r, in, LOCK_TABLE, &fdtable_persist);
+	if (!o->owner || o->end < o->start || (o->type != F_RDLCK && o->type != F_WRLCK)) {
+		bool owned = o->owner != NULL;
+
+		kfree(o);
+		return owned ? -EBADMSG : 0; /* else of a process that is forgotten */
+	}
+	list_add_tail(&l->ranges, &o->link);
+	return 0;
+}
+
+int
+locks_load(struct persist_reader *r, u16 tag, struct vnode *v)
+{
+	struct tag_field f = {0};
+	int err = 0;
+
+	while (err == 0 && tag_next(&r->tags, tag, &f)) {
+		struct vnode_locks *l = locks_of(v);
+		struct tag_reader in = tag_group(&f);
+
+		err = l ? lock_load(r, &in, l) : -ENOMEM;
+	}
+	return err;
 }

@@ -143,19 +143,33 @@ kmsg_write(struct file *f, struct uio *u, u64 *pos)
 enum memdev { DEV_NULL, DEV_ZERO, DEV_FULL, DEV_RANDOM, DEV_KMSG };
 
 static const struct file_ops memdev_ops[] = {
-	[DEV_NULL] = {.kind = "null", .read = null_read, .write = null_write, .seek = null_seek},
+	[DEV_NULL] = {.kind = "null",
+		      .read = null_read,
+		      .write = null_write,
+		      .seek = null_seek,
+		      .persist = &file_reopened},
 	[DEV_ZERO] = {.kind = "zero",
 		      .read = zero_read,
 		      .write = null_write,
 		      .seek = null_seek,
-		      .mmap = zero_mmap},
-	[DEV_FULL] = {.kind = "full", .read = zero_read, .write = full_write, .seek = null_seek},
+		      .mmap = zero_mmap,
+		      .persist = &file_reopened},
+	[DEV_FULL] = {.kind = "full",
+		      .read = zero_read,
+		      .write = full_write,
+		      .seek = null_seek,
+		      .persist = &file_reopened},
 	[DEV_RANDOM] = {.kind = "random",
 			.read = random_read,
 			.write = random_write,
 			.ioctl = random_ioctl,
-			.seek = null_seek},
-	[DEV_KMSG] = {.kind = "kmsg", .read = kmsg_read, .write = kmsg_write, .seek = null_seek},
+			.seek = null_seek,
+			.persist = &file_reopened},
+	[DEV_KMSG] = {.kind = "kmsg",
+		      .read = kmsg_read,
+		      .write = kmsg_write,
+		      .seek = null_seek,
+		      .persist = &file_reopened},
 };
 
 static int

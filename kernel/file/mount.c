@@ -46,6 +46,7 @@ mount_create(enum fs_kind kind, const char *source, const struct vnode_ops *dir_
 		return NULL;
 	}
 	m->root->vnode = v;
+	v->dir = m->root;
 	return m;
 }
 
@@ -260,8 +261,7 @@ vfs_mount(const char *source, const char *target, const char *type, u64 flags, c
 	return err;
 }
 
-/* => ns lock held. Next of d in depth-first order inside top; NULL at the end. */
-static struct dentry *
+struct dentry *
 tree_next(struct dentry *top, struct dentry *d)
 {
 	if (d->dir && !list_empty(&d->dir->children))

@@ -17,8 +17,9 @@
 
 #define OPEN_ONLY (O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC)
 
-static const struct file_ops path_file_ops = {
+const struct file_ops path_file_ops = {
 	.kind = "path",
+	.persist = &file_reopened,
 };
 
 static bool
@@ -95,6 +96,12 @@ anon_dentry(struct file *f, struct dentry **out)
 	d->vnode = v;
 	*out = d;
 	return 0;
+}
+
+struct file *
+anon_dentry_file(const struct dentry *d)
+{
+	return d->vnode->ops == &anon_ops ? d->vnode->private : NULL;
 }
 
 /* Another open of an object without a vnode: a new file by its kind, or the old one once more. */

@@ -14,7 +14,7 @@
  * Locks: ipc->lock (fifos only), then pipe->lock. Sleeps in read, write and fifo_open.
  * Left out: packet mode (O_DIRECT), refused with -EINVAL.
  */
-#include "file/ipc_impl.h"
+#include "file/pipe_impl.h"
 
 #include <asm/errno.h>
 #include <asm/fcntl.h>
@@ -28,6 +28,7 @@
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/frame.h"
+#include "mm/progress.h"
 #include "mm/slab.h"
 #include "mm/user.h"
 
@@ -35,39 +36,7 @@
 #define CAPACITY_MAX 1048576u /* /proc/sys/fs/pipe-max-size of Linux */
 #define SMALL	     512      /* bytes that go through the stack */
 
-struct pipe {
-	struct spinlock lock;		/* rank RANK_FILE */
-	struct list frames;		/* [lock] by struct frame's link; the span is in private */
-	struct frame *spare;		/* [lock] */
-	u32 bytes, capacity;		/* [lock] */
-	u32 readers, writers;		/* [lock] open ends */
-	u32 reader_opens, writer_opens; /* [lock] opens ever, for fifo_open's wait */
-	struct waitq can_read, can_write; /* [lock] */
-	struct waitq opened;		  /* [lock] fifo_open waits for the other side */
-	struct vnode *vnode;		  /* [I] of a fifo */
-	u32 holds;			  /* [ipc->lock] fifo opens that use it */
-};
-
-/* A frame's span, in frame->private. */
-static u32
-span_start(const struct frame *fr)
-{
-	return fr->private >> 32;
-}
-
-static u32
-span_end(const struct frame *fr)
-{
-	return (u32)fr->private;
-}
-
-static void
-span_set(struct frame *fr, u32 start, u32 end)
-{
-	fr->private = (u64)start << 32 | end;
-}
-
-static struct pipe *
+struct pipe *
 pipe_alloc(void)
 {
 	struct pipe *p = kzalloc(sizeof(*p));
@@ -83,7 +52,7 @@ pipe_alloc(void)
 	return p;
 }
 
-static void
+void
 pipe_free(struct pipe *p)
 {
 	struct frame *fr, *next;
@@ -401,33 +370,37 @@ static ssize_t
 write_large(struct pipe *p, struct file *f, struct uio *u)
 {
 	bool torn = u->resid > PIPE_BUF;
-	size_t done = 0;
+	size_t done = progress_begin(u);
+	int err = 0;
 
 	while (u->resid > 0) {
 		size_t n = min(u->resid, PAGE_SIZE), room;
 		struct frame *fr;
-		int err;
 
 		if (torn && file_nonblock(f) && (room = room_now(p)) > 0)
 			n = min(n, room);
 		fr = frame_alloc(0, FRAME_KERNEL);
-		if (!fr)
-			return done > 0 ? (ssize_t)done : -ENOMEM;
+		if (!fr) {
+			err = -ENOMEM;
+			break;
+		}
 		n = uio_copy_in(u, frame_virt(fr), n);
 		if (n == 0) {
 			frame_put(fr);
 			break;
 		}
+		progress_note(done);
 		err = write_frame(p, f, fr, n);
 		if (err) {
 			uio_revert(u, n);
-			return done > 0 ? (ssize_t)done : err;
+			break;
 		}
 		done += n;
 		if (u->fault)
 			break;
 	}
-	return uio_result(u, done);
+	progress_end();
+	return done == 0 && err ? err : uio_result(u, done);
 }
 
 static ssize_t
@@ -440,7 +413,7 @@ pipe_write(struct file *f, struct uio *u, u64 *pos)
 
 	if (n == 0)
 		return 0;
-	if (atomic_load(&p->readers) == 0) {
+	if (atomic_load(&p->readers) == 0 && blocked_done() == 0) {
 		current_raise(SIGPIPE);
 		return -EPIPE;
 	}
@@ -567,6 +540,7 @@ pipe_release(struct file *f)
 
 static const struct file_ops pipe_ops = {
 	.kind = "pipe",
+	.persist = &pipe_file_persist,
 	.read = pipe_read,
 	.write = pipe_write,
 	.poll = pipe_poll,
@@ -627,6 +601,7 @@ fifo_release(struct file *f)
 
 static const struct file_ops fifo_ops = {
 	.kind = "fifo",
+	.persist = &fifo_file_persist,
 	.read = pipe_read,
 	.write = pipe_write,
 	.poll = pipe_poll,
@@ -715,4 +690,11 @@ fifo_open(struct vnode *v, struct file *f)
 	f->private = p;
 	f->ops = &fifo_ops;
 	return 0;
+}
+
+void
+pipe_register(void)
+{
+	file_persist_register(&pipe_ops);
+	file_persist_register(&fifo_ops);
 }

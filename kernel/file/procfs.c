@@ -204,6 +204,7 @@ root_readdir(struct file *f, struct dir_sink *s)
 
 static const struct file_ops root_file_ops = {
 	.kind = "directory",
+	.persist = &file_reopened,
 	.readdir = root_readdir,
 };
 
@@ -259,6 +260,7 @@ pid_readdir(struct file *f, struct dir_sink *s)
 
 static const struct file_ops pid_dir_file_ops = {
 	.kind = "directory",
+	.persist = &file_reopened,
 	.readdir = pid_readdir,
 };
 
@@ -322,6 +324,7 @@ tasks_readdir(struct file *f, struct dir_sink *s)
 
 static const struct file_ops tasks_file_ops = {
 	.kind = "directory",
+	.persist = &file_reopened,
 	.readdir = tasks_readdir,
 };
 
@@ -387,6 +390,7 @@ fds_readdir(struct file *f, struct dir_sink *s)
 
 static const struct file_ops fds_file_ops = {
 	.kind = "directory",
+	.persist = &file_reopened,
 	.readdir = fds_readdir,
 };
 

@@ -172,6 +172,8 @@ ram_create(struct vnode *dir, struct dentry *d, u32 mode, u64 rdev)
 		return -ENOMEM;
 	adopt(dir, v);
 	d->vnode = v;
+	if (S_ISDIR(mode))
+		v->dir = d;
 	return 0;
 }
 
@@ -428,6 +430,7 @@ ram_seek(struct file *f, s64 offset, int whence)
 
 const struct file_ops ram_file_file_ops = {
 	.kind = "regular",
+	.persist = &file_reopened,
 	.read = ram_read,
 	.write = ram_write,
 	.mmap = ram_mmap,
@@ -521,6 +524,7 @@ dir_release(struct file *f)
 
 const struct file_ops dir_file_ops = {
 	.kind = "directory",
+	.persist = &file_reopened,
 	.readdir = dir_readdir,
 	.release = dir_release,
 };

@@ -96,15 +96,36 @@ keep_caller(const struct signalfd_ops *ops, struct signalfd *s)
 	return 0;
 }
 
+/* At a resume an epoll is on the queue that it was on. What is pending there, the process sees when
+ * it waits. */
+static unsigned
+watch_again(const struct signalfd_ops *ops, struct signalfd *s, struct poll_table *pt)
+{
+	struct spinlock *lock;
+	struct watcher *w;
+	struct waitq *q;
+
+	list_for_each_entry (w, &s->watchers, link) {
+		q = ops->owner_queue(w->process, &lock);
+		spin_lock(lock);
+		poll_add(pt, q, lock);
+		spin_unlock(lock);
+	}
+	return POLL_IN;
+}
+
 static unsigned
 signalfd_poll(struct file *f, struct poll_table *pt)
 {
 	const struct signalfd_ops *ops = atomic_load(&ipc_root()->signalfd);
 	struct signalfd *s = f->private;
 	struct spinlock *lock;
-	struct waitq *q = ops->queue(&lock);
+	struct waitq *q;
 	unsigned events;
 
+	if (!current_thread()->process)
+		return watch_again(ops, s, pt);
+	q = ops->queue(&lock);
 	if (pt && keep_caller(ops, s))
 		return POLL_ERR;
 	spin_lock(lock);
@@ -141,6 +162,65 @@ signalfd_name(struct file *f, char *buf, size_t size)
 	return format(buf, size, "anon_inode:[signalfd]");
 }
 
+static struct signalfd *
+signalfd_alloc(u64 mask)
+{
+	struct signalfd *s = kzalloc(sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->mask = mask & ~UNBLOCKABLE;
+	spin_init(&s->lock, "signalfd", RANK_FILE);
+	list_init(&s->watchers);
+	return s;
+}
+
+/* --- the store --- */
+
+enum { SIGNAL_MASK = 1, SIGNAL_WATCHER = 2 };
+
+/* The watchers first to last: an epoll hangs itself on their queues again. */
+static void
+signalfd_save(struct persist_writer *w, struct file *f)
+{
+	const struct signalfd_ops *ops = atomic_load(&ipc_root()->signalfd);
+	struct signalfd *s = f->private;
+	struct watcher *p;
+
+	tag_u64(&w->tags, SIGNAL_MASK, s->mask);
+	list_for_each_entry (p, &s->watchers, link)
+		persist_ref(w, SIGNAL_WATCHER, ops->owner_kind, p->process);
+}
+
+static int
+signalfd_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
+{
+	const struct signalfd_ops *ops = atomic_load(&ipc_root()->signalfd);
+	struct signalfd *s = signalfd_alloc(tag_get_u64(in, SIGNAL_MASK, 0));
+	struct tag_field field = {0};
+
+	if (!s)
+		return -ENOMEM;
+	f->private = s;
+	while (tag_next(in, SIGNAL_WATCHER, &field)) {
+		void *process = persist_field(r, &field, ops->owner_kind);
+		struct watcher *p = process ? kmalloc(sizeof(*p)) : NULL;
+
+		if (!p)
+			return process ? -ENOMEM : -EBADMSG;
+		p->process = process;
+		ops->owner_hold(process);
+		list_add_tail(&s->watchers, &p->link);
+	}
+	return 0;
+}
+
+static const struct file_persist signalfd_persist = {
+	.number = FILE_SIGNALFD,
+	.save = signalfd_save,
+	.link = signalfd_link,
+};
+
 static const struct file_ops signalfd_file_ops = {
 	.kind = "signalfd",
 	.read = signalfd_read,
@@ -148,6 +228,7 @@ static const struct file_ops signalfd_file_ops = {
 	.release = signalfd_release,
 	.fdinfo = signalfd_fdinfo,
 	.name = signalfd_name,
+	.persist = &signalfd_persist,
 };
 
 int
@@ -157,18 +238,21 @@ signalfd_create(u64 mask, unsigned flags, struct file **out)
 
 	if (!atomic_load(&ipc_root()->signalfd))
 		return -ENODEV;
-	s = kzalloc(sizeof(*s));
+	s = signalfd_alloc(mask);
 	if (!s)
 		return -ENOMEM;
-	s->mask = mask & ~UNBLOCKABLE;
-	spin_init(&s->lock, "signalfd", RANK_FILE);
-	list_init(&s->watchers);
 	*out = file_create(&signalfd_file_ops, O_RDWR | (flags & O_NONBLOCK), s);
 	if (!*out) {
 		kfree(s);
 		return -ENOMEM;
 	}
 	return 0;
+}
+
+void
+signalfd_register(void)
+{
+	file_persist_register(&signalfd_file_ops);
 }
 
 int

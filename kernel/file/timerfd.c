@@ -174,6 +174,93 @@ timerfd_fdinfo(struct file *f, char *buf, size_t size)
 		      (long)(s.interval / NS_PER_SEC), (long)(s.interval % NS_PER_SEC));
 }
 
+static struct timerfd *
+timerfd_alloc(int clock)
+{
+	struct timerfd *t = kzalloc(sizeof(*t));
+
+	if (!t)
+		return NULL;
+	mutex_init(&t->setting, "timerfd setting");
+	spin_init(&t->lock, "timerfd", RANK_FILE);
+	waitq_init(&t->readers);
+	timer_init(&t->timer, timerfd_fire);
+	list_init(&t->link);
+	t->clock = clock;
+	return t;
+}
+
+/* --- the store --- */
+
+enum {
+	TIMER_CLOCK = 1,
+	TIMER_FLAGS = 2,
+	TIMER_EXPIRES = 3, /* on its clock */
+	TIMER_INTERVAL = 5,
+	TIMER_EXPIRED = 6,
+	TIMER_TICKS = 7,
+	TIMER_CLOCK_SET = 8,
+};
+
+static void
+timerfd_save(struct persist_writer *w, struct file *f)
+{
+	const struct timerfd *t = f->private;
+
+	tag_u64(&w->tags, TIMER_CLOCK, (u64)t->clock);
+	tag_u64(&w->tags, TIMER_FLAGS, (u64)t->flags);
+	tag_u64(&w->tags, TIMER_EXPIRES, (u64)t->expires);
+	tag_u64(&w->tags, TIMER_INTERVAL, (u64)t->interval);
+	tag_u64(&w->tags, TIMER_EXPIRED, t->expired);
+	tag_u64(&w->tags, TIMER_TICKS, t->ticks);
+	tag_u64(&w->tags, TIMER_CLOCK_SET, t->clock_set);
+}
+
+static int
+timerfd_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
+{
+	struct timerfd *t = timerfd_alloc((int)tag_get_u64(in, TIMER_CLOCK, CLOCK_MONOTONIC));
+
+	if (!t)
+		return -ENOMEM;
+	t->flags = (int)tag_get_u64(in, TIMER_FLAGS, 0);
+	t->expires = (ns_t)tag_get_u64(in, TIMER_EXPIRES, 0);
+	t->interval = (ns_t)tag_get_u64(in, TIMER_INTERVAL, 0);
+	t->expired = tag_get_u64(in, TIMER_EXPIRED, 0) != 0;
+	t->ticks = tag_get_u64(in, TIMER_TICKS, 0);
+	t->clock_set = tag_get_u64(in, TIMER_CLOCK_SET, 0) != 0;
+	f->private = t;
+	return 0;
+}
+
+/* The real-time clock has jumped by the outage, as if it had been set. */
+static int
+timerfd_restart(struct persist_reader *r, const struct tag_reader *in, struct file *f)
+{
+	struct timerfd *t = f->private;
+	struct ipc *ipc = ipc_root();
+
+	spin_lock(&ipc->lock);
+	spin_lock(&t->lock);
+	if (is_real_absolute(t)) {
+		list_add_tail(&ipc->clock_timers, &t->link);
+		if (t->flags & TFD_TIMER_CANCEL_ON_SET)
+			t->clock_set = true;
+	}
+	if (t->expires != 0 && !t->expired)
+		start(t);
+	spin_unlock(&t->lock);
+	spin_unlock(&ipc->lock);
+	return 0;
+}
+
+static const struct file_persist timerfd_persist = {
+	.number = FILE_TIMERFD,
+	.save = timerfd_save,
+	.link = timerfd_link,
+	.start = timerfd_restart,
+};
+
 static const struct file_ops timerfd_ops = {
 	.kind = "timerfd",
 	.read = timerfd_read,
@@ -181,27 +268,28 @@ static const struct file_ops timerfd_ops = {
 	.release = timerfd_release,
 	.name = timerfd_name,
 	.fdinfo = timerfd_fdinfo,
+	.persist = &timerfd_persist,
 };
 
 int
 timerfd_create_file(int clock, unsigned flags, struct file **out)
 {
-	struct timerfd *t = kzalloc(sizeof(*t));
+	struct timerfd *t = timerfd_alloc(clock);
 
 	if (!t)
 		return -ENOMEM;
-	mutex_init(&t->setting, "timerfd setting");
-	spin_init(&t->lock, "timerfd", RANK_FILE);
-	waitq_init(&t->readers);
-	timer_init(&t->timer, timerfd_fire);
-	list_init(&t->link);
-	t->clock = clock;
 	*out = file_create(&timerfd_ops, O_RDWR | (flags & O_NONBLOCK), t);
 	if (!*out) {
 		kfree(t);
 		return -ENOMEM;
 	}
 	return 0;
+}
+
+void
+timerfd_register(void)
+{
+	file_persist_register(&timerfd_ops);
 }
 
 /* --- setting --- */

@@ -9,10 +9,11 @@
 #include <linux/stat.h>
 
 #include "dev/tty.h"
+#include "file/dentry.h"
 #include "file/fdtable.h"
 #include "file/ipc_impl.h"
-#include "file/vnode.h"
 #include "lib/format.h"
+#include "lib/string.h"
 #include "mm/slab.h"
 
 #define PTS_MODE 0620
@@ -75,8 +76,48 @@ ttyfile_release(struct file *f)
 	kfree(t);
 }
 
+/* --- the store --- */
+
+enum { OPEN_TTY = 1, OPEN_GENERATION = 2, OPEN_PTY = 3 };
+
+static void
+ttyfile_save(struct persist_writer *w, struct file *f)
+{
+	struct tty_file *t = f->private;
+
+	tty_save_ref(w, OPEN_TTY, t->open.tty);
+	tag_u64(&w->tags, OPEN_GENERATION, t->open.generation);
+	persist_ref(w, OPEN_PTY, &pty_persist, t->pty);
+}
+
+static int
+ttyfile_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
+{
+	struct tty *tty = tty_load_ref(r, in, OPEN_TTY);
+	struct tty_file *t;
+
+	if (!tty)
+		return -EBADMSG;
+	t = kzalloc(sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	t->pty = persist_get(r, in, OPEN_PTY, &pty_persist);
+	if (t->pty)
+		pty_get(t->pty);
+	tty_open_again(tty, &t->open, (u32)tag_get_u64(in, OPEN_GENERATION, 0));
+	f->private = t;
+	return 0;
+}
+
+static const struct file_persist ttyfile_persist = {
+	.number = FILE_TTY,
+	.save = ttyfile_save,
+	.link = ttyfile_link,
+};
+
 static const struct file_ops tty_file_ops = {
 	.kind = "tty",
+	.persist = &ttyfile_persist,
 	.read = ttyfile_read,
 	.write = ttyfile_write,
 	.poll = ttyfile_poll,
@@ -170,7 +211,29 @@ master_poll(struct file *f, struct poll_table *pt)
 	return pty_master_poll(f->private, table_add, pt);
 }
 
-/* TIOCGPTPEER: a descriptor of the slave without a look-up by name. */
+static void
+pts_name(char *buf, size_t size, int index)
+{
+	format(buf, size, "pts/%d", index);
+}
+
+/* The slave's node as the file's name, as if it had been opened by it. */
+static void
+give_name(struct file *f, int index)
+{
+	char name[16];
+	struct dentry *d;
+
+	pts_name(name, sizeof(name), index);
+	d = dentry_find(vfs_get()->pts->root, name + 4, strlen(name + 4));
+	if (!d)
+		return;
+	f->dentry = d;
+	f->vnode = d->vnode;
+	vnode_get(f->vnode);
+}
+
+/* TIOCGPTPEER: a descriptor of the slave without a walk by name, nor its permissions. */
 static long
 open_peer(struct pty *p, unsigned long flags)
 {
@@ -187,6 +250,7 @@ open_peer(struct pty *p, unsigned long flags)
 		file_put(f);
 		return r;
 	}
+	give_name(f, pty_index(p));
 	r = fd_install(f, 0, (flags & O_CLOEXEC) != 0);
 	if (r < 0)
 		file_put(f);
@@ -201,12 +265,6 @@ master_ioctl(struct file *f, unsigned cmd, unsigned long arg)
 }
 
 static void
-pts_name(char *buf, size_t size, int index)
-{
-	format(buf, size, "pts/%d", index);
-}
-
-static void
 master_release(struct file *f)
 {
 	struct pty *p = f->private;
@@ -217,8 +275,48 @@ master_release(struct file *f)
 	pty_master_close(p);
 }
 
+enum { MASTER_PTY = 1 };
+
+static void
+master_save(struct persist_writer *w, struct file *f)
+{
+	persist_ref(w, MASTER_PTY, &pty_persist, f->private);
+}
+
+/* The node in /dev/pts. */
+static int
+add_node(struct pty *p)
+{
+	long index = pty_index(p);
+	char name[16];
+
+	pts_name(name, sizeof(name), pty_index(p));
+	return devfs_add(name, S_IFCHR | PTS_MODE, 136 + index / 256, index % 256, pts_open,
+			 (void *)index);
+}
+
+static int
+master_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
+{
+	struct pty *p = persist_get(r, in, MASTER_PTY, &pty_persist);
+	int err = p ? add_node(p) : -EBADMSG;
+
+	if (err)
+		return err;
+	pty_get(p);
+	f->private = p;
+	return 0;
+}
+
+static const struct file_persist master_persist = {
+	.number = FILE_PTMX,
+	.save = master_save,
+	.link = master_link,
+};
+
 static const struct file_ops pty_master_ops = {
 	.kind = "ptmx",
+	.persist = &master_persist,
 	.read = master_read,
 	.write = master_write,
 	.poll = master_poll,
@@ -230,16 +328,11 @@ static int
 ptmx_open(struct vnode *v, struct file *f)
 {
 	struct pty *p;
-	char name[16];
 	int err = pty_create(&p);
-	long index;
 
 	if (err)
 		return err;
-	index = pty_index(p);
-	pts_name(name, sizeof(name), index);
-	err = devfs_add(name, S_IFCHR | PTS_MODE, 136 + index / 256, index % 256, pts_open,
-			(void *)index);
+	err = add_node(p);
 	if (err) {
 		pty_master_close(p);
 		return err;
@@ -271,6 +364,8 @@ tty_files_init(void)
 {
 	struct add_result r = {0};
 
+	file_persist_register(&tty_file_ops);
+	file_persist_register(&pty_master_ops);
 	tty_for_each(add_terminal, &r);
 	if (!r.err)
 		r.err = devfs_add("tty", S_IFCHR | 0666, 5, 0, controlling_open, NULL);

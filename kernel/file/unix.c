@@ -489,6 +489,7 @@ static const struct socket_file_ops unix_ops = {
 			.ioctl = unix_ioctl,
 			.release = unix_release,
 			.name = unix_file_name,
+			.persist = &unix_file_persist,
 		},
 	.socket =
 		{
@@ -510,6 +511,12 @@ static const struct socket_family unix_family = {
 	.family = AF_UNIX,
 	.create = unix_socket_create,
 };
+
+void
+unix_register(void)
+{
+	file_persist_register(&unix_ops.file);
+}
 
 int
 unix_init(void)

@@ -9,12 +9,13 @@
 #include <asm/socket.h>
 
 #include "arch/clock.h"
+#include "core/blocked.h"
 #include "lib/string.h"
 
 static ns_t
 timeout_deadline(ns_t timeout)
 {
-	return timeout ? clock_now() + timeout : NS_FOREVER;
+	return timeout ? blocked_deadline(clock_now() + timeout) : NS_FOREVER;
 }
 
 /* Waits for room in the listener's backlog. => other->lock held. */

@@ -68,6 +68,7 @@ struct unix_sock {
 	struct list all_link;	   /* [unix->lock] */
 	u32 gc_count;		   /* [unix->lock] during a collection */
 	bool gc_candidate;	   /* [unix->lock] */
+	struct persistent persistent;
 };
 
 struct unix_msg {
@@ -79,6 +80,7 @@ struct unix_msg {
 	size_t start, size;  /* [receiver's lock] unread: data[start..size) */
 	unsigned nfiles;     /* [receiver's lock, unix->lock] */
 	struct file **files; /* with references */
+	struct persistent persistent;
 	char data[];
 };
 
@@ -123,6 +125,12 @@ void unix_unbind(struct unix_sock *s);
 int unix_getname(struct file *f, bool peer, void *addr, unsigned *len);
 void unix_name_out(const struct unix_sock *s, void *addr, unsigned *len);
 
+/* The abstract name of a socket that a resume made is found again. */
+void unix_name_restore(struct unix_sock *s);
+
+/* unix_persist.c */
+extern const struct file_persist unix_file_persist;
+
 /* unix_connect.c */
 int unix_connect(struct file *f, const void *addr, unsigned len);
 int unix_listen(struct file *f, int backlog);
@@ -143,6 +151,8 @@ int unix_control_in(struct unix_msg *m, const struct socket_msg *sm);
 void unix_control_out(struct unix_sock *s, struct unix_msg *m, struct socket_msg *sm, size_t room,
 		      bool peek);
 void unix_rights_drop(struct unix_msg *m);
+/* Counts the files of a message that a resume made as in flight. */
+void unix_rights_restore(struct unix_msg *m);
 /* Frees unread messages, however deeply sockets lie in each other's queues. */
 void unix_discard(struct list *msgs);
 void unix_collect(void);

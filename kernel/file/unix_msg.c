@@ -13,6 +13,7 @@
 
 #include "arch/clock.h"
 #include "lib/string.h"
+#include "mm/progress.h"
 #include "mm/slab.h"
 
 /* Bytes of a stream in one message: with its head they fill four pages. */
@@ -59,7 +60,7 @@ msg_alloc(size_t n)
 static ns_t
 deadline_of(ns_t timeout)
 {
-	return timeout ? clock_now() + timeout : NS_FOREVER;
+	return timeout ? blocked_deadline(clock_now() + timeout) : NS_FOREVER;
 }
 
 static bool
@@ -141,7 +142,7 @@ static ssize_t
 send_stream(struct file *f, struct unix_sock *to, struct socket_msg *sm)
 {
 	struct uio *u = sm->data;
-	size_t done = 0;
+	size_t done = progress_begin(u);
 	int err = 0;
 
 	do {
@@ -159,6 +160,7 @@ send_stream(struct file *f, struct unix_sock *to, struct socket_msg *sm)
 			err = unix_control_in(m, sm);
 		if (!err && uio_copy_in(u, m->data, n) < n)
 			err = -EFAULT;
+		progress_note(done);
 		if (!err)
 			err = n > 0 ? post(f, to, m, sm, -EPIPE) : -EINVAL;
 		if (err) {
@@ -170,6 +172,7 @@ send_stream(struct file *f, struct unix_sock *to, struct socket_msg *sm)
 		}
 		done += n;
 	} while (u->resid > 0);
+	progress_end();
 	return done > 0 ? (ssize_t)done : err;
 }
 
@@ -393,9 +396,13 @@ recv_stream(struct file *f, struct socket_msg *sm)
 	sm->control_len = 0;
 	if (sm->data->resid == 0)
 		return 0;
+	if (all)
+		r.done = progress_begin(sm->data);
 	do {
 		size_t at = 0;
 
+		if (all)
+			progress_note(r.done);
 		spin_lock(&s->lock);
 		if (r.done == 0 || all)
 			err = wait_message(s, would_not_wait(f, sm), deadline);
@@ -405,6 +412,8 @@ recv_stream(struct file *f, struct socket_msg *sm)
 			break;
 		more = take_piece(s, m, at, &r);
 	} while (more);
+	if (all)
+		progress_end();
 	sm->flags &= MSG_CTRUNC;
 	if (r.done > 0)
 		return r.done;

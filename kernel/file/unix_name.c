@@ -71,6 +71,14 @@ bind_abstract(struct unix_sock *s, const struct unix_name *n)
 	return err;
 }
 
+void
+unix_name_restore(struct unix_sock *s)
+{
+	spin_lock(&unix_root()->lock);
+	list_add(bucket(&s->name), &s->name_link);
+	spin_unlock(&unix_root()->lock);
+}
+
 /* A name of five hexadecimal digits that is free. */
 int
 unix_autobind(struct unix_sock *s)

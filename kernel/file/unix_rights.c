@@ -232,6 +232,15 @@ unix_rights_drop(struct unix_msg *m)
 }
 
 void
+unix_rights_restore(struct unix_msg *m)
+{
+	spin_lock(&unix_root()->lock);
+	for (unsigned i = 0; i < m->nfiles; i++)
+		inflight_add(m->files[i], 1);
+	spin_unlock(&unix_root()->lock);
+}
+
+void
 unix_discard(struct list *msgs)
 {
 	struct unix_sockets *u = unix_root();

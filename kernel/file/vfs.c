@@ -10,6 +10,7 @@
 #include "arch/cpu.h"
 #include "core/klog.h"
 #include "file/dentry.h"
+#include "file/persist.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 
@@ -64,6 +65,12 @@ vfs_prepare(void)
 	while (!atomic_load(&vfs->prepared))
 		cpu_pause();
 	return vfs;
+}
+
+const struct dentry *
+vfs_root(void)
+{
+	return atomic_load(&vfs_get()->root);
 }
 
 void
@@ -127,6 +134,7 @@ mount_shm(void)
 static const struct vm_file_ops mapped_file_ops = {
 	.get = (void (*)(void *))(void *)file_get,
 	.put = (void (*)(void *))file_put,
+	.persist = &file_persist,
 };
 
 static int

@@ -10,6 +10,7 @@
 #define FILE_VNODE_H
 
 #include "core/mutex.h"
+#include "core/persist.h"
 #include "file/file.h"
 
 struct vnode;
@@ -70,6 +71,8 @@ struct vnode {
 	u32 flags;	     /* [a] VNODE_* */
 	u32 seals;	     /* [lock] F_SEAL_* of a memfd */
 	int writers;	     /* [a] open for writing; below 0: programs that run from it */
+	struct dentry *dir;  /* [ns] of a directory: its only dentry, while that lives */
+	struct persistent persistent;
 };
 
 #define VNODE_TEXT_LINK 1u /* a symbolic link whose target is the string at `private` */
@@ -92,6 +95,7 @@ int __must_check path_lookup(int dirfd, const char *name, unsigned how, struct d
 /* The same, name in user memory. */
 int __must_check path_lookup_user(int dirfd, const char __user *name, unsigned how,
 				  struct dentry **out);
+const struct dentry *vfs_root(void); /* not referenced: to see that it changed */
 void dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);
 struct vnode *dentry_vnode(struct dentry *d); /* not referenced; NULL if negative */

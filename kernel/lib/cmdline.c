@@ -220,6 +220,8 @@ parse_flag(struct cmdline *c, const char *word)
 		c->noarch = true;
 	else if (!strcmp(word, "replicas=off"))
 		c->replicas_off = true;
+	else if (!strcmp(word, "persist-verify"))
+		c->persist_verify = true;
 	else if (!strcmp(word, "memtest=full"))
 		c->memtest_full = true;
 	else

@@ -22,13 +22,14 @@ struct cmdline {
 	char text[2048];		   /* the words, each terminated */
 	int max_error, max_info, max_flow; /* -d or -e, -i, -f; -1: not given */
 	bool quiet;
-	unsigned clusters; /* 0: as the firmware says */
-	unsigned cores;	   /* per cluster; 0: all */
-	unsigned mem;	   /* MiB per cluster; 0: all */
-	u32 io;		   /* cluster whose first core starts the devices; -1: not given */
-	bool replicas_off; /* one copy of the kernel's code, tables and objects, to compare */
-	bool noarch;	   /* an arch_info.bin is not looked at */
-	bool memtest_full; /* all memory is tested, not only what the kernel begins with */
+	unsigned clusters;   /* 0: as the firmware says */
+	unsigned cores;	     /* per cluster; 0: all */
+	unsigned mem;	     /* MiB per cluster; 0: all */
+	u32 io;		     /* cluster whose first core starts the devices; -1: not given */
+	bool persist_verify; /* each cut compares what has not changed with what was stored */
+	bool replicas_off;   /* one copy of the kernel's code, tables and objects, to compare */
+	bool noarch;	     /* an arch_info.bin is not looked at */
+	bool memtest_full;   /* all memory is tested, not only what the kernel begins with */
 	unsigned nkill;
 	u32 kill[CMDLINE_KILLS]; /* test: APIC ids of cores that count as dead */
 	u64 badmem;		 /* test: the memory test finds this address bad; -1: none */

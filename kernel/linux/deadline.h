@@ -6,6 +6,7 @@
 #include <linux/time_types.h>
 
 #include "arch/clock.h"
+#include "core/blocked.h"
 #include "mm/user.h"
 
 /* 0 or -EINVAL. Times beyond the range of ns_t become NS_FOREVER. */
@@ -25,7 +26,8 @@ timespec_from_ns(ns_t ns)
 	return (struct __kernel_timespec){ns / NS_PER_SEC, ns % NS_PER_SEC};
 }
 
-/* From a relative time; 0 stays 0: do not wait at all. */
+/* From a relative time; 0 stays 0: do not wait at all. A call that is issued again after a resume
+ * keeps the deadline that it had. */
 static inline ns_t
 deadline_after(ns_t relative)
 {
@@ -33,7 +35,7 @@ deadline_after(ns_t relative)
 
 	if (relative <= 0)
 		return 0;
-	return relative >= NS_FOREVER - now ? NS_FOREVER : now + relative;
+	return blocked_deadline(relative >= NS_FOREVER - now ? NS_FOREVER : now + relative);
 }
 
 static inline ns_t

@@ -54,6 +54,9 @@ linux_init(void)
 
 	if (!lc)
 		return -ENOMEM;
+	lc->restart[0] = restart_sleep;
+	lc->restart[1] = restart_futex_wait;
+	lc->restart[2] = restart_poll;
 	machine()->linux_calls = lc;
 	machine()->dispatch = dispatch;
 	return 0;

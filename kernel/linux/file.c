@@ -1,8 +1,8 @@
 /*
  * Calls on open files: open and close, read and write in all their forms, seeking, sizes, syncing.
  *
- * A memory file system has nothing to write back: fsync and sync return once the data is where it
- * stays until the store is there, which is where it is already.
+ * A memory file system has nothing to write back: fsync and sync wait for a checkpoint when there
+ * is a store, and are done when there is none.
  */
 #include <asm/errno.h>
 #include <asm/fcntl.h>
@@ -13,6 +13,7 @@
 #include <linux/openat2.h>
 #include <linux/stat.h>
 #include "calls.h"
+#include "core/persist.h"
 #include "file/dentry.h"
 #include "file/fdtable.h"
 #include "lib/string.h"
@@ -425,7 +426,7 @@ punch_hole(struct vm_object *o, u64 start, u64 end)
 	if (err == 0)
 		err = zero_range(o, last, end);
 	if (err == 0 && last > first)
-		vm_object_drop(o, first / PAGE_SIZE, (last - first) / PAGE_SIZE);
+		err = vm_object_drop(o, first / PAGE_SIZE, (last - first) / PAGE_SIZE);
 	return err;
 }
 
@@ -493,6 +494,8 @@ sys_fsync(int fd)
 		err = f->ops->sync(f);
 	else if (!f->vnode || !(S_ISREG(f->vnode->attr.mode) || vnode_is_dir(f->vnode)))
 		err = -EINVAL;
+	else
+		err = persist_durable();
 	file_put(f);
 	return err;
 }
@@ -506,6 +509,7 @@ sys_fdatasync(int fd)
 long
 sys_sync(void)
 {
+	(void)!persist_durable(); /* sync(2) cannot fail */
 	return 0;
 }
 
@@ -517,7 +521,7 @@ sys_syncfs(int fd)
 	if (!f)
 		return -EBADF;
 	file_put(f);
-	return 0;
+	return persist_durable();
 }
 
 long

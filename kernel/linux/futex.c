@@ -5,13 +5,14 @@
 
 #include "arch/clock.h"
 #include "calls.h"
+#include "linux/dispatch.h"
 #include "linux/time_args.h"
 #include "proc/futex.h"
 #include "proc/process.h"
 #include "proc/timers.h"
 
-static long
-wait_again(struct restart_block *r)
+long
+restart_futex_wait(struct restart_block *r)
 {
 	long err = futex_wait((u32 __user *)r->arg[0], (int)r->arg[3], (u32)r->arg[1], r->deadline,
 			      (u32)r->arg[2]);
@@ -39,7 +40,7 @@ call_wait(u32 __user *uaddr, int op, u32 value, const void __user *timeout, u32 
 	if (result != -ERESTARTSYS || !timeout)
 		return result;
 	*r = (struct restart_block){
-		.fn = wait_again,
+		.fn = restart_futex_wait,
 		.deadline = deadline,
 		.arg = {(u64)uaddr, value, bitset, (u64)flags},
 	};

@@ -13,6 +13,7 @@
 #include "calls.h"
 #include "cluster/rpc.h"
 #include "core/core.h"
+#include "core/persist.h"
 #include "core/sched.h"
 #include "lib/string.h"
 #include "mm/frame.h"
@@ -208,12 +209,15 @@ sys_mremap(unsigned long addr, unsigned long old_len, unsigned long new_len, uns
 long
 sys_msync(unsigned long addr, unsigned long len, int flags)
 {
+	int err;
+
 	if ((flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) ||
 	    ((flags & MS_ASYNC) && (flags & MS_SYNC)) || !IS_ALIGNED(addr, PAGE_SIZE))
 		return -EINVAL;
 	if (!round_pages(&len) || addr > USER_TOP - len)
 		return -ENOMEM;
-	return vm_msync(current_map(), addr, len);
+	err = vm_msync(current_map(), addr, len);
+	return !err && (flags & MS_SYNC) ? persist_durable() : err;
 }
 
 long

@@ -16,6 +16,7 @@
 #include "arch/clock.h"
 #include "calls.h"
 #include "core/klog.h"
+#include "core/persist.h"
 #include "core/klog_ring.h"
 #include "core/loadavg.h"
 #include "core/random.h"
@@ -393,9 +394,11 @@ sys_reboot(int magic1, int magic2, unsigned cmd, void __user *arg)
 	case LINUX_REBOOT_CMD_POWER_OFF:
 	case LINUX_REBOOT_CMD_HALT:
 		klog(KLOG_INFO, "linux", "power off");
+		persist_ending();
 		power_off();
 	case LINUX_REBOOT_CMD_RESTART:
 		klog(KLOG_INFO, "linux", "restart");
+		persist_ending();
 		power_reboot();
 	}
 	return -EINVAL;

@@ -12,6 +12,7 @@
 #include "calls.h"
 #include "file/fdtable.h"
 #include "lib/string.h"
+#include "linux/dispatch.h"
 #include "linux/deadline.h"
 #include "linux/sigmask.h"
 #include "mm/slab.h"
@@ -137,8 +138,8 @@ do_poll(struct pollfd __user *fds, unsigned n, ns_t deadline)
 	return r;
 }
 
-static long
-poll_restart(struct restart_block *b)
+long
+restart_poll(struct restart_block *b)
 {
 	long r = do_poll((struct pollfd __user *)b->arg[0], b->arg[1], b->deadline);
 
@@ -154,7 +155,7 @@ sys_poll(struct pollfd __user *fds, unsigned nfds, int timeout_ms)
 	if (r == -ERESTARTNOHAND) {
 		struct restart_block *b = &current_task()->restart;
 
-		b->fn = poll_restart;
+		b->fn = restart_poll;
 		b->deadline = deadline;
 		b->arg[0] = (u64)fds;
 		b->arg[1] = nfds;

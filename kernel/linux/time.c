@@ -16,6 +16,7 @@
 #include "core/timer.h"
 #include "file/kinds.h"
 #include "lib/string.h"
+#include "linux/dispatch.h"
 #include "linux/time_args.h"
 #include "mm/user.h"
 #include "proc/process.h"
@@ -212,8 +213,8 @@ sys_clock_adjtime(int clock, void __user *buf)
 /* --- sleeping --- */
 
 /* Sleeps until `deadline`; rem (may be NULL) gets what is left when a signal came. */
-static long
-sleep_relative(struct restart_block *r)
+long
+restart_sleep(struct restart_block *r)
 {
 	int err = sleep_until(r->deadline, WAIT_INTERRUPTIBLE);
 	ns_t left;
@@ -266,11 +267,11 @@ sys_clock_nanosleep(int clock, int flags, const void __user *req, void __user *r
 		return err ? -ERESTARTNOHAND : 0;
 	}
 	*r = (struct restart_block){
-		.fn = sleep_relative,
+		.fn = restart_sleep,
 		.deadline = clock_deadline(clock, when, false),
 		.arg = {(u64)rem},
 	};
-	return sleep_relative(r);
+	return restart_sleep(r);
 }
 
 long

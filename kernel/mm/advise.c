@@ -87,8 +87,7 @@ remove_one(struct vm_mapping *v, void *arg)
 		return -EINVAL;
 	if (!(v->max_prot & VM_WRITE))
 		return -EACCES;
-	vm_object_drop(v->object, v->offset >> PAGE_SHIFT, mapping_pages(v));
-	return 0;
+	return vm_object_drop(v->object, v->offset >> PAGE_SHIFT, mapping_pages(v));
 }
 
 /* MADV_REMOVE: holes in the shared object. */

@@ -15,18 +15,16 @@
  */
 #include <asm/errno.h>
 
-#include "arch/trap.h"
 #include "core/core.h"
-#include "core/sched.h"
-#include "lib/assert.h"
-#include "lib/string.h"
 #include "mm/fault.h"
+#include "mm/home.h"
 #include "mm/mapping.h"
 #include "mm/policy.h"
 #include "mm/replica.h"
 
 #define RETRY	   1 /* begin the step again */
 #define UPGRADE	   2 /* begin with the map's lock for writing */
+#define PAGE_IN	   3 /* the object's page may be on the disk */
 #define AROUND	   16
 #define AHEAD	   7
 #define HUGE_ORDER 9
@@ -121,6 +119,34 @@ is_text(const struct vm_mapping *v)
 	return (v->prot & VM_EXEC) && !(v->prot & VM_WRITE) && !(v->flags & VM_SHARED);
 }
 
+/* What get_frame() said, as vm_fault() says it. */
+static int
+fault_result(int err)
+{
+	if (err == -EAGAIN)
+		return PAGE_IN;
+	return err == -EFAULT ? -ENXIO : err;
+}
+
+/* Whether an anon has no such page, on the disk neither. => its lock is held */
+static bool
+is_empty(const struct vm_object *anon, u64 index)
+{
+	return radix_get(&anon->pages, index) == NULL && !home_wants(anon, index);
+}
+
+/* Gets a page from the disk that get_frame() or the anon wants. => no spinlock held */
+static int
+page_in(struct fault *f, struct vm_object *o, u64 index)
+{
+	int err = home_page_in(o, index);
+
+	atomic_add_relaxed(&f->map->faults_major, 1);
+	if (err == 0)
+		return RETRY;
+	return err == -ENOMEM ? err : -ENXIO;
+}
+
 /* What this cluster shows of program text beside a fault: no copy is made for that, since much of
  * a program is never executed. 0: it waits for its own fault. */
 static paddr_t
@@ -161,9 +187,10 @@ enter_around(struct fault *f, bool writable)
 		pa[n] = 0;
 		if (va == f->va)
 			continue;
-		if (v->anon == NULL || radix_get(&v->anon->pages, anon_index(v, va)) == NULL)
+		if (v->anon == NULL || is_empty(v->anon, anon_index(v, va)))
 			pa[n] = o->ops->peek(o, object_index(v, va));
-		if (writable && pa[n] != 0 && (frame_of_paddr(pa[n])->flags & FF_IMAGE))
+		if (writable && pa[n] != 0 &&
+		    (frame_of_paddr(pa[n])->flags & (FF_IMAGE | FF_FLIGHT)))
 			pa[n] = 0;
 		if (pa[n] != 0 && is_text(v))
 			pa[n] = neighbour_text(o, object_index(v, va), pa[n]);
@@ -211,7 +238,7 @@ fault_shared(struct fault *f)
 	spin_lock(&o->lock);
 	err = o->ops->get_frame(o, object_index(f->v, f->va), is_write(f), &frame);
 	if (err == 0) {
-		writable = !(frame->flags & FF_IMAGE);
+		writable = !(frame->flags & (FF_IMAGE | FF_FLIGHT));
 		err = pmap_enter(f->map->pmap, f->va, frame_paddr(frame), entry_prot(f, writable));
 		if (err == 0)
 			enter_around(f, writable);
@@ -222,7 +249,7 @@ fault_shared(struct fault *f)
 	spin_unlock(&o->lock);
 	if (err == 0)
 		count_file_pages(f, 1);
-	return err == -EFAULT ? -ENXIO : err;
+	return fault_result(err);
 }
 
 /* Private mappings of a file, read where nothing was changed. => the anon's lock is held if v has
@@ -249,7 +276,7 @@ read_private_file(struct fault *f)
 	spin_unlock(&o->lock);
 	if (err == 0)
 		count_file_pages(f, 1);
-	return err == -EFAULT ? -ENXIO : err;
+	return fault_result(err);
 }
 
 /* Puts the spare frame into the anon's empty slot and enters it. => the anon's lock is held */
@@ -262,6 +289,7 @@ use_spare(struct fault *f, u64 index)
 	if (err)
 		return err;
 	f->spare = NULL;
+	frame_note_dirty(frame);
 	atomic_add_relaxed(&f->map->rss_anon, 1);
 	found(f, frame);
 	return pmap_enter(f->map->pmap, f->va, frame_paddr(frame), anon_prot(f, true));
@@ -287,7 +315,7 @@ fill_ahead(struct fault *f, u64 index)
 	for (n = 0; n < AHEAD && n < room; n++) {
 		struct frame *frame;
 
-		if (radix_get(&anon->pages, index + 1 + n) != NULL)
+		if (!is_empty(anon, index + 1 + n))
 			break;
 		frame = policy_alloc(v, f->va + (1 + n) * PAGE_SIZE, 0, FRAME_ZERO | FRAME_LOCAL);
 		if (frame == NULL)
@@ -315,10 +343,18 @@ copy_private_file(struct fault *f, u64 index)
 	err = o->ops->get_frame(o, object_index(f->v, f->va), false, &frame);
 	spin_unlock(&o->lock);
 	if (err)
-		return err == -EFAULT ? -ENXIO : err;
+		return fault_result(err);
 	page_copy(frame_virt(f->spare), frame_virt(frame));
 	frame_put(frame);
 	return use_spare(f, index);
+}
+
+/* Whether a frame of the anon may be written as it is: nobody else has it, it is not on its way to
+ * the disk (which holds it), and where it is kept is the anon's. => the anon's lock is held */
+static bool
+may_write(const struct vm_object *anon, const struct frame *f)
+{
+	return atomic_load_relaxed(&f->refs.value) == 1 && (!persisting() || home_is_own(anon, f));
 }
 
 /*
@@ -345,12 +381,42 @@ show_around(struct fault *f, u64 index, bool writable)
 			continue;
 		if (n == 0)
 			start = va;
-		if (frame != NULL && writable && atomic_load_relaxed(&frame->refs.value) != 1)
+		if (frame != NULL && writable && !may_write(v->anon, frame))
 			frame = NULL;
 		pa[n++] = frame != NULL ? frame_paddr(frame) : 0;
 	}
 	pmap_enter_around(f->map->pmap, start, pa, n,
 			  (anon_prot(f, writable) & ~PMAP_WRITTEN) | PMAP_UNUSED);
+}
+
+/* A page that was shared and is this anon's alone now: it may be written, so that where it is kept
+ * has to be the anon's alone, too. => the anon's lock is held */
+static int
+bring_home(struct vm_object *anon, u64 index, struct frame *f)
+{
+	int err = home_adopt(anon, index, f);
+
+	if (err)
+		return err;
+	atomic_fetch_and(&f->flags, (u16)~FF_DIRTY);
+	frame_note_dirty(f);
+	return 0;
+}
+
+/* Where the copy of an anon's page is kept: in its place, if no other object has the page.
+ * => the anon's lock is held */
+static int
+home_for_copy(struct vm_object *anon, u64 index, struct frame *old, struct frame *copy)
+{
+	int err = 0;
+
+	if (home_is_own(anon, old))
+		home_replace(old, copy);
+	else
+		err = home_adopt(anon, index, copy);
+	if (err == 0)
+		frame_note_dirty(copy);
+	return err;
 }
 
 /* A page that the anon has: as it is, in place, or copied from one that others show too.
@@ -365,6 +431,11 @@ fault_present(struct fault *f, u64 index, struct frame *old, bool *done)
 	int err;
 
 	*done = true;
+	if (sole && persisting() && !home_is_own(anon, old)) {
+		err = bring_home(anon, index, old);
+		if (err)
+			return err;
+	}
 	if (sole || !is_write(f)) {
 		found(f, old);
 		err = pmap_enter(f->map->pmap, f->va, frame_paddr(old), anon_prot(f, sole));
@@ -379,6 +450,9 @@ fault_present(struct fault *f, u64 index, struct frame *old, bool *done)
 	page_copy(frame_virt(copy), frame_virt(old));
 	copy->flags |= FF_ANON;
 	frame_account(copy, FRAME_USE_ANON, 1);
+	err = persisting() ? home_for_copy(anon, index, old, copy) : 0;
+	if (err)
+		return err;
 	slot = radix_find(&anon->pages, index);
 	*slot = copy;
 	f->spare = NULL;
@@ -398,9 +472,9 @@ may_be_huge(const struct fault *f)
 	const struct vm_mapping *v = f->v;
 	vaddr_t base = ALIGN_DOWN(f->va, HUGE_SIZE);
 
-	return !f->no_huge && is_write(f) && v->object == NULL && base >= v->start &&
-	       base + HUGE_SIZE <= v->end && !(v->flags & (VM_NOHUGE | VM_STACK)) &&
-	       anon_index(v, base) % HUGE_PAGES == 0 &&
+	return !f->no_huge && !persisting() && is_write(f) && v->object == NULL &&
+	       base >= v->start && base + HUGE_SIZE <= v->end &&
+	       !(v->flags & (VM_NOHUGE | VM_STACK)) && anon_index(v, base) % HUGE_PAGES == 0 &&
 	       frame_free_pages() > max(frame_total_pages() / HUGE_SHARE, (u64)HUGE_LEAST);
 }
 
@@ -494,6 +568,10 @@ fault_anon(struct fault *f)
 
 	spin_lock(&v->anon->lock);
 	old = radix_get(&v->anon->pages, index);
+	if (old == NULL && home_wants(v->anon, index)) {
+		spin_unlock(&v->anon->lock);
+		return page_in(f, v->anon, index);
+	}
 	if (old != NULL)
 		err = fault_present(f, index, old, &done);
 	else if (is_write(f) && f->spare == NULL && f->huge == NULL)
@@ -579,20 +657,31 @@ find_mapping(struct fault *f)
 	return 0;
 }
 
-/* One try. => map->lock is held */
+/* => map->lock is held; f->v is the mapping */
 static int
-fault_try(struct fault *f)
+fault_mapping(struct fault *f)
 {
-	int err = find_mapping(f);
+	int err;
 
-	if (err)
-		return err;
 	if (f->v->flags & (VM_SHARED | VM_DEVICE))
 		return fault_shared(f);
 	if (f->v->anon == NULL && !(f->v->prot & VM_WRITE) && f->v->object != NULL)
 		return read_private_file(f);
 	err = anon_ensure(f->v);
 	return err ? err : fault_anon(f);
+}
+
+/* One try. => map->lock is held */
+static int
+fault_try(struct fault *f)
+{
+	int err = find_mapping(f);
+
+	if (err == 0)
+		err = fault_mapping(f);
+	if (err == PAGE_IN)
+		err = page_in(f, f->v->object, object_index(f->v, f->va));
+	return err;
 }
 
 static void
@@ -613,7 +702,7 @@ map_unlock(struct fault *f)
 		rwlock_read_done(&f->map->lock);
 }
 
-static int
+int
 fault_frame(struct vm_map *m, vaddr_t va, unsigned access, struct frame **out)
 {
 	struct fault f = {.map = m, .va = va & PAGE_MASK, .access = access, .result = out};
@@ -654,68 +743,4 @@ vm_fault(struct vm_map *m, vaddr_t va, unsigned access)
 	if (rss > m->max_rss)
 		m->max_rss = rss;
 	return err;
-}
-
-#define ERROR_WRITE 2u
-#define ERROR_RSVD  8u
-#define ERROR_FETCH 16u
-
-int
-mm_trap_page_fault(struct trapframe *f, vaddr_t va)
-{
-	struct core *c = this_core();
-	struct thread *t = current_thread();
-	unsigned access = VM_READ;
-	struct vm_map *map;
-
-	atomic_add_relaxed(&c->stat_faults, 1);
-	if (va >= USER_TOP || t == NULL || t->pmap == NULL || (f->error & ERROR_RSVD))
-		return -EFAULT;
-	if (!trapframe_is_user(f) &&
-	    (c->arch.irq_off_depth > 0 || c->arch.in_irq || !(f->rflags & 0x200)))
-		return -EFAULT;
-	if (f->error & ERROR_WRITE)
-		access = VM_WRITE;
-	else if (f->error & ERROR_FETCH)
-		access = VM_EXEC;
-	map = atomic_load(&t->pmap->map);
-	return map == NULL ? -EFAULT : vm_fault(map, va, access);
-}
-
-int
-vm_populate(struct vm_map *m, vaddr_t addr, u64 size, unsigned access)
-{
-	for (vaddr_t va = addr; va < addr + size; va += PAGE_SIZE) {
-		int err;
-
-		if (pmap_allows(m->pmap, va, access))
-			continue;
-		err = vm_fault(m, va, access);
-		if (err)
-			return err;
-		sched_point();
-	}
-	return 0;
-}
-
-ssize_t
-vm_map_copy(struct vm_map *m, vaddr_t addr, void *buf, size_t n, bool write)
-{
-	size_t done = 0;
-
-	while (done < n) {
-		size_t at = (addr + done) & (PAGE_SIZE - 1), len = min(n - done, PAGE_SIZE - at);
-		struct frame *frame = NULL;
-		int err = fault_frame(m, addr + done, write ? VM_WRITE : VM_READ, &frame);
-
-		if (err)
-			return done > 0 ? (ssize_t)done : err;
-		if (write)
-			memcpy(frame_virt(frame) + at, buf + done, len);
-		else
-			memcpy(buf + done, frame_virt(frame) + at, len);
-		frame_put(frame);
-		done += len;
-	}
-	return done;
 }

@@ -24,10 +24,11 @@
 	    */
 #define FF_FREE	  16u
 #define FF_PINNED 32u
-#define FF_ANON	  64u  /* counted as FRAME_USE_ANON until it is freed */
-#define FF_CACHE  128u /* counted as FRAME_USE_CACHE until it is freed */
-#define FF_TABLE  256u /* a page table, kernel's or user's */
-#define FF_KERNEL 512u /* the kernel's own: stacks, large objects, tree nodes, rings, pipes */
+#define FF_ANON	  64u	/* counted as FRAME_USE_ANON until it is freed */
+#define FF_CACHE  128u	/* counted as FRAME_USE_CACHE until it is freed */
+#define FF_TABLE  256u	/* a page table, kernel's or user's */
+#define FF_KERNEL 512u	/* the kernel's own: stacks, large objects, tree nodes, rings, pipes */
+#define FF_FLIGHT 1024u /* on its way to the disk: not to be written (mm/cut.h) */
 
 struct frame {
 	struct refcount refs; /* [a] */
@@ -37,8 +38,8 @@ struct frame {
 	union {
 		struct list link; /* free list */
 		struct {
-			void *owner; /* slab, object: whoever allocated it */
-			u64 index;
+			void *owner; /* of an object's frame: its struct home_group (mm/home.h) */
+			u64 index;   /* and which page of that it is */
 		};
 	};
 	u64 private;

@@ -73,8 +73,9 @@ struct vm_map {
 	vaddr_t arg_start, arg_end, env_start, env_end; /* [I] after exec */
 	vaddr_t vdso;					/* [I] */
 	u64 faults_minor, faults_major;			/* [a] */
-	u32 future_flags; /* [lock] VM_LOCKED after mlockall(MCL_FUTURE) */
-	u32 membarrier;	  /* [a] what the process registered for */
+	u32 future_flags;	      /* [lock] VM_LOCKED after mlockall(MCL_FUTURE) */
+	u32 membarrier;		      /* [a] what the process registered for */
+	struct persistent persistent; /* [cut] */
 };
 
 struct vm_mmap_args {
@@ -92,6 +93,7 @@ struct vm_mmap_args {
 struct vm_file_ops {
 	void (*get)(void *file);
 	void (*put)(void *file);
+	const struct persist_kind *persist; /* how one is written down; NULL: it is not */
 };
 void vm_map_set_file_ops(const struct vm_file_ops *ops);
 

@@ -10,6 +10,7 @@
 #include "core/core.h"
 #include "core/sched.h"
 #include "lib/assert.h"
+#include "mm/home.h"
 #include "mm/mapping.h"
 #include "mm/policy.h"
 
@@ -83,7 +84,7 @@ replace_page(struct vm_mapping *v, vaddr_t va, const struct place *at, struct fr
 		return f->cxy;
 	if (at->anon && anon_overlaps(v, at->index, 1))
 		return -EACCES;
-	if (atomic_load_relaxed(&f->refs.value) != 1 || !(f->flags & (FF_ANON | FF_CACHE)))
+	if (!frame_is_sole(f) || !(f->flags & (FF_ANON | FF_CACHE)))
 		return -EBUSY;
 	if (at->anon)
 		pmap_remove(v->map->pmap, va, va + PAGE_SIZE);
@@ -91,6 +92,7 @@ replace_page(struct vm_mapping *v, vaddr_t va, const struct place *at, struct fr
 		object_unmap(at->object, at->index, 1);
 	page_copy(frame_virt(new), frame_virt(f));
 	new->flags = f->flags &(FF_ANON | FF_CACHE | FF_DIRTY);
+	home_replace(f, new);
 	frame_account(new, f->flags & FF_ANON ? FRAME_USE_ANON : FRAME_USE_CACHE, 1);
 	*slot = new;
 	*old = f;

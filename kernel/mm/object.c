@@ -11,8 +11,10 @@
 
 #include "core/core.h"
 #include "lib/assert.h"
+#include "mm/home.h"
 #include "mm/map.h"
 #include "mm/object.h"
+#include "mm/policy.h"
 #include "mm/replica.h"
 #include "mm/slab.h"
 
@@ -41,6 +43,9 @@ object_create(const struct vm_object_ops *ops)
 	spin_init(&o->lock, "object", RANK_OBJECT);
 	radix_init(&o->pages, &node_mem);
 	list_init(&o->mappings);
+	list_init(&o->borrowed);
+	list_init(&o->borrower_link);
+	list_init(&o->image_link);
 	registry_add(&o->registered, REGISTRY_OBJECTS);
 	return o;
 }
@@ -60,18 +65,30 @@ vm_object_put(struct vm_object *o)
 	registry_remove(&o->registered, REGISTRY_OBJECTS);
 	replicas_destroy(o);
 	object_release(o, 0, ~0UL);
+	home_abandon(o);
 	radix_destroy(&o->pages);
 	kfree(o);
 }
 
 int
-object_insert(struct vm_object *o, u64 index, struct frame *f)
+object_insert_shared(struct vm_object *o, u64 index, struct frame *f)
 {
 	int err = radix_set(&o->pages, index, f);
 
+	if (err == 0)
+		o->resident++;
+	return err;
+}
+
+int
+object_insert(struct vm_object *o, u64 index, struct frame *f)
+{
+	int err = home_adopt(o, index, f);
+
+	if (err == 0)
+		err = object_insert_shared(o, index, f);
 	if (err)
 		return err;
-	o->resident++;
 	if (!(f->flags & (FF_ANON | FF_CACHE | FF_RESERVED))) {
 		f->flags |= o->ops->frame_flag;
 		frame_account(f, f->flags & FF_ANON ? FRAME_USE_ANON : FRAME_USE_CACHE, 1);
@@ -84,8 +101,10 @@ object_extract(struct vm_object *o, u64 index)
 {
 	struct frame *f = radix_remove(&o->pages, index);
 
-	if (f != NULL)
+	if (f != NULL) {
 		o->resident--;
+		home_leave(o, index, f);
+	}
 	return f;
 }
 
@@ -94,6 +113,11 @@ object_take(struct vm_object *o, u64 *first, u64 end, struct frame **out, unsign
 {
 	unsigned taken = 0, more;
 
+	if (unlikely(persisting())) {
+		while (taken < n && radix_next_before(&o->pages, first, end) != NULL)
+			out[taken++] = object_extract(o, (*first)++);
+		return taken;
+	}
 	do {
 		more = radix_take(&o->pages, first, end, (void **)out + taken, n - taken);
 		taken += more;
@@ -134,8 +158,35 @@ object_release(struct vm_object *o, u64 first, u64 end)
 	} while (n == RELEASE_BATCH);
 }
 
+int
+object_writable(struct vm_object *o, u64 index, struct frame **f)
+{
+	struct frame *old = *f, *copy;
+	void **slot;
+
+	if (!(atomic_load(&old->flags) & FF_FLIGHT))
+		return 0;
+	copy = policy_alloc(NULL, index << PAGE_SHIFT, 0, 0);
+	if (copy == NULL)
+		return -ENOMEM;
+	object_unmap(o, index, 1);
+	page_copy(frame_virt(copy), frame_virt(old));
+	copy->flags |= o->ops->frame_flag;
+	frame_account(copy, copy->flags & FF_ANON ? FRAME_USE_ANON : FRAME_USE_CACHE, 1);
+	slot = radix_find(&o->pages, index);
+	assert(slot != NULL && *slot == old);
+	home_replace(old, copy);
+	*slot = copy;
+	frame_put(old);
+	*f = copy;
+	return 0;
+}
+
 u64
 vm_object_resident(struct vm_object *o)
 {
-	return atomic_load_relaxed(&o->resident);
+	const struct vm_home *h = atomic_load(&o->home);
+
+	return atomic_load_relaxed(&o->resident) +
+	       (h != NULL ? atomic_load_relaxed(&h->absent) : 0);
 }

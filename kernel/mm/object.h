@@ -15,6 +15,7 @@
 #define MM_OBJECT_H
 
 #include "core/mutex.h"
+#include "core/persist.h"
 #include "lib/atomic.h"
 #include "lib/radix.h"
 #include "mm/frame.h"
@@ -30,7 +31,7 @@ struct vm_object_ops {
 	/* Makes page `index` present in the tree or names it directly: *out gets the frame with a
 	 * reference for the caller. `write` asks for a frame that may be written (a root-image file
 	 * replaces the image's frame by a copy). 0, -ENOMEM, -EFAULT (beyond the end: SIGBUS),
-	 * -EIO.
+	 * -EAGAIN (it may be on the disk: home_page_in(), then again).
 	 * => called with object->lock held; does not sleep. */
 	int (*get_frame)(struct vm_object *o, u64 index, bool write, struct frame **out);
 	/* The address of page `index` if it is there already and may be shown for reading; else 0.
@@ -51,6 +52,16 @@ struct vm_object {
 	bool uncached;	      /* [I] device registers */
 	struct registered registered; /* mm/registry.c */
 	struct replicas *replicas;    /* [lock] copies of its text in other clusters, or NULL */
+	bool is_private; /* [I] the anon of private mappings: these are on `mappings` */
+	bool closed;	 /* [lock] an anon that is not to be extended any more */
+	/* What follows is for checkpoints, see mm/home.h. */
+	struct persistent persistent; /* [cut] */
+	struct vm_home *home;	      /* [lock] where its pages are kept on the disk, or NULL */
+	struct list borrowed;	      /* [lock] struct home_use: whose pages it shows, too */
+	struct list borrower_link;    /* [homes lock] while it does */
+	bool borrowed_dirty;	      /* [a] some of these may not be stored yet */
+	struct list image_link;	      /* [cut] on homes.images */
+	bool image_stored;	      /* [a] what it shows of the root image is on the disk */
 };
 
 /* Objects start with one reference. NULL: out of memory. */
@@ -70,8 +81,8 @@ ssize_t vm_object_write(struct vm_object *o, struct uio *u, u64 offset);
 /* Changes the size; frames beyond go away from every mapping, the rest of the last one is zeroed.
  */
 int vm_object_truncate(struct vm_object *o, u64 size);
-/* Drops the frames of [first, first + n) (MADV_DONTNEED on shared, hole punching). */
-void vm_object_drop(struct vm_object *o, u64 first, u64 n);
+/* Drops the frames of [first, first + n) (MADV_REMOVE, hole punching). 0 or -ENOMEM. */
+int __must_check vm_object_drop(struct vm_object *o, u64 first, u64 n);
 /* Allocates frames of the range (fallocate). */
 int vm_object_allocate(struct vm_object *o, u64 offset, u64 size);
 /* SEEK_DATA / SEEK_HOLE: next offset at or after `offset`, -ENXIO. */
@@ -82,6 +93,11 @@ u64 vm_object_resident(struct vm_object *o); /* pages with memory of their own *
 struct vm_object *object_create(const struct vm_object_ops *ops);
 /* Puts a frame into an empty slot, with the caller's reference. 0 or -ENOMEM. => o->lock held */
 int __must_check object_insert(struct vm_object *o, u64 index, struct frame *f);
+/* The same for a frame that another object has, too (after fork). */
+int __must_check object_insert_shared(struct vm_object *o, u64 index, struct frame *f);
+/* Replaces a frame that is on its way to the disk by a copy. 0 or -ENOMEM.
+ * => o->lock held; *f is page `index`; not for a mapping's anon */
+int __must_check object_writable(struct vm_object *o, u64 index, struct frame **f);
 /* Takes a frame out; the reference is the caller's. NULL: there was none. => o->lock held */
 struct frame *object_extract(struct vm_object *o, u64 index);
 /* Takes up to n frames of [*first, end) out, *first goes behind the last. How many. => o->lock held

@@ -10,6 +10,8 @@
 
 #include "core/core.h"
 #include "lib/assert.h"
+#include "mm/anon.h"
+#include "mm/home.h"
 #include "mm/mapping.h"
 #include "mm/policy.h"
 
@@ -23,7 +25,10 @@ static int
 shared_get_frame(struct vm_object *o, u64 index, bool write, struct frame **out)
 {
 	struct frame *f = radix_get(&o->pages, index);
+	int err;
 
+	if (f == NULL && home_wants(o, index))
+		return -EAGAIN;
 	if (f == NULL) {
 		f = policy_alloc(NULL, index << PAGE_SHIFT, 0, FRAME_ZERO);
 		if (f == NULL)
@@ -33,6 +38,9 @@ shared_get_frame(struct vm_object *o, u64 index, bool write, struct frame **out)
 			return -ENOMEM;
 		}
 	}
+	err = write ? object_writable(o, index, &f) : 0;
+	if (err)
+		return err;
 	frame_get(f);
 	*out = f;
 	return 0;
@@ -78,6 +86,7 @@ anon_ensure(struct vm_mapping *v)
 	o = vm_object_create_anon();
 	if (o == NULL)
 		return -ENOMEM;
+	o->is_private = true;
 	/* Faults that race here write the same value. */
 	if (atomic_load(&v->anon) == NULL)
 		atomic_store_relaxed(&v->anon_offset, first_offset(v));
@@ -157,6 +166,15 @@ next_unshown(struct vm_object *anon, const struct vm_mapping *v, u64 *pos, u64 e
 	return *pos < end ? stop : end;
 }
 
+/* Pages that are on the disk only are forgotten, too. Without memory for the note of it they
+ * stay there, out of use: the anon grows no more. */
+static void
+forget_absent(struct vm_object *anon, u64 first, u64 end)
+{
+	if (home_forget(anon, first, end))
+		anon->closed = true;
+}
+
 /* What is shown is looked up anew under the lock for each batch: another mapping may be extended
  * over pages that nobody shows, but only when they have no frames (anon_can_extend). */
 static void
@@ -170,6 +188,7 @@ drop_unshown(struct vm_object *anon, const struct vm_mapping *v, u64 first, u64 
 
 		spin_lock(&anon->lock);
 		stop = next_unshown(anon, v, &first, end);
+		forget_absent(anon, first, stop);
 		n = object_take(anon, &first, stop, batch, DROP_BATCH);
 		spin_unlock(&anon->lock);
 		for (unsigned i = 0; i < n; i++)
@@ -184,7 +203,8 @@ anon_can_extend(const struct vm_mapping *v, u64 first, u64 n)
 {
 	u64 at = first;
 
-	if (anon_overlaps(v, first, n))
+	if (anon_overlaps(v, first, n) || v->anon->closed ||
+	    home_wants_any(v->anon, first, first + n))
 		return false;
 	return radix_next_before(&v->anon->pages, &at, first + n) == NULL;
 }
@@ -289,7 +309,7 @@ share_frames(struct vm_object *from, struct vm_object *to, u64 first, u64 end)
 		spin_unlock(&from->lock);
 		for (unsigned i = 0; i < n; i++) {
 			if (err == 0)
-				err = object_insert(to, index[i], frame[i]);
+				err = object_insert_shared(to, index[i], frame[i]);
 			if (err)
 				frame_put(frame[i]);
 		}
@@ -318,7 +338,13 @@ leave_anon(struct vm_mapping *v)
 
 	if (new == NULL)
 		return -ENOMEM;
-	err = share_frames(v->anon, new, first, first + mapping_pages(v));
+	new->is_private = true;
+	/* What v's translations allow and say is about frames that are to be its own alone. */
+	if (persisting())
+		pmap_protect(v->map->pmap, v->start, v->end, VM_READ | VM_EXEC);
+	err = home_share(v->anon, new);
+	if (err == 0)
+		err = share_frames(v->anon, new, first, first + mapping_pages(v));
 	if (err == 0) {
 		anon_detach(v);
 		anon_attach(new, v);

@@ -17,6 +17,7 @@
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/anon.h"
+#include "mm/home.h"
 #include "mm/object.h"
 #include "mm/policy.h"
 #include "mm/slab.h"
@@ -74,17 +75,31 @@ materialise(struct vm_object *o, u64 index)
 		frame_put(f);
 		return NULL;
 	}
+	frame_note_dirty(f);
 	return f;
+}
+
+/* The page's frame, or NULL; -EAGAIN: it may be on the disk. => o->lock held */
+static int
+find_frame(struct vm_object *o, u64 index, bool write, struct frame **out)
+{
+	*out = radix_get(&o->pages, index);
+	if (*out == NULL)
+		return home_wants(o, index) ? -EAGAIN : 0;
+	return write ? object_writable(o, index, out) : 0;
 }
 
 static int
 file_get_frame(struct vm_object *o, u64 index, bool write, struct frame **out)
 {
 	struct frame *f;
+	int err;
 
 	if (index >= page_count(o->size))
 		return -EFAULT;
-	f = radix_get(&o->pages, index);
+	err = find_frame(o, index, write, &f);
+	if (err)
+		return err;
 	if (f == NULL && !write && in_image(o, index) && image_page_clean(o, index))
 		f = frame_of_paddr(o->image_base + (index << PAGE_SHIFT));
 	if (f == NULL)
@@ -145,19 +160,20 @@ vm_object_create_image(paddr_t paddr, u64 size)
 
 /*
  * Where the bytes at `offset` are to be read from: at most *n of them, in a frame (a reference is
- * given), in the image (none is), or a hole (both NULL).
+ * given), in the image (none is), or a hole (both NULL). -EAGAIN: perhaps on the disk.
  */
-static void
-locate(struct vm_object *o, u64 offset, size_t *n, struct frame **f, const void **image)
+static int
+locate_resident(struct vm_object *o, u64 offset, size_t *n, struct frame **f, const void **image)
 {
 	u64 index = offset >> PAGE_SHIFT;
+	int err = 0;
 
 	*f = NULL;
 	*image = NULL;
 	spin_lock(&o->lock);
 	*n = offset < o->size ? min((u64)*n, o->size - offset) : 0;
 	if (*n > 0)
-		*f = radix_get(&o->pages, index);
+		err = find_frame(o, index, false, f);
 	if (*f != NULL)
 		frame_get(*f);
 	else if (offset < o->image_size)
@@ -169,20 +185,38 @@ locate(struct vm_object *o, u64 offset, size_t *n, struct frame **f, const void 
 	if (*image != NULL)
 		*n = min((u64)*n, o->image_size - offset);
 	spin_unlock(&o->lock);
+	return err;
+}
+
+/* The same; what is on the disk comes in first. 0, or why it cannot. */
+static int
+locate(struct vm_object *o, u64 offset, size_t *n, struct frame **f, const void **image)
+{
+	size_t most = *n;
+	int err;
+
+	while ((err = locate_resident(o, offset, n, f, image)) == -EAGAIN) {
+		err = home_page_in(o, offset >> PAGE_SHIFT);
+		if (err)
+			break;
+		*n = most;
+	}
+	return err;
 }
 
 ssize_t
 vm_object_read(struct vm_object *o, struct uio *u, u64 offset)
 {
 	size_t done = 0;
+	int err = 0;
 
 	while (u->resid > 0 && !u->fault) {
 		size_t n = u->resid, moved;
 		struct frame *f;
 		const void *image;
 
-		locate(o, offset, &n, &f, &image);
-		if (n == 0)
+		err = locate(o, offset, &n, &f, &image);
+		if (err || n == 0)
 			break;
 		if (f != NULL)
 			moved = uio_copy_out(u, frame_virt(f) + (offset & (PAGE_SIZE - 1)), n);
@@ -196,7 +230,7 @@ vm_object_read(struct vm_object *o, struct uio *u, u64 offset)
 		offset += moved;
 		sched_point();
 	}
-	return uio_result(u, done);
+	return done == 0 && err ? err : uio_result(u, done);
 }
 
 /* A page for writing, with a reference. May lie behind the end of the file. */
@@ -204,16 +238,21 @@ static int
 page_for_write(struct vm_object *o, u64 index, struct frame **out)
 {
 	struct frame *f;
+	int err;
 
-	spin_lock(&o->lock);
-	f = radix_get(&o->pages, index);
-	if (f == NULL)
-		f = materialise(o, index);
-	if (f != NULL)
-		frame_get(f);
-	spin_unlock(&o->lock);
-	*out = f;
-	return f == NULL ? -ENOMEM : 0;
+	do {
+		spin_lock(&o->lock);
+		err = find_frame(o, index, true, &f);
+		if (err == 0 && f == NULL)
+			f = materialise(o, index);
+		if (err == 0 && f == NULL)
+			err = -ENOMEM;
+		if (err == 0)
+			frame_get(f);
+		spin_unlock(&o->lock);
+		*out = f;
+	} while (err == -EAGAIN && (err = home_page_in(o, index)) == 0);
+	return err;
 }
 
 /* Fills a new frame with a whole page before anybody sees it. False when the page exists already,
@@ -225,7 +264,7 @@ write_new_page(struct vm_object *o, struct uio *u, u64 index, size_t *moved)
 	bool done;
 
 	spin_lock(&o->lock);
-	done = radix_get(&o->pages, index) != NULL || in_image(o, index);
+	done = radix_get(&o->pages, index) != NULL || in_image(o, index) || home_wants(o, index);
 	spin_unlock(&o->lock);
 	f = done ? NULL : policy_alloc(NULL, index << PAGE_SHIFT, 0, 0);
 	if (f == NULL)
@@ -234,6 +273,8 @@ write_new_page(struct vm_object *o, struct uio *u, u64 index, size_t *moved)
 	memset(frame_virt(f) + *moved, 0, PAGE_SIZE - *moved);
 	spin_lock(&o->lock);
 	done = radix_get(&o->pages, index) == NULL && object_insert(o, index, f) == 0;
+	if (done)
+		frame_note_dirty(f);
 	spin_unlock(&o->lock);
 	if (!done) {
 		uio_revert(u, *moved);
@@ -254,7 +295,7 @@ write_page(struct vm_object *o, struct uio *u, u64 offset, size_t *moved)
 		if (err)
 			return err;
 		*moved = uio_copy_in(u, frame_virt(f) + at, n);
-		f->flags |= FF_DIRTY;
+		frame_note_dirty(f);
 		frame_put(f);
 	}
 	spin_lock(&o->lock);
@@ -287,17 +328,22 @@ zero_tail(struct vm_object *o, u64 size)
 {
 	u64 index = size >> PAGE_SHIFT, at = size & (PAGE_SIZE - 1);
 	struct frame *f;
+	int err;
 
 	if (at == 0)
 		return 0;
-	f = radix_get(&o->pages, index);
+	err = find_frame(o, index, true, &f);
+	if (err)
+		return err;
 	if (f == NULL && in_image(o, index)) {
 		f = materialise(o, index);
 		if (f == NULL)
 			return -ENOMEM;
 	}
-	if (f != NULL)
+	if (f != NULL) {
 		memset(frame_virt(f) + at, 0, PAGE_SIZE - at);
+		frame_note_dirty(f);
+	}
 	return 0;
 }
 
@@ -308,6 +354,8 @@ shrink(struct vm_object *o, u64 size)
 {
 	int err = zero_tail(o, size);
 
+	if (err == 0)
+		err = home_forget(o, page_count(size), ~0UL);
 	if (err)
 		return err;
 	o->size = size;
@@ -325,37 +373,54 @@ int
 vm_object_truncate(struct vm_object *o, u64 size)
 {
 	u64 first = page_count(size);
-	int err = 0;
+	int err;
 
-	spin_lock(&o->lock);
-	if (size < o->size)
-		err = shrink(o, size);
-	if (err == 0)
-		o->size = size;
-	spin_unlock(&o->lock);
+	do {
+		spin_lock(&o->lock);
+		err = size < o->size ? shrink(o, size) : 0;
+		if (err == 0)
+			o->size = size;
+		spin_unlock(&o->lock);
+	} while (err == -EAGAIN && (err = home_page_in(o, size >> PAGE_SHIFT)) == 0);
 	if (err == 0)
 		object_release(o, first, ~0UL);
 	return err;
 }
 
-void
+/* A page of the image is hidden by one of zeros. => o->lock held */
+static int
+zero_page(struct vm_object *o, u64 index)
+{
+	struct frame *f;
+	int err = find_frame(o, index, true, &f);
+
+	if (err == 0 && f == NULL)
+		f = materialise(o, index);
+	if (err == 0 && f == NULL)
+		err = -ENOMEM;
+	if (err == 0) {
+		page_zero(frame_virt(f));
+		frame_note_dirty(f);
+	}
+	return err;
+}
+
+int
 vm_object_drop(struct vm_object *o, u64 first, u64 n)
 {
+	u64 end = first + n;
+	int err = 0;
+
 	spin_lock(&o->lock);
 	object_unmap(o, first, n);
-	for (u64 i = first; i < first + n && in_image(o, i); i++) {
-		struct frame *f = radix_get(&o->pages, i);
-
-		if (f == NULL)
-			f = materialise(o, i);
-		if (f != NULL)
-			page_zero(frame_virt(f));
-		first = i + 1;
-		n--;
-	}
-	for (u64 i = first; radix_next_before(&o->pages, &i, first + n) != NULL; i++)
+	for (; first < end && in_image(o, first) && err == 0; first++)
+		err = zero_page(o, first);
+	if (err == 0)
+		err = home_forget(o, first, end);
+	for (u64 i = first; err == 0 && radix_next_before(&o->pages, &i, end) != NULL; i++)
 		frame_put(object_extract(o, i));
 	spin_unlock(&o->lock);
+	return err;
 }
 
 int
@@ -379,8 +444,10 @@ s64
 vm_object_seek(struct vm_object *o, u64 offset, bool hole)
 {
 	u64 index = offset >> PAGE_SHIFT, at;
-	s64 result;
+	s64 result = home_page_in_all(o);
 
+	if (result)
+		return result;
 	spin_lock(&o->lock);
 	for (;; index++) {
 		bool data = radix_get(&o->pages, index) != NULL || in_image(o, index);

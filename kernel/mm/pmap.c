@@ -7,8 +7,10 @@
  * whose replica they serve. A table goes away when a removal covers all that it maps.
  *
  * A 2 MiB translation is thrown away as a whole when part of it is removed, or when one of its
- * pages is entered otherwise; the faults that follow bring 4 KiB pages. Removal marks no frame
- * dirty and drops no frame: what the tables say is only ever a copy of what the objects say.
+ * pages is entered otherwise; the faults that follow bring 4 KiB pages. Removal drops no frame:
+ * what the tables say is only ever a copy of what the objects say. With a store it notes what was
+ * written: an entry that goes away, or may not be written any more, leaves its D bit with the
+ * frame. So an entry with D shows a frame that is one object's alone (mm/home.h).
  */
 #include <asm/errno.h>
 
@@ -18,6 +20,7 @@
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/frame.h"
+#include "mm/home.h"
 #include "mm/map.h"
 #include "mm/pmap.h"
 #include "mm/registry.h"
@@ -65,25 +68,38 @@ pmap_put(struct pmap *p)
 
 /* => p->lock is held */
 static pte_t *
-table_make(struct pmap *p, unsigned cxy, unsigned how)
+table_make(struct pmap *p, unsigned cxy, unsigned level, unsigned how)
 {
 	struct frame *f = frame_alloc_on(cxy, 0, FRAME_ZERO | FRAME_KERNEL | how);
 
 	if (f == NULL)
 		return NULL;
 	f->flags = FF_TABLE;
+	f->private = level;
 	frame_account(f, FRAME_USE_TABLE, 1);
 	p->table_pages++;
 	return frame_virt(f);
 }
 
+/* An entry that said so is gone. => its frame is still its object's */
+static void
+note_written(pte_t e)
+{
+	if ((e & PTE_D) && (e & PTE_P) && !(e & PTE_PCD) && persisting())
+		frame_note_dirty(frame_of_paddr(e & PTE_ADDR));
+}
+
+/* => no core uses the tables any more */
 static void
 tables_free(struct list *tables)
 {
 	while (!list_empty(tables)) {
 		struct frame *f = list_first(tables, struct frame, link);
+		const pte_t *t = frame_virt(f);
 
 		list_del(&f->link);
+		for (unsigned i = 0; i < TABLE_SIZE && f->private == 0 && persisting(); i++)
+			note_written(t[i]);
 		frame_account(f, FRAME_USE_TABLE, -1);
 		frame_put(f);
 	}
@@ -98,7 +114,7 @@ pmap_root(struct pmap *p)
 
 	spin_lock(&p->lock);
 	if (p->root[cxy] == 0 && !p->retired) {
-		pte_t *t = table_make(p, cxy, FRAME_RESERVE);
+		pte_t *t = table_make(p, cxy, ROOT_LEVEL, FRAME_RESERVE);
 
 		if (t != NULL) {
 			memcpy(t + KERNEL_FIRST, master + KERNEL_FIRST,
@@ -145,11 +161,14 @@ make_entry(struct pmap *p, unsigned cxy, vaddr_t va, unsigned level)
 		if (*e & PTE_PS)
 			return e;
 		if (!(*e & PTE_P)) {
-			pte_t *below = table_make(p, cxy, 0);
+			pte_t *below = table_make(p, cxy, l - 1, 0);
 
 			if (below == NULL)
 				return NULL;
 			*e = virt_to_phys(below) | TABLE_FLAGS;
+		} else if (!(*e & PTE_A)) {
+			/* The entry may get D without a walk: pmap_harvest() has to find it. */
+			atomic_fetch_or(e, PTE_A);
 		}
 		t = pte_table(*e);
 	}
@@ -206,6 +225,19 @@ clear_others(struct pmap *p, vaddr_t va, paddr_t pa, unsigned shift)
 	return true;
 }
 
+/* A core that has the old entry with its D bit writes on without setting it: the new one keeps it.
+ */
+static void
+replace_entry(pte_t *e, pte_t new)
+{
+	pte_t old = atomic_xchg(e, new);
+
+	note_written(old);
+	if ((old & new &(PTE_W | PTE_P)) == (PTE_W | PTE_P) && (old & PTE_D) &&
+	    ((old ^ new) & PTE_ADDR) == 0)
+		atomic_fetch_or(e, PTE_D);
+}
+
 /* => p->lock is held */
 static int
 enter_locked(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot, unsigned shift)
@@ -226,7 +258,10 @@ enter_locked(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot, unsigned shi
 			return 0;
 		return -EAGAIN;
 	}
-	atomic_store(e, new);
+	if (persisting())
+		replace_entry(e, new);
+	else
+		atomic_store(e, new);
 	return 0;
 }
 
@@ -366,6 +401,24 @@ reduce(pte_t e, unsigned prot)
 	return e;
 }
 
+/* Gives an entry its new value, with what the processor notes in it meanwhile: D goes to the frame
+ * with the right to write. */
+static void
+set_entry(pte_t *e, pte_t new)
+{
+	pte_t old;
+
+	if (!persisting()) {
+		atomic_store(e, new);
+		return;
+	}
+	do
+		old = atomic_load_relaxed(e);
+	while (!atomic_cas(e, old, new &PTE_W ? new | (old & PTE_D) : new & ~PTE_D));
+	if (!(new &PTE_W))
+		note_written(old);
+}
+
 /* What a change does: takes a whole range away, reduces its rights, or forgets accesses. */
 struct change {
 	struct pmap_batch *batch;
@@ -415,8 +468,7 @@ change_entry(struct change *c, pte_t *e, unsigned level, vaddr_t va)
 	new = c->remove || !whole ? 0 : reduce(old, c->prot);
 	if (new == old)
 		return;
-	/* The processor may set A and D meanwhile; they are not kept. */
-	atomic_store(e, new);
+	set_entry(e, new);
 	batch_changed(c->batch, va, va + span);
 }
 

@@ -87,6 +87,18 @@ struct pmap_noted pmap_count_noted(struct pmap *p, vaddr_t start, vaddr_t end);
 /* Takes the note of accesses away in every replica, and flushes, so that the next one is noted. */
 void pmap_forget_accesses(struct pmap *p, vaddr_t start, vaddr_t end);
 
+/* For the cut (mm/harvest.c); all => the machine stands still.
+ * What the processors noted as written since the last time goes to the frames. */
+struct harvest {
+	u64 tables, entries; /* looked at */
+};
+void pmap_harvest(struct pmap *p, struct harvest *h);
+/* Takes the right to write from the pages va + i * PAGE_SIZE for each i in the set of a group, as
+ * far as they lie in [start, end). */
+void pmap_shield(struct pmap *p, vaddr_t va, const u64 *set, vaddr_t start, vaddr_t end);
+/* Makes every core follow both. */
+void pmap_harvested(struct pmap *p);
+
 /* Makes p this core's address space: when a user thread is switched in. NULL, when it is switched
  * out: what is loaded stays, but flushes are not waited for any more; cheap when the next thread is
  * of the same p. Takes no lock and allocates nothing. => interrupts off */

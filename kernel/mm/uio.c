@@ -115,6 +115,20 @@ uio_zero_out(struct uio *u, size_t n)
 }
 
 void
+uio_advance(struct uio *u, size_t n)
+{
+	n = min(n, u->resid);
+	u->resid -= n;
+	while (u->nvec > 0 && n >= u->vec->len - u->skip) {
+		n -= u->vec->len - u->skip;
+		u->skip = 0;
+		u->vec++;
+		u->nvec--;
+	}
+	u->skip += n;
+}
+
+void
 uio_revert(struct uio *u, size_t n)
 {
 	u->resid += n;

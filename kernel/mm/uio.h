@@ -29,6 +29,8 @@ void uio_vec(struct uio *u, const struct uio_vec *vec, unsigned n, bool user);
 size_t uio_copy_out(struct uio *u, const void *src, size_t n); /* kernel -> uio */
 size_t uio_copy_in(struct uio *u, void *dst, size_t n);	       /* uio -> kernel */
 size_t uio_zero_out(struct uio *u, size_t n);
+/* Goes over n bytes, or all that is left. */
+void uio_advance(struct uio *u, size_t n);
 /* Puts the position back by n bytes (after a short transfer further on). */
 void uio_revert(struct uio *u, size_t n);
 /* The result of a transfer: bytes done, or -EFAULT if none was and there was a fault. */

@@ -12,6 +12,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "net/net.h"
+#include "net/persist.h"
 
 #include "lwip/inet_chksum.h"
 #include "lwip/prot/ip4.h"
@@ -709,12 +710,9 @@ dgram_socket_create(struct inet *s)
 	return 0;
 }
 
-static void
-dgram_release(struct file *f)
+void
+dgram_forget(struct inet *s)
 {
-	struct inet *s = inet_of(f);
-
-	net_lock();
 	multicast_leave_all(s);
 	if (s->type == SOCK_DGRAM && s->protocol == IPPROTO_UDP) {
 		if (s->udp)
@@ -722,6 +720,15 @@ dgram_release(struct file *f)
 	} else if (s->raw) {
 		raw_remove(s->raw);
 	}
+}
+
+static void
+dgram_release(struct file *f)
+{
+	struct inet *s = inet_of(f);
+
+	net_lock();
+	dgram_forget(s);
 	list_del(&s->link);
 	net_unlock();
 	inet_free(s);
@@ -765,6 +772,7 @@ const struct socket_file_ops inet_dgram_ops = {
 			.ioctl = inet_ioctl,
 			.release = dgram_release,
 			.name = inet_file_name,
+			.persist = &inet_dgram_persist,
 		},
 	.socket =
 		{

@@ -3,6 +3,7 @@
  * names, errors, waking.
  */
 #include "arch/clock.h"
+#include "core/blocked.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -173,6 +174,8 @@ inet_register(void)
 	static const struct socket_family inet4 = {AF_INET, inet4_create};
 	static const struct socket_family inet6 = {AF_INET6, inet6_create};
 
+	file_persist_register(&inet_stream_ops.file);
+	file_persist_register(&inet_dgram_ops.file);
 	socket_set_interface_ioctl(interface_ioctl);
 	socket_family_register(&inet4);
 	socket_family_register(&inet6);
@@ -410,7 +413,7 @@ inet_take_error(struct inet *s)
 ns_t
 inet_deadline(ns_t timeout)
 {
-	return timeout == NS_FOREVER ? NS_FOREVER : clock_now() + timeout;
+	return timeout == NS_FOREVER ? NS_FOREVER : blocked_deadline(clock_now() + timeout);
 }
 
 int

@@ -42,8 +42,8 @@ tell(const struct inet_group *g, bool join)
 		    : mld6_leavegroup_netif(&i->netif, ip_2_ip6(&g->group));
 }
 
-static int
-join(struct inet *s, const ip_addr_t *group, struct iface *i)
+int
+multicast_join(struct inet *s, const ip_addr_t *group, struct iface *i)
 {
 	struct inet_group *g;
 	u8 index;
@@ -149,7 +149,7 @@ option4(struct inet *s, int name, const void *val, unsigned len)
 		return 0;
 	case IP_ADD_MEMBERSHIP:
 		err = read_mreq(val, len, &group, &i);
-		return err ? err : join(s, &group, i);
+		return err ? err : multicast_join(s, &group, i);
 	case IP_DROP_MEMBERSHIP:
 		err = read_mreq(val, len, &group, &i);
 		return err ? err : leave(s, &group, i);
@@ -189,7 +189,8 @@ option6(struct inet *s, int name, const void *val, unsigned len)
 				     : default_iface();
 		if (i)
 			ip6_addr_assign_zone(ip_2_ip6(&group), IP6_MULTICAST, &i->netif);
-		return name == IPV6_ADD_MEMBERSHIP ? join(s, &group, i) : leave(s, &group, i);
+		return name == IPV6_ADD_MEMBERSHIP ? multicast_join(s, &group, i)
+						   : leave(s, &group, i);
 	}
 	return -ENOPROTOOPT;
 }

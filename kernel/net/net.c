@@ -8,6 +8,7 @@
  */
 #include "arch/clock.h"
 #include "core/klog.h"
+#include "core/quiesce.h"
 #include "core/sched.h"
 #include "lib/string.h"
 #include "mm/frame.h"
@@ -115,13 +116,14 @@ net_thread(void *arg)
 		bool more, stale;
 		ns_t next;
 
+		quiesce_point();
 		net_lock();
 		got = iface_poll_all(n, POLL_BUDGET);
 		if (got)
 			net_timers_busy(n);
 		next = net_timers_run(n);
 		more = got > 0 || iface_arm_all(n);
-		stale = resolv_stale(n);
+		stale = atomic_load(&n->files_ready) && resolv_stale(n);
 		net_unlock();
 		if (stale)
 			resolv_update(n);
@@ -213,4 +215,15 @@ net_init(void)
 	n->thread = kthread_create("net", net_thread, n, 0);
 	if (!n->thread)
 		klog(KLOG_ERROR, "net", "no memory for the network thread");
+}
+
+void
+net_files_ready(void)
+{
+	struct net *n = machine()->net;
+
+	if (!n)
+		return;
+	atomic_store(&n->files_ready, true);
+	net_wake(n);
 }

@@ -77,6 +77,8 @@ struct net {
 	struct pcb_table pcbs;		     /* [n] */
 	char hostname[64];		     /* [n] sent with DHCP */
 	ip_addr_t dns_seen[DNS_MAX_SERVERS]; /* [thread] what resolv.conf says */
+	const struct dentry *resolv_root;    /* [thread] below which */
+	bool files_ready;		     /* [a] the name space is whole: it may be written */
 };
 
 static inline struct net *
@@ -203,6 +205,7 @@ struct inet {
 	ns_t rcvtimeo, sndtimeo; /* NS_FOREVER: none */
 	ns_t progress;		 /* when the peer last acknowledged */
 	struct list groups;	 /* [n] struct inet_group */
+	struct persistent persistent;
 };
 
 struct inet_group { /* a multicast membership */
@@ -225,6 +228,8 @@ int errno_of(err_t e);
 struct inet *inet_alloc(int family, int type, int protocol);
 /* Frees what readers never took, and s. => no pcb points to it */
 void inet_free(struct inet *s);
+/* A socket that nobody has as a file: its pcb goes, then it. */
+void inet_abandon(struct inet *s);
 /* Reads a sockaddr: *ip (IPADDR_TYPE_ANY for :: of a dual-stack socket) and port. 0 or -errno. */
 int inet_addr_in(const struct inet *s, const void *sa, unsigned len, ip_addr_t *ip, u16 *port);
 void inet_addr_out(const struct inet *s, const ip_addr_t *ip, u16 port, void *sa, unsigned *len);
@@ -258,6 +263,8 @@ int inet_setsockopt(struct file *f, int level, int name, const void *val, unsign
 int inet_getsockopt(struct file *f, int level, int name, void *val, unsigned *len);
 /* Puts the options into the pcb. => net->lock */
 void inet_apply_options(struct inet *s);
+/* -EADDRINUSE, -ENODEV, -EINVAL, -ENOMEM, ... => net->lock */
+int multicast_join(struct inet *s, const ip_addr_t *group, struct iface *i);
 int multicast_option(struct inet *s, int level, int name, const void *val, unsigned len);
 void multicast_leave_all(struct inet *s);
 long interface_ioctl(unsigned cmd, unsigned long arg);
@@ -265,10 +272,15 @@ long inet_ioctl(struct file *f, unsigned cmd, unsigned long arg);
 
 /* pcbs.c */
 int pcb_table_init(struct pcb_table *t);
+/* The active connection with these four numbers; NULL. => net->lock, or nothing else runs */
+struct tcp_pcb *net_pcb_find(const ip_addr_t *local, u16 local_port, const ip_addr_t *remote,
+			     u16 remote_port);
 
 /* tcp.c, tcp_io.c */
 int tcp_socket_create(struct inet *s);
 void tcp_socket_release(struct file *f);
+/* The bound s listens, as it did before a resume. => net->lock */
+int tcp_listen_again(struct inet *s);
 void tcp_update_room(struct inet *s);
 void tcp_give_window(struct inet *s);
 ssize_t tcp_socket_send(struct file *f, struct socket_msg *m);
@@ -294,6 +306,8 @@ void urgent_mark(struct inet *s);
 
 /* dgram.c */
 int dgram_socket_create(struct inet *s);
+/* Takes its pcb and memberships away. => net->lock */
+void dgram_forget(struct inet *s);
 /* A host said that the datagram from local:port to peer:port was not wanted. => net->lock */
 void dgram_refused(const ip_addr_t *local, u16 local_port, const ip_addr_t *peer, u16 peer_port);
 

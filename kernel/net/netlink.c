@@ -12,29 +12,13 @@
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/slab.h"
-#include "net/net.h"
+#include "net/netlink_impl.h"
 
 #include "lwip/etharp.h"
 
 #define REQUEST_MOST 8192u
 #define DATAGRAM     8000u /* an answer is cut between messages when it grows beyond */
 #define ANSWERS_MOST 64u
-
-struct nl_answer {
-	struct list link;
-	size_t len;
-	u8 bytes[];
-};
-
-struct nl_socket {
-	struct spinlock lock; /* rank RANK_FILE */
-	struct waitq rq;      /* [lock] */
-	struct list answers;  /* [lock] struct nl_answer */
-	unsigned answers_nr;  /* [lock] */
-	u32 port;	      /* [lock] nl_pid */
-	int type;	      /* [I] */
-	u64 ino;	      /* [I] */
-};
 
 struct nl_out { /* an answer being made */
 	struct nl_socket *s;
@@ -472,12 +456,6 @@ serve(struct nl_socket *s, const u8 *request, size_t n)
 
 /* ---- socket operations ---- */
 
-static struct nl_socket *
-nl_of(struct file *f)
-{
-	return f->private;
-}
-
 static int
 nl_addr(const void *addr, unsigned len, struct sockaddr_nl *a)
 {
@@ -724,6 +702,20 @@ nl_release(struct file *f)
 	kfree(s);
 }
 
+struct nl_socket *
+nl_alloc(int type)
+{
+	struct nl_socket *s = kzalloc(sizeof(*s));
+
+	if (!s)
+		return NULL;
+	spin_init(&s->lock, "netlink", RANK_FILE);
+	waitq_init(&s->rq);
+	list_init(&s->answers);
+	s->type = type;
+	return s;
+}
+
 static const struct socket_file_ops netlink_ops = {
 	.file =
 		{
@@ -734,6 +726,7 @@ static const struct socket_file_ops netlink_ops = {
 			.ioctl = nl_ioctl,
 			.release = nl_release,
 			.name = inet_file_name,
+			.persist = &netlink_persist,
 		},
 	.socket =
 		{
@@ -761,13 +754,9 @@ netlink_create(int type, int protocol, unsigned flags, struct file **out)
 		return -ESOCKTNOSUPPORT;
 	if (protocol != NETLINK_ROUTE)
 		return -EPROTONOSUPPORT;
-	s = kzalloc(sizeof(*s));
+	s = nl_alloc(type);
 	if (!s)
 		return -ENOMEM;
-	spin_init(&s->lock, "netlink", RANK_FILE);
-	waitq_init(&s->rq);
-	list_init(&s->answers);
-	s->type = type;
 	f = file_create(&netlink_ops.file, O_RDWR | (flags & O_NONBLOCK), s);
 	if (!f) {
 		kfree(s);
@@ -784,5 +773,6 @@ netlink_register(void)
 {
 	static const struct socket_family netlink = {AF_NETLINK, netlink_create};
 
+	file_persist_register(&netlink_ops.file);
 	socket_family_register(&netlink);
 }

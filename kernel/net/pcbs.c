@@ -203,6 +203,19 @@ __wrap_memp_free(memp_t type, void *mem)
 	kfree(n);
 }
 
+struct tcp_pcb *
+net_pcb_find(const ip_addr_t *local, u16 local_port, const ip_addr_t *remote, u16 remote_port)
+{
+	u32 hash = hash_of(local, local_port, remote, remote_port);
+	struct pcb_node *n = *bucket_of(&net_root()->pcbs, hash);
+
+	for (; n; n = n->chain)
+		if (n->pcb.remote_port == remote_port && n->pcb.local_port == local_port &&
+		    ip_addr_cmp(&n->pcb.remote_ip, remote) && ip_addr_cmp(&n->pcb.local_ip, local))
+			return &n->pcb;
+	return NULL;
+}
+
 /* As tcp_input() compares. */
 static struct tcp_pcb *
 find(const struct tcp_hdr *hdr)

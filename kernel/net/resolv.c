@@ -11,6 +11,8 @@
 bool
 resolv_stale(struct net *n)
 {
+	if (n->resolv_root != vfs_root())
+		return true; /* a resume brought another file */
 	for (u8 i = 0; i < DNS_MAX_SERVERS; i++)
 		if (!ip_addr_cmp(dns_getserver(i), &n->dns_seen[i]))
 			return true;
@@ -25,6 +27,8 @@ resolv_update(struct net *n)
 	struct file *f;
 	struct uio u;
 	size_t len = 0;
+
+	n->resolv_root = vfs_root();
 
 	net_lock();
 	for (u8 i = 0; i < DNS_MAX_SERVERS; i++)

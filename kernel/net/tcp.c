@@ -10,6 +10,7 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "net/net.h"
+#include "net/persist.h"
 
 #include "lwip/priv/tcp_priv.h"
 
@@ -243,10 +244,24 @@ stream_bind(struct file *f, const void *addr, unsigned len)
 	return err;
 }
 
+int
+tcp_listen_again(struct inet *s)
+{
+	err_t err;
+	struct tcp_pcb *l = tcp_listen_with_backlog_and_err(s->tcp, 255, &err);
+
+	if (!l)
+		return errno_of(err);
+	s->tcp = l; /* on_destroy took the old one */
+	tcp_ext_arg_set(l, 0, s);
+	tcp_arg(l, s);
+	tcp_accept(l, on_accept);
+	return 0;
+}
+
 static int
 start_listening(struct inet *s)
 {
-	struct tcp_pcb *l;
 	err_t err;
 
 	if (!s->bound) { /* an ephemeral port */
@@ -261,14 +276,7 @@ start_listening(struct inet *s)
 		s->local_port = s->tcp->local_port;
 		s->bound = true;
 	}
-	l = tcp_listen_with_backlog_and_err(s->tcp, 255, &err);
-	if (!l)
-		return errno_of(err);
-	s->tcp = l; /* on_destroy took the old one */
-	tcp_ext_arg_set(l, 0, s);
-	tcp_arg(l, s);
-	tcp_accept(l, on_accept);
-	return 0;
+	return tcp_listen_again(s);
 }
 
 static int
@@ -320,15 +328,20 @@ wait_for_child(struct file *f, struct inet *s, struct inet **out)
 	return err;
 }
 
-static void
-drop_child(struct inet *c)
+void
+inet_abandon(struct inet *c)
 {
 	net_lock();
-	if (c->tcp) {
+	if (c->type == SOCK_STREAM && c->tcp) {
 		struct tcp_pcb *pcb = c->tcp;
 
 		clear_callbacks(pcb);
-		tcp_abort(pcb);
+		if (pcb->state == LISTEN)
+			tcp_close(pcb);
+		else
+			tcp_abort(pcb);
+	} else if (c->type != SOCK_STREAM) {
+		dgram_forget(c);
 	}
 	list_del(&c->link);
 	net_unlock();
@@ -346,7 +359,7 @@ stream_accept(struct file *f, unsigned flags, struct file **out, void *addr, uns
 		return err;
 	nf = file_create(&inet_stream_ops.file, O_RDWR | (flags & O_NONBLOCK), c);
 	if (!nf) {
-		drop_child(c);
+		inet_abandon(c);
 		return -ENOMEM;
 	}
 	nf->readable = nf->writable = true;
@@ -642,7 +655,7 @@ tcp_socket_release(struct file *f)
 	list_splice_tail(&children, &s->pending);
 	spin_unlock(&s->lock);
 	list_for_each_entry_safe (c, tmp, &children, queue_link)
-		drop_child(c);
+		inet_abandon(c);
 	inet_free(s);
 }
 
@@ -710,6 +723,7 @@ const struct socket_file_ops inet_stream_ops = {
 			.ioctl = inet_ioctl,
 			.release = tcp_socket_release,
 			.name = inet_file_name,
+			.persist = &inet_stream_persist,
 		},
 	.socket =
 		{

@@ -11,6 +11,7 @@
 #include "arch/clock.h"
 #include "arch/layout.h"
 #include "lib/string.h"
+#include "mm/progress.h"
 #include "mm/user.h"
 #include "net/net.h"
 
@@ -252,10 +253,14 @@ tcp_socket_recv(struct file *f, struct socket_msg *m)
 		return -EAGAIN;
 	if (m->data->resid == 0)
 		return 0;
+	if (flags & MSG_WAITALL)
+		total = (ssize_t)progress_begin(m->data);
 	do {
 		u64 want = flags & MSG_WAITALL ? min((u64)m->data->resid, (u64)s->rcvbuf / 2)
 					       : min((u64)m->data->resid, (u64)s->rcvlowat);
 
+		if (flags & MSG_WAITALL)
+			progress_note((size_t)total);
 		n = recv_some(f, s, m, want, deadline);
 		if (n == -EAGAIN && !(f->flags & O_NONBLOCK) && !(flags & MSG_DONTWAIT) &&
 		    (deadline == NS_FOREVER || clock_now() < deadline))
@@ -266,6 +271,8 @@ tcp_socket_recv(struct file *f, struct socket_msg *m)
 		if (!(flags & MSG_WAITALL) || (flags & MSG_PEEK))
 			break;
 	} while (m->data->resid > 0);
+	if (flags & MSG_WAITALL)
+		progress_end();
 	m->flags = 0;
 	return total > 0 ? total : n;
 }
@@ -337,18 +344,6 @@ readable(const void *base, size_t n)
 	return n;
 }
 
-static void
-advance(struct uio *u, size_t n)
-{
-	u->resid -= n;
-	u->skip += n;
-	while (u->nvec > 0 && u->skip >= u->vec->len) {
-		u->skip -= u->vec->len;
-		u->vec++;
-		u->nvec--;
-	}
-}
-
 /* Queues what there is room for. => net->lock */
 static ssize_t
 write_some(struct inet *s, struct uio *u, bool more)
@@ -360,7 +355,7 @@ write_some(struct inet *s, struct uio *u, bool more)
 		size_t n;
 		err_t err;
 
-		advance(u, 0); /* over empty pieces */
+		uio_advance(u, 0); /* over empty pieces */
 		if (u->nvec == 0)
 			break;
 		base = (const char *)u->vec->base + u->skip;
@@ -381,7 +376,7 @@ write_some(struct inet *s, struct uio *u, bool more)
 			return done > 0 ? (ssize_t)done : err == ERR_MEM ? -ENOBUFS : errno_of(err);
 		if (!s->tcp->unacked)
 			s->progress = clock_now();
-		advance(u, n);
+		uio_advance(u, n);
 		done += n;
 		tcp_update_room(s);
 	}
@@ -428,9 +423,10 @@ tcp_socket_send(struct file *f, struct socket_msg *m)
 	struct inet *s = inet_of(f);
 	ns_t deadline = inet_deadline(s->sndtimeo);
 	struct uio *u = m->data;
-	ssize_t total = 0, n = 0;
+	ssize_t total = (ssize_t)progress_begin(u), n = 0;
 
 	do {
+		progress_note((size_t)total);
 		n = wait_room(f, s, m->flags, deadline);
 		if (n < 0)
 			break;
@@ -452,6 +448,7 @@ tcp_socket_send(struct file *f, struct socket_msg *m)
 		if (u->fault)
 			break;
 	} while (u->resid > 0);
+	progress_end();
 	return total > 0 ? total : n;
 }
 

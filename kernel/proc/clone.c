@@ -12,6 +12,7 @@
 
 #include "arch/context.h"
 #include "arch/trap.h"
+#include "core/blocked.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "mm/user.h"
@@ -278,11 +279,27 @@ enter_tables(struct clone_work *w)
 static void
 wait_for_vfork(struct process *child)
 {
+	blocked_note((u64)child->pid);
 	spin_lock(&child->lock);
 	while (!child->vfork_done)
-		if (waitq_sleep(&child->vfork_wait, &child->lock, NS_FOREVER, WAIT_KILLABLE))
+		if (waitq_sleep(&child->vfork_wait, &child->lock, NS_FOREVER,
+				WAIT_KILLABLE | WAIT_QUIET))
 			break;
 	spin_unlock(&child->lock);
+	blocked_note(0);
+}
+
+/* The child was made before the cut: only the wait for it goes on. */
+static long
+wait_for_vfork_again(int pid)
+{
+	struct process *child = process_find(pid);
+
+	if (child)
+		wait_for_vfork(child);
+	process_put(child);
+	blocked_note(0);
+	return pid;
 }
 
 static int
@@ -338,6 +355,8 @@ process_clone(const struct clone_request *r)
 
 	if (err)
 		return err;
+	if (blocked_done())
+		return wait_for_vfork_again((int)blocked_done());
 	err = clone_prepare(&w);
 	if (err)
 		return err;

@@ -13,11 +13,15 @@
  * A waiter may be moved to another bucket while it sleeps, so what it sleeps on is its own lock,
  * not the bucket's. Locks: bucket (two in order of address), then waiter->lock.
  *
+ * A checkpoint finds a waiter by the address it notes (core/blocked.h), which a move within its
+ * process changes; one that was moved in shared memory waits where it began after a resume.
+ *
  * Left out: priority inheritance (FUTEX_LOCK_PI and its kin are -ENOSYS).
  */
 #include <asm/errno.h>
 #include <linux/futex.h>
 
+#include "core/blocked.h"
 #include "core/sched.h"
 #include "mm/slab.h"
 #include "mm/user.h"
@@ -48,6 +52,7 @@ struct futex_waiter {
 	struct futex_key key;  /* [bucket] */
 	u32 bitset;	       /* [I] */
 	struct spinlock lock;
+	struct thread *thread;	/* [I] */
 	struct waitq sleep;	/* [lock] */
 	bool woken;		/* [lock] */
 	struct vm_object *held; /* [bucket] the reference its key stands on */
@@ -201,19 +206,22 @@ sleep_on(struct futex_waiter *w, ns_t deadline, bool wall)
 	return 0;
 }
 
-/* Joins the list if the word has the value: 0, -EAGAIN, or -EFAULT with nothing joined. */
+/* Joins the list if the word has the value: 0, -EAGAIN, or -EFAULT with nothing joined. Who was on
+ * it at a cut is on it again after the resume, whatever the word says now: nobody has woken it. */
 static int
 enqueue_if(struct futex_waiter *w, u32 __user *uaddr, u32 value)
 {
 	struct bucket *b = bucket_of(&w->key);
+	bool again = blocked_done() != 0;
 	u32 now;
 	int err;
 
 	spin_lock(&b->lock);
-	err = user_load32_nofault(&now, uaddr);
-	if (!err && now != value)
+	err = again ? 0 : user_load32_nofault(&now, uaddr);
+	if (!err && !again && now != value)
 		err = -EAGAIN;
 	if (!err) {
+		blocked_note((u64)uaddr);
 		w->bucket = b;
 		list_add_tail(&b->waiters, &w->link);
 	}
@@ -224,12 +232,14 @@ enqueue_if(struct futex_waiter *w, u32 __user *uaddr, u32 value)
 long
 futex_wait(u32 __user *uaddr, int flags, u32 value, ns_t deadline, u32 bitset)
 {
-	struct futex_waiter w = {.bitset = bitset};
+	struct futex_waiter w = {.bitset = bitset, .thread = current_thread()};
 	u32 word;
 	int err;
 
 	if (bitset == 0)
 		return -EINVAL;
+	if (blocked_done())
+		uaddr = (u32 __user *)blocked_done(); /* where it had been moved to */
 	spin_init(&w.lock, "futex waiter", RANK_WAITQ);
 	waitq_init(&w.sleep);
 	list_init(&w.link);
@@ -247,6 +257,7 @@ futex_wait(u32 __user *uaddr, int flags, u32 value, ns_t deadline, u32 bitset)
 	}
 	if (!err)
 		err = sleep_on(&w, deadline, flags & FUTEX_CLOCK_REALTIME);
+	blocked_note(0);
 	drop_key(w.held);
 	return err;
 }
@@ -317,6 +328,8 @@ move_waiters(struct bucket *a, const struct futex_key *from, struct bucket *b,
 		/* The last reference of an object is never dropped here: the caller has one. */
 		drop_key(w->held);
 		w->held = to_held;
+		if (!to_held)
+			w->thread->blocked.done = to->offset;
 		atomic_store(&w->bucket, b);
 		done++;
 	}

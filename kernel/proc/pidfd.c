@@ -6,7 +6,9 @@
  */
 #include <asm/errno.h>
 
+#include "file/persist.h"
 #include "lib/format.h"
+#include "proc/persist.h"
 #include "proc/process.h"
 
 static unsigned
@@ -43,12 +45,41 @@ pidfd_name(struct file *f, char *buf, size_t size)
 	return (size_t)format(buf, size, "anon_inode:[pidfd]");
 }
 
+/* --- the store --- */
+
+enum { PIDFD_PROCESS = 1 };
+
+static void
+pidfd_save(struct persist_writer *w, struct file *f)
+{
+	persist_ref(w, PIDFD_PROCESS, &process_persist, f->private);
+}
+
+static int
+pidfd_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
+{
+	struct process *p = persist_get(r, in, PIDFD_PROCESS, &process_persist);
+
+	if (!p)
+		return -EBADMSG;
+	process_get(p);
+	f->private = p;
+	return 0;
+}
+
+static const struct file_persist pidfd_persist = {
+	.number = FILE_PIDFD,
+	.save = pidfd_save,
+	.link = pidfd_link,
+};
+
 static const struct file_ops pidfd_ops = {
 	.kind = "pidfd",
 	.poll = pidfd_poll,
 	.release = pidfd_release,
 	.fdinfo = pidfd_info,
 	.name = pidfd_name,
+	.persist = &pidfd_persist,
 };
 
 int
@@ -68,4 +99,10 @@ pidfd_process(struct file *f)
 		return NULL;
 	process_get(f->private);
 	return f->private;
+}
+
+void
+pidfd_register(void)
+{
+	file_persist_register(&pidfd_ops);
 }

@@ -135,6 +135,64 @@ pid_release(struct pid *pid)
 	kfree(pid);
 }
 
+/* The entry of a number that a resume found in use. NULL: no memory. */
+static struct pid *
+pid_restore(int nr)
+{
+	struct processes *ps = processes();
+	struct pid *new = kzalloc(sizeof(*new)), *pid;
+
+	spin_lock(&ps->lock);
+	pid = pid_lookup(nr);
+	if (!pid && new) {
+		list_init(&new->group);
+		list_init(&new->session);
+		new->nr = nr;
+		pid_insert(ps, new);
+		pid = new;
+		new = NULL;
+	}
+	spin_unlock(&ps->lock);
+	kfree(new);
+	return pid;
+}
+
+int
+pid_restore_process(struct process *p)
+{
+	struct processes *ps = processes();
+	struct pid *pid = pid_restore(p->pid), *group = pid_restore(p->pgrp),
+		   *session = pid_restore(p->session);
+
+	if (!pid || !group || !session)
+		return -ENOMEM;
+	if (pid->process)
+		return -EBADMSG;
+	spin_lock(&ps->lock);
+	pid->process = p;
+	process_get(p);
+	list_add_tail(&ps->all, &p->all);
+	list_add_tail(&group->group, &p->group_link);
+	list_add_tail(&session->session, &p->session_link);
+	atomic_add_relaxed(&ps->count, 1);
+	spin_unlock(&ps->lock);
+	return 0;
+}
+
+int
+pid_restore_task(struct task *t)
+{
+	struct pid *pid = pid_restore(t->thread.tid);
+
+	if (!pid)
+		return -ENOMEM;
+	if (pid->task)
+		return -EBADMSG;
+	pid->task = t;
+	atomic_add_relaxed(&processes()->tasks, 1);
+	return 0;
+}
+
 /* --- looking up --- */
 
 struct process *
@@ -228,7 +286,7 @@ task_frame(struct task *t)
 }
 
 struct task *
-task_create(struct process *p, void (*entry)(void *))
+task_alloc(const char *name, void (*entry)(void *))
 {
 	struct core *on = place_choose(current_thread()->affinity);
 	struct task *t = kzalloc_on(on->arch.cxy, sizeof(*t));
@@ -242,15 +300,12 @@ task_create(struct process *p, void (*entry)(void *))
 	t->fpu_memory = kzalloc_on(on->arch.cxy, fpu_area_size() + 64);
 	if (!t->fpu_memory)
 		goto free_stack;
-	thread_init(&t->thread, p->comm, stack, entry, t, &task_thread_ops);
+	thread_init(&t->thread, name, stack, entry, t, &task_thread_ops);
 	t->thread.fpu = (void *)ALIGN_UP((vaddr_t)t->fpu_memory, 64UL);
 	fpu_area_init(t->thread.fpu);
 	t->thread.core = on;
-	t->thread.process = p;
 	t->thread.frame = task_frame(t);
 	refcount_init(&t->refs, 1);
-	t->process = p;
-	process_get(p);
 	list_init(&t->link);
 	sigqueue_init(&t->pending);
 	t->altstack_flags = SS_DISABLE;
@@ -262,6 +317,19 @@ free_stack:
 free_task:
 	kfree(t);
 	return NULL;
+}
+
+struct task *
+task_create(struct process *p, void (*entry)(void *))
+{
+	struct task *t = task_alloc(p->comm, entry);
+
+	if (!t)
+		return NULL;
+	process_get(p);
+	t->process = p;
+	t->thread.process = p;
+	return t;
 }
 
 void

@@ -11,6 +11,7 @@
 #define PROC_PROCESS_H
 
 #include "core/mutex.h"
+#include "core/persist.h"
 #include "core/thread.h"
 #include "core/waitq.h"
 #include "file/fdtable.h"
@@ -112,6 +113,7 @@ struct process {
 	u32 personality;
 	int oom_score_adj;
 	u64 io_read_bytes, io_write_bytes, syscalls;
+	struct persistent persistent;
 };
 
 struct restart_block { /* for ERESTART_BLOCK: restart_syscall */
@@ -145,6 +147,7 @@ struct task {
 	u64 fault_addr;		       /* [c] of the last page fault, for sigcontext */
 	u64 fault_vector, fault_error; /* [c] of the last exception */
 	int fault_errno;	       /* [c] why a page fault was not served */
+	struct persistent persistent;
 };
 
 static inline struct task *
@@ -181,6 +184,8 @@ int process_start_init(void);
 struct process *process_create(void);
 /* A task of p with kernel stack and FPU area; not in any table, not running. NULL: no memory. */
 struct task *task_create(struct process *p, void (*entry)(void *));
+/* The same without a process yet. */
+struct task *task_alloc(const char *name, void (*entry)(void *));
 /* Undoes task_create for a task that never ran. */
 void task_discard(struct task *t);
 /* FS and GS bases of the current task. */
@@ -209,6 +214,12 @@ void task_set_map(struct task *t, struct vm_map *m);
  * to hold it has denied writing already. */
 void process_exe_get(struct dentry *exe);
 void process_exe_put(struct dentry *exe);
+
+/* For a resume: tables and lists get what the records say. 0, -ENOMEM, -EBADMSG: it is there. */
+int __must_check pid_restore_process(struct process *p);
+int __must_check pid_restore_task(struct task *t);
+/* The power button tells process 1. */
+void process_power_button(void);
 
 /* execve for the calling task: path in kernel memory, vectors in user memory or kernel. */
 int __must_check exec_file(const char *path, char *const *argv, char *const *envp,
@@ -267,6 +278,7 @@ void procinfo_init(void);
 void control_device_init(void);
 
 /* pidfd.c */
+void pidfd_register(void); /* to the store, at start */
 int pidfd_create(struct process *p, unsigned flags, struct file **out);
 struct process *pidfd_process(struct file *f); /* referenced; NULL: another kind */
 

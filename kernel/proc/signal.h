@@ -8,6 +8,7 @@
 #ifndef PROC_SIGNAL_H
 #define PROC_SIGNAL_H
 
+#include "core/persist.h"
 #include "core/spinlock.h"
 #include "core/waitq.h"
 #include "lib/atomic.h"
@@ -54,6 +55,7 @@ struct sighandlers {
 	struct refcount refs;
 	struct spinlock lock;		      /* rank RANK_SIGNAL */
 	struct sigaction_k action[SIG_COUNT]; /* [lock] */
+	struct persistent persistent;
 };
 
 struct sighandlers *sighandlers_create(void);

@@ -15,6 +15,7 @@
 #include "file/kinds.h"
 #include "lib/string.h"
 #include "mm/slab.h"
+#include "proc/persist.h"
 #include "proc/process.h"
 #include "proc/timers.h"
 
@@ -237,18 +238,37 @@ signalfd_op_owner_put(void *owner)
 	process_put(owner);
 }
 
+static void
+signalfd_op_owner_hold(void *owner)
+{
+	process_get(owner);
+}
+
+static struct waitq *
+signalfd_op_owner_queue(void *owner, struct spinlock **lock)
+{
+	struct process *p = owner;
+
+	*lock = &p->lock;
+	return &p->signal_wait;
+}
+
 static const struct signalfd_ops signalfd_operations = {
 	.dequeue = signalfd_op_dequeue,
 	.pending = signal_peek,
 	.queue = signalfd_op_queue,
 	.owner_get = signalfd_op_owner_get,
 	.owner_put = signalfd_op_owner_put,
+	.owner_hold = signalfd_op_owner_hold,
+	.owner_queue = signalfd_op_owner_queue,
+	.owner_kind = &process_persist,
 };
 
 void
 signal_init(void)
 {
 	signalfd_set_ops(&signalfd_operations);
+	pidfd_register();
 }
 
 /* --- delivery --- */
@@ -310,7 +330,7 @@ stay_stopped(struct process *p)
 	bool tell;
 
 	while (p->stopped && !p->exiting && !p->execing)
-		(void)!waitq_sleep(&p->stop_wait, &p->lock, NS_FOREVER, 0);
+		(void)!waitq_sleep(&p->stop_wait, &p->lock, NS_FOREVER, WAIT_BOUNDARY);
 	tell = p->continue_untold;
 	p->continue_untold = false;
 	if (!tell)

@@ -268,6 +268,12 @@ power_button(void)
 	(void)signal_send_process(processes()->init, SIGTERM, &info);
 }
 
+void
+process_power_button(void)
+{
+	power_set_button(power_button);
+}
+
 int
 process_start_init(void)
 {
@@ -290,7 +296,7 @@ process_start_init(void)
 	task_enter(t, pid, true);
 	ps->init = p;
 	spin_unlock(&ps->lock);
-	power_set_button(power_button);
+	process_power_button();
 	thread_start(&t->thread);
 	process_put(p);
 	return 0;
@@ -318,6 +324,7 @@ control_write(struct file *f, struct uio *u, u64 *pos)
 
 static const struct file_ops control_ops = {
 	.kind = "control",
+	.persist = &file_reopened,
 	.write = control_write,
 };
 

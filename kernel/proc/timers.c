@@ -18,8 +18,11 @@
 #include <linux/time.h>
 
 #include "arch/clock.h"
+#include "core/blocked.h"
 #include "core/timer.h"
+#include "lib/string.h"
 #include "mm/slab.h"
+#include "proc/persist.h"
 #include "proc/process.h"
 #include "proc/timers.h"
 
@@ -47,6 +50,7 @@ struct posix_timer {
 	struct timer timer;
 	struct process *process; /* [I] */
 	struct task *task;	 /* [I] SIGEV_THREAD_ID: referenced; also the CPU clock's thread */
+	int task_tid;		 /* [I] of task, between a resume's load and its going on */
 	int id, clock;		 /* [I] */
 	struct sigevent_k event; /* [I] */
 	bool armed;		 /* [process->lock] */
@@ -116,9 +120,11 @@ clock_read(int clock, ns_t *out)
 	case CLOCK_MONOTONIC:
 	case CLOCK_MONOTONIC_RAW:
 	case CLOCK_MONOTONIC_COARSE:
+		*out = clock_now();
+		return 0;
 	case CLOCK_BOOTTIME:
 	case CLOCK_BOOTTIME_ALARM:
-		*out = clock_now();
+		*out = clock_now() + clock_boot_offset();
 		return 0;
 	case CLOCK_PROCESS_CPUTIME_ID:
 		process_cpu_time(current_process(), &user, &system);
@@ -142,7 +148,9 @@ ns_t
 clock_deadline(int clock, ns_t when, bool absolute)
 {
 	if (!absolute)
-		return add_clamped(clock_now(), when);
+		return blocked_deadline(add_clamped(clock_now(), when));
+	if (clock == CLOCK_BOOTTIME || clock == CLOCK_BOOTTIME_ALARM)
+		return when - clock_boot_offset();
 	return clock_is_wall(clock) ? when - clock_real_offset() : when;
 }
 
@@ -649,4 +657,127 @@ timers_signals_dropped(struct process *p, u64 mask)
 			(void)posix_wake(pt);
 	if ((SIGBIT(SIGALRM) & mask) && p->itimers && p->itimers->t[ITIMER_REAL].resting)
 		itimer_wake(&p->itimers->t[ITIMER_REAL]);
+}
+
+/* --- in the store: core/persist.h --- */
+
+enum {
+	TIMERS_ITIMER = TAG_TIMERS_FIRST, /* which, armed, resting, expires, interval */
+	TIMERS_POSIX, /* id, clock, event (4), task's tid, armed, resting, expires, interval,
+			 overrun */
+	TIMERS_NEXT,
+};
+
+#define POSIX_WORDS 13
+
+void
+timers_save(struct persist_writer *w, const struct process *p)
+{
+	const struct posix_timer *pt;
+
+	for (int i = 0; p->itimers && i < ITIMERS; i++) {
+		const struct itimer *it = &p->itimers->t[i];
+		const u64 word[] = {(u64)i, it->armed, it->resting, (u64)it->expires,
+				    (u64)it->interval};
+
+		if (it->armed || it->interval)
+			tag_words(&w->tags, TIMERS_ITIMER, word, ARRAY_SIZE(word));
+	}
+	list_for_each_entry (pt, &p->posix_timers, link) {
+		const u64 word[POSIX_WORDS] = {(u64)pt->id,
+					       (u64)pt->clock,
+					       (u64)pt->event.notify,
+					       (u64)pt->event.signo,
+					       (u64)pt->event.tid,
+					       pt->event.value,
+					       pt->task ? (u64)pt->task->thread.tid : 0,
+					       pt->armed,
+					       pt->resting,
+					       (u64)pt->expires,
+					       (u64)pt->interval,
+					       (u64)pt->overrun,
+					       pt->wall};
+
+		tag_words(&w->tags, TIMERS_POSIX, word, POSIX_WORDS);
+	}
+	if (p->next_timer_id)
+		tag_u64(&w->tags, TIMERS_NEXT, (u64)p->next_timer_id);
+}
+
+static int
+load_itimers(const struct tag_reader *in, struct process *p)
+{
+	struct tag_field f = {0};
+	u64 word[5];
+
+	while (tag_next(in, TIMERS_ITIMER, &f)) {
+		struct itimer *it;
+
+		if (f.length != sizeof(word))
+			return -EBADMSG;
+		memcpy(word, f.data, sizeof(word));
+		if (word[0] >= ITIMERS)
+			return -EBADMSG;
+		if (!get_itimers(p))
+			return -ENOMEM;
+		it = &p->itimers->t[word[0]];
+		it->armed = word[1];
+		it->resting = word[2];
+		it->expires = (ns_t)word[3];
+		it->interval = (ns_t)word[4];
+	}
+	return 0;
+}
+
+int
+timers_load(struct persist_reader *r, struct process *p)
+{
+	struct tag_field f = {0};
+	u64 word[POSIX_WORDS];
+	int err = load_itimers(&r->tags, p);
+
+	p->next_timer_id = (int)tag_get_u64(&r->tags, TIMERS_NEXT, 0);
+	while (!err && tag_next(&r->tags, TIMERS_POSIX, &f)) {
+		struct posix_timer *pt;
+
+		if (f.length != sizeof(word))
+			return -EBADMSG;
+		memcpy(word, f.data, sizeof(word));
+		pt = kzalloc(sizeof(*pt));
+		if (!pt)
+			return -ENOMEM;
+		timer_init(&pt->timer, posix_fire);
+		pt->process = p;
+		pt->id = (int)word[0];
+		pt->clock = (int)word[1];
+		pt->event = (struct sigevent_k){(int)word[2], (int)word[3], (int)word[4], word[5]};
+		pt->task_tid = (int)word[6];
+		pt->armed = word[7];
+		pt->resting = word[8];
+		pt->expires = (ns_t)word[9];
+		pt->interval = (ns_t)word[10];
+		pt->overrun = (int)word[11];
+		pt->wall = word[12];
+		list_add_tail(&p->posix_timers, &pt->link);
+	}
+	return err;
+}
+
+void
+timers_go_on(struct process *p)
+{
+	struct posix_timer *pt;
+
+	for (int i = 0; p->itimers && i < ITIMERS; i++) {
+		struct itimer *it = &p->itimers->t[i];
+
+		if (it->armed && !it->resting)
+			timer_start(&it->timer, itimer_start_time(it, itimer_clock(it)));
+	}
+	list_for_each_entry (pt, &p->posix_timers, link) {
+		if (pt->task_tid)
+			pt->task = task_find(pt->task_tid);
+		if (pt->armed && !pt->resting && pt->event.notify != SIGEV_NONE)
+			posix_start(pt, posix_start_time(pt, posix_clock(pt)));
+	}
 }

@@ -15,6 +15,7 @@
 #include "arch/ipi.h"
 #include "cluster/rpc.h"
 #include "core/klog.h"
+#include "core/quiesce.h"
 #include "core/sched.h"
 #include "core/timer.h"
 #include "lib/string.h"
@@ -24,7 +25,7 @@
 #include "proc/process.h"
 #include "proc/trap.h"
 
-#define TF_WORK		   (TF_RESCHED | TF_SIGNAL | TF_KILLED | TF_USER_WORK)
+#define TF_WORK		   (TF_RESCHED | TF_SIGNAL | TF_KILLED | TF_USER_WORK | TF_PARK)
 #define RFLAGS_TF	   0x100UL
 #define ERESTART_FIRST	   ERESTARTSYS
 #define ERESTART_LAST	   ERESTART_BLOCK
@@ -250,6 +251,8 @@ op_user_return(struct trapframe *f)
 			atomic_fetch_and(&t->thread.flags, ~TF_USER_WORK);
 			thread_set_affinity(&t->thread, t->thread.affinity);
 		}
+		if ((flags & TF_PARK) && !(flags & TF_KILLED))
+			quiesce_park(); /* what is left to do here is done after a resume, too */
 		if (flags & TF_RESCHED)
 			sched_point();
 		if ((flags & (TF_SIGNAL | TF_KILLED)) || t->restore_blocked || wants_restart(f))

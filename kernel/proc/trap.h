@@ -7,8 +7,14 @@
 
 extern const struct trap_ops proc_trap_ops;
 
-/* What is counted of the Linux calls, machine()->linux_calls. */
+#define LINUX_RESTARTS 3 /* functions that a restart_block may have */
+
+struct restart_block;
+
+/* What there is of the Linux calls beside their entry, machine()->linux_calls. */
 struct linux_calls {
+	/* Their numbers, from 1, are in the store: none is ever another's. */
+	long (*restart[LINUX_RESTARTS])(struct restart_block *);
 	u64 unknown;	/* [a] calls that nobody implements */
 	u64 logged[16]; /* [a] bit n: unknown call n was logged */
 };

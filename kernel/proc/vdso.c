@@ -32,6 +32,7 @@ vdso_update(void)
 	d->mult = c->mult;
 	d->base_ns = c->base_ns;
 	d->real_offset = clock_real_offset();
+	d->boot_offset = clock_boot_offset();
 	d->usable = 1;
 	atomic_store(&d->seq, d->seq + 1);
 	spin_unlock(&processes()->lock);

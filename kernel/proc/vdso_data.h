@@ -13,6 +13,7 @@ struct vdso_data {
 	uint64_t base_tsc, mult;
 	int64_t base_ns;     /* ns = base_ns + ((tsc - base_tsc) * mult >> 32) */
 	int64_t real_offset; /* realtime minus monotonic, ns */
+	int64_t boot_offset; /* boottime minus monotonic, ns */
 };
 
 #endif

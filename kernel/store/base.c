@@ -119,13 +119,13 @@ static void
 uncount_all(struct store *s, u8 **image, u64 *used)
 {
 	for (size_t i = s->pending_head; i < s->pending.n; i += 2)
-		uncount(s, image, s->pending.v[i], used);
+		uncount(s, image, *vec_at(&s->pending, i), used);
 	for (size_t i = 0; i < s->base_dead.n; i++)
-		uncount(s, image, s->base_dead.v[i], used);
+		uncount(s, image, *vec_at(&s->base_dead, i), used);
 	for (size_t i = 0; i < s->tx.base_dead.n; i++)
-		uncount(s, image, s->tx.base_dead.v[i], used);
+		uncount(s, image, *vec_at(&s->tx.base_dead, i), used);
 	for (size_t i = 0; i < s->tx.dead.n; i++)
-		uncount(s, image, s->tx.dead.v[i], used);
+		uncount(s, image, *vec_at(&s->tx.dead, i), used);
 	uncount_head(s, image, s->chain.next[0], used);
 	uncount_head(s, image, s->chain.next[1], used);
 }
@@ -133,8 +133,8 @@ uncount_all(struct store *s, u8 **image, u64 *used)
 static void
 base_out(struct store *s, u64 block, const void *data)
 {
-	s->base_out.v[s->base_out.n++] = block;
-	s->base_out.v[s->base_out.n++] = (u64)data;
+	vec_add(&s->base_out, block);
+	vec_add(&s->base_out, (u64)data);
 }
 
 /* The dirty pages below and at n get their places, children before parents. */
@@ -148,7 +148,7 @@ settle_nodes(struct store *s, struct bnode *n, const struct vec *nodes, size_t *
 		n->page->child[i].block = n->kid[i]->block;
 		n->page->child[i].hash = hash128(n->kid[i]->page, STORE_BLOCK);
 	}
-	n->block = nodes->v[(*next)++];
+	n->block = *vec_at(nodes, (*next)++);
 	base_out(s, n->block, n->page);
 }
 
@@ -218,8 +218,8 @@ base_keep(struct store *s)
 {
 	tx_keep(s);
 	for (size_t i = 0; i < s->base_dead.n; i++) {
-		s->pending.v[s->pending.n++] = s->base_dead.v[i];
-		s->pending.v[s->pending.n++] = s->chain.epoch;
+		vec_add(&s->pending, *vec_at(&s->base_dead, i));
+		vec_add(&s->pending, s->chain.epoch);
 	}
 	s->base_dead.n = 0;
 	s->base_waits = true;
@@ -256,7 +256,7 @@ base_again(struct store *s)
 	int err = 0;
 
 	for (size_t i = 0; i < s->base_out.n && !err; i += 2)
-		err = out_put(s, s->base_out.v[i], (void *)s->base_out.v[i + 1]);
+		err = out_put(s, *vec_at(&s->base_out, i), (void *)*vec_at(&s->base_out, i + 1));
 	return err ? err : out_end(s);
 }
 

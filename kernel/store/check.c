@@ -89,9 +89,9 @@ count_rest(struct check *c)
 	struct store *s = c->s;
 
 	for (size_t i = s->pending_head; i < s->pending.n; i += 2)
-		count_block(c, s->pending.v[i]);
+		count_block(c, *vec_at(&s->pending, i));
 	for (size_t i = 0; i < s->base_dead.n; i++)
-		count_block(c, s->base_dead.v[i]);
+		count_block(c, *vec_at(&s->base_dead, i));
 	count_block(c, s->chain.next[0]);
 	count_block(c, s->chain.next[1]);
 }

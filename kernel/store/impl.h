@@ -23,10 +23,27 @@
 #define SEAL_BLOCKS	256u /* epochs from this size on get a mark */
 #define OUT_SEGS	64u
 
-struct vec { /* of numbers */
-	u64 *v;
-	size_t n, cap;
+#define VEC_PIECE 512u
+
+/* Numbers, in pieces of a block each: an epoch may be of millions of items, and the kernel has no
+ * memory of that length in one. */
+struct vec {
+	u64 **piece;
+	size_t n, pieces, room; /* room: for pointers to pieces */
 };
+
+static inline u64 *
+vec_at(const struct vec *v, size_t i)
+{
+	return &v->piece[i / VEC_PIECE][i % VEC_PIECE];
+}
+
+/* => vec_room said that there is room */
+static inline void
+vec_add(struct vec *v, u64 x)
+{
+	*vec_at(v, v->n++) = x;
+}
 
 struct key {
 	u64 oid, idx;
@@ -128,6 +145,7 @@ void *store_zalloc(struct store *s, size_t size);
 void *store_buf(struct store *s, struct vec *owner); /* a zeroed block that owner will free */
 int vec_push(struct store *s, struct vec *v, u64 x);
 int vec_room(struct store *s, struct vec *v, size_t more);
+void vec_drop(struct store *s, struct vec *v, size_t n); /* the first n */
 void vec_free(struct store *s, struct vec *v);
 void vec_free_bufs(struct store *s, struct vec *v); /* v holds buffers */
 int super_read(const struct store_ops *ops, void *dev, u64 blocks, u64 below,

@@ -14,7 +14,7 @@ struct log { /* the records found, oldest first: pairs of block, epoch */
 static void
 log_cut(struct log *l)
 {
-	while (l->at.n && l->at.v[l->at.n - 1] > l->last)
+	while (l->at.n && *vec_at(&l->at, l->at.n - 1) > l->last)
 		l->at.n -= 2;
 }
 
@@ -80,8 +80,8 @@ verify_last(struct store *s, const struct log *l, struct store_record *r)
 	struct store_mark m = {0};
 	int err = v.mem ? 0 : -ENOMEM;
 
-	for (size_t i = l->at.n; i > 0 && l->at.v[i - 1] == l->last && !err; i -= 2) {
-		err = s->ops->read(s->dev, l->at.v[i - 2], r, 1);
+	for (size_t i = l->at.n; i > 0 && *vec_at(&l->at, i - 1) == l->last && !err; i -= 2) {
+		err = s->ops->read(s->dev, *vec_at(&l->at, i - 2), r, 1);
 		if (!err && i == l->at.n) {
 			struct chain c = {.epoch = r->epoch, .record = r->hash};
 
@@ -122,7 +122,7 @@ log_kept(struct store *s, const struct log *l, struct store_record *r)
 	int err = 0;
 
 	if (l->at.n > 0) {
-		err = s->ops->read(s->dev, l->at.v[l->at.n - 2], r, 1);
+		err = s->ops->read(s->dev, *vec_at(&l->at, l->at.n - 2), r, 1);
 		c = (struct chain){.epoch = r->epoch, .record = r->hash};
 		s->kept = r->kept;
 	}
@@ -183,8 +183,8 @@ replay_deaths(struct store *s, u64 epoch)
 	int err = vec_room(s, &s->pending, 2 * dead->n);
 
 	for (size_t i = 0; i < dead->n && !err; i++) {
-		s->pending.v[s->pending.n++] = dead->v[i];
-		s->pending.v[s->pending.n++] = epoch + 1;
+		vec_add(&s->pending, *vec_at(dead, i));
+		vec_add(&s->pending, epoch + 1);
 	}
 	dead->n = 0;
 	return err;
@@ -234,8 +234,8 @@ replay(struct store *s, const struct log *l, u64 epoch, struct store_record *r)
 
 	for (int i = 0; i < 2 && !err; i++)
 		err = space_hold(s, s->chain.next[i]);
-	for (size_t i = 0; i < l->at.n && l->at.v[i + 1] <= epoch && !err; i += 2)
-		err = replay_record(s, r, l->at.v[i]);
+	for (size_t i = 0; i < l->at.n && *vec_at(&l->at, i + 1) <= epoch && !err; i += 2)
+		err = replay_record(s, r, *vec_at(&l->at, i));
 	if (!err)
 		err = vec_room(s, &s->base_dead, s->tx.base_dead.n);
 	if (err) {

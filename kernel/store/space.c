@@ -146,13 +146,12 @@ space_mature(struct store *s)
 {
 	struct vec *p = &s->pending;
 
-	while (s->pending_head < p->n && p->v[s->pending_head + 1] <= s->horizon) {
-		space_drop(s, p->v[s->pending_head]);
+	while (s->pending_head < p->n && *vec_at(p, s->pending_head + 1) <= s->horizon) {
+		space_drop(s, *vec_at(p, s->pending_head));
 		s->pending_head += 2;
 	}
 	if (s->pending_head > p->n / 2) {
-		p->n -= s->pending_head;
-		memmove(p->v, p->v + s->pending_head, p->n * sizeof(*p->v));
+		vec_drop(s, p, s->pending_head);
 		s->pending_head = 0;
 	}
 }

@@ -17,24 +17,36 @@ store_zalloc(struct store *s, size_t size)
 	return p;
 }
 
+static int
+more_pointers(struct store *s, struct vec *v)
+{
+	size_t room = v->room ? v->room * 2 : 16;
+	u64 **p = s->ops->alloc(room * sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	if (v->piece) {
+		memcpy(p, v->piece, v->pieces * sizeof(*p));
+		s->ops->free(v->piece);
+	}
+	v->piece = p;
+	v->room = room;
+	return 0;
+}
+
 int
 vec_room(struct store *s, struct vec *v, size_t more)
 {
-	size_t cap = max(v->n + more, v->cap * 2);
-	u64 *p;
+	while (v->n + more > v->pieces * VEC_PIECE) {
+		u64 *p;
 
-	if (v->n + more <= v->cap)
-		return 0;
-	cap = max(cap, (size_t)64);
-	p = s->ops->alloc(cap * sizeof(*p));
-	if (!p)
-		return -ENOMEM;
-	if (v->v) {
-		memcpy(p, v->v, v->n * sizeof(*p));
-		s->ops->free(v->v);
+		if (v->pieces == v->room && more_pointers(s, v))
+			return -ENOMEM;
+		p = s->ops->alloc(VEC_PIECE * sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		v->piece[v->pieces++] = p;
 	}
-	v->v = p;
-	v->cap = cap;
 	return 0;
 }
 
@@ -44,15 +56,27 @@ vec_push(struct store *s, struct vec *v, u64 x)
 	int err = vec_room(s, v, 1);
 
 	if (!err)
-		v->v[v->n++] = x;
+		vec_add(v, x);
 	return err;
+}
+
+void
+vec_drop(struct store *s, struct vec *v, size_t n)
+{
+	v->n -= n;
+	for (size_t i = 0; i < v->n; i++)
+		*vec_at(v, i) = *vec_at(v, i + n);
+	while (v->pieces > v->n / VEC_PIECE + 1)
+		s->ops->free(v->piece[--v->pieces]);
 }
 
 void
 vec_free(struct store *s, struct vec *v)
 {
-	if (v->v)
-		s->ops->free(v->v);
+	for (size_t i = 0; i < v->pieces; i++)
+		s->ops->free(v->piece[i]);
+	if (v->piece)
+		s->ops->free(v->piece);
 	*v = (struct vec){0};
 }
 
@@ -62,7 +86,7 @@ store_buf(struct store *s, struct vec *owner)
 	void *p = vec_room(s, owner, 1) ? NULL : store_zalloc(s, STORE_BLOCK);
 
 	if (p)
-		owner->v[owner->n++] = (u64)p;
+		vec_add(owner, (u64)p);
 	return p;
 }
 
@@ -70,7 +94,7 @@ void
 vec_free_bufs(struct store *s, struct vec *v)
 {
 	for (size_t i = 0; i < v->n; i++)
-		s->ops->free((void *)v->v[i]);
+		s->ops->free((void *)*vec_at(v, i));
 	v->n = 0;
 }
 

@@ -53,7 +53,7 @@ tx_drop(struct store *s)
 		return;
 	btree_settle(s, false);
 	for (size_t i = 0; i < tx->given.n; i++) {
-		if (space_count(s, tx->given.v[i], &count) == 0 && *count > 0) {
+		if (space_count(s, *vec_at(&tx->given, i), &count) == 0 && *count > 0) {
 			*count = 0;
 			s->space.free++;
 		}
@@ -70,11 +70,11 @@ tx_keep(struct store *s)
 	struct tx *tx = &s->tx;
 
 	for (size_t i = 0; i < tx->dead.n; i++) {
-		s->pending.v[s->pending.n++] = tx->dead.v[i];
-		s->pending.v[s->pending.n++] = tx->chain.epoch + 1;
+		vec_add(&s->pending, *vec_at(&tx->dead, i));
+		vec_add(&s->pending, tx->chain.epoch + 1);
 	}
 	for (size_t i = 0; i < tx->base_dead.n; i++)
-		s->base_dead.v[s->base_dead.n++] = tx->base_dead.v[i];
+		vec_add(&s->base_dead, *vec_at(&tx->base_dead, i));
 	s->root = tx->root;
 	btree_settle(s, true);
 	tx_end(s);

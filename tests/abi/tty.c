@@ -462,6 +462,21 @@ CASE(names, "does ptsname's name lead to the slave, also by /proc/self/fd?")
 	CHECK(strcmp(text, name) == 0);
 }
 
+CASE(peer, "has a slave opened through its master the name, like any other?")
+{
+	struct pty pty = make_pty();
+	char name[64], there[64];
+	int slave = OK(ioctl(pty.master, TIOCGPTPEER, O_RDWR | O_NOCTTY));
+	struct stat a, b;
+
+	OK(fstat(slave, &a));
+	OK(fstat(pty.slave, &b));
+	CHECK(a.st_ino == b.st_ino && a.st_dev == b.st_dev && a.st_rdev == b.st_rdev);
+	PT(ttyname_r(slave, there, sizeof(there)));
+	PT(ptsname_r(pty.master, name, sizeof(name)));
+	CHECK(strcmp(name, there) == 0);
+}
+
 CASE(utf8, "does IUTF8 erase a whole character?")
 {
 	struct pty pty = make_pty();

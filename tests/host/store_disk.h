@@ -130,10 +130,12 @@ tdisk_flush(void *dev)
 	return 0;
 }
 
+#define TDISK_ALLOC_MAX (1u << 20) /* the kernel has 4 MiB in one at best */
+
 static inline void *
 tdisk_alloc(size_t size)
 {
-	return malloc(size);
+	return size <= TDISK_ALLOC_MAX ? malloc(size) : NULL;
 }
 
 static const struct store_ops tdisk_ops __unused_k = {

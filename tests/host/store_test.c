@@ -293,6 +293,23 @@ large_epoch(void **state)
 	bench_end(b);
 }
 
+/* Does an epoch that replaces very many items need its memory in one piece? */
+static void
+many_items_need_no_large_memory(void **state)
+{
+	struct bench *b = bench_new(1u << 15, 4096);
+	struct store_note note = {0};
+	u64 epoch;
+
+	for (int round = 0; round < 3; round++) {
+		for (u64 i = 0; i < 150000; i++)
+			assert_int_equal(store_put(b->s, 20, i, &round, sizeof(round)), 0);
+		assert_int_equal(store_commit(b->s, &note, &epoch), 0);
+	}
+	assert_int_equal(check(b), 0);
+	bench_end(b);
+}
+
 /* How long does it take to open a large epoch? Its payload is not read when it is known to be
  * there. */
 static void
@@ -545,6 +562,7 @@ main(void)
 		cmocka_unit_test(errors_lose_nothing),
 		cmocka_unit_test(full_store),
 		cmocka_unit_test(large_epoch),
+		cmocka_unit_test(many_items_need_no_large_memory),
 		cmocka_unit_test(sealed_epochs_are_not_read),
 		cmocka_unit_test(bytes_written_for_bytes_put),
 		cmocka_unit_test(bit_flips_are_found),

@@ -31,10 +31,11 @@ def programs():
     """Folder with the tests' C programs, built statically."""
     out = os.path.join(WORK, "bin")
     os.makedirs(out, exist_ok=True)
+    headers = max(os.path.getmtime(header) for header in glob.glob(SOURCES + "/*.h"))
     for source in sorted(glob.glob(SOURCES + "/*.c")):
         program = os.path.join(out, os.path.basename(source)[:-2])
         if not os.path.exists(program) or \
-                os.path.getmtime(program) < os.path.getmtime(source):
+                os.path.getmtime(program) < max(os.path.getmtime(source), headers):
             subprocess.run(["gcc", "-O1", "-static", "-pthread", "-Wall", "-Wextra", "-Werror",
                             "-o", program, source], check=True)
     return out

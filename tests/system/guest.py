@@ -128,6 +128,14 @@ class Guest:
     def power_button(self):
         self.process.send_signal(signal.SIGTERM)
 
+    def power_cut(self):
+        """The machine is gone from one instruction to the next."""
+        with open("/proc/%d/task/%d/children" % (self.process.pid, self.process.pid),
+                  encoding="ascii") as file:
+            for child in file.read().split():
+                os.kill(int(child), signal.SIGKILL)
+        self.wait()
+
     def wait(self, limit=LIMIT_S):
         """The exit status, once the machine is off."""
         try:

@@ -71,7 +71,7 @@ def test_a_disk_holds_what_is_written(programs, tmp_path, bus):
 
 def test_busybox_and_a_disk_of_the_command_line(tmp_path):
     path = tmp_path / "disk.img"
-    result = run("--base", "busybox", "--disk", str(path), "--disk-size", "16M",
+    result = run("--base", "busybox", "--disk", str(path), "--disk-size", "16M", "--checkpoint", "off",
                  argv=["sh", "-c", "blockdev --getsize64 /dev/vda && "
                        "dd if=/dev/zero bs=64k count=20 2>/dev/null | tr '\\0' A | "
                        "dd of=/dev/vda bs=7000 seek=3 conv=fsync 2>/dev/null && "

@@ -10,12 +10,12 @@ import re
 import sys
 
 ORDER = [{"lib"}, {"arch"}, {"core"}, {"cluster"}, {"mm"}, {"dev"}, {"file", "net"}, {"proc"},
-         {"store"}, {"linux"}, {"boot"}]
+         {"store"}, {"linux"}, {"persist"}, {"boot"}]
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 # What arch/ needs of the layer above: where a core's data is, how to exclude, to say, to end.
 SERVICES = {"core/core.h", "core/spinlock.h", "core/klog.h", "core/panic.h"}
-# Sockets are files: net/ implements what these two declare.
-IMPLEMENTS = {("net", "file/socket.h"), ("net", "file/vnode.h")}
+# Sockets are files: net/ implements what these declare.
+IMPLEMENTS = {("net", "file/socket.h"), ("net", "file/vnode.h"), ("net", "file/persist.h")}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', re.M)
 GENERATED = {"calls.h", "offsets.h"}
 

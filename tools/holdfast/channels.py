@@ -1,7 +1,7 @@
 """The two channels to a running machine beside its console.
 
-Control is the guest's second serial port. The guest writes lines `exit N`
-and `panic TEXT`; the host writes `winsize ROWS COLUMNS`. Lines with other
+Control is the guest's second serial port. The guest writes lines `exit N`,
+`panic TEXT` and `again` (start me once more); the host writes `winsize ROWS COLUMNS`. Lines with other
 keys are kept in `values`. Monitor is QEMU's QMP, used for the power button.
 """
 import socket
@@ -15,6 +15,7 @@ class Control:
         self.ours.setblocking(False)
         self.status = None
         self.panic = None
+        self.again = False
         self.values = {}
         self._rest = b""
 
@@ -37,6 +38,8 @@ class Control:
             self.status = int(value) & 255
         elif key == "panic":
             self.panic = value
+        elif key == "again":
+            self.again = True
         elif key:
             self.values[key] = value
 

@@ -86,9 +86,17 @@ def _run_options(parser):
                          help="auto takes KVM if a test guest runs on it within 2 seconds")
     machine.add_argument("--netdev", metavar="STRING", help="QEMU's words for another network, "
                          "such as tap,ifname=tap0,script=no; or none")
-    machine.add_argument("--disk", metavar="FILE", help="a disk image; made if there is none")
+    machine.add_argument("--disk", metavar="FILE", help="a disk image that the machine's state "
+                         "outlives in; made if there is none. The next run with it goes on where "
+                         "this one was, power cut or not")
     machine.add_argument("--disk-size", metavar="SIZE", help="of a new disk (default: 4G; the file "
                          "takes what is written to it)")
+    machine.add_argument("--checkpoint", metavar="PERIOD", type=store.period, help="such as 1s, "
+                         "100ms or 10ms (default: 1s); off: the disk is left to the programs")
+    machine.add_argument("--fresh", action="store_true", help="processes on the disk are "
+                         "forgotten, files stay")
+    machine.add_argument("--epoch", metavar="N", type=int, help="go on from an older epoch "
+                         "(holdfast store info says which)")
     machine.add_argument("--qemu", metavar="ARG", action="append", default=[],
                          help="one more argument for QEMU")
     program = parser.add_argument_group("program")

@@ -124,6 +124,9 @@ def prepare(options, recipe, work):
     size = None if options.headless or not terminal.interactive() else terminal.size()
     if size is not None:
         contents["winsize"] = b"%d %d" % size
+    request = store.request(options)
+    if request is not None and options.kernel != "linux":
+        contents["store"] = request
     for name, data in contents.items():
         path = os.path.join(work, name)
         with open(path, "wb") as file:
@@ -267,6 +270,8 @@ class Session:
         return True
 
     def _status(self):
+        if self.control.again:
+            return PANIC
         if self.control.panic is not None:
             say("kernel panic: " + self.control.panic)
             return PANIC
@@ -298,4 +303,8 @@ def run(options, recipe):
         return 0
     with tempfile.TemporaryDirectory(prefix="holdfast-") as work:
         machine = prepare(options, recipe, work)
-        return Session(machine, options.timeout, options.headless).run()
+        while True:
+            session = Session(machine, options.timeout, options.headless)
+            status = session.run()
+            if not session.control.again:  # an epoch that could not be resumed
+                return status

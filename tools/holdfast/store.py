@@ -1,4 +1,5 @@
 """The `store` command: look into a disk's store, or check it, without booting."""
+import argparse
 import datetime
 import os
 import re
@@ -97,12 +98,40 @@ def size(text):
     return count - count % 4096
 
 
+def period(text):
+    """Milliseconds of a period such as 1s or 100ms; 0: off."""
+    found = re.fullmatch(r"(\d+)(ms|s)", text)
+    count = int(found.group(1)) * (1000 if found.group(2) == "s" else 1) if found else 0
+    if text != "off" and not 1 <= count <= 86400000:
+        raise argparse.ArgumentTypeError("%r is no period: give 1s, 100ms or off" % text)
+    return count
+
+
+def request(options):
+    """What the kernel is told of its disk; None: nothing."""
+    if options.disk is None:
+        for value, name in ((options.checkpoint, "--checkpoint"), (options.fresh, "--fresh"),
+                            (options.epoch, "--epoch")):
+            if value:
+                raise WrongUse("%s needs --disk FILE" % name)
+        return None
+    if options.checkpoint == 0:
+        return None
+    words = ["disk=vda", "period=%d" % (options.checkpoint or 1000)]
+    if options.epoch is not None:
+        words.append("epoch=%d" % options.epoch)
+    if options.fresh:
+        words.append("fresh=1")
+    return " ".join(words).encode()
+
+
 def disk(path, wanted):
     """Makes a sparse file where there is none; => raises WrongUse when it cannot be a disk."""
     try:
         if os.path.exists(path):
-            if wanted:
-                raise WrongUse("--disk-size is for a new disk, and %s is there already" % path)
+            if wanted and os.path.isfile(path) and os.path.getsize(path) != size(wanted):
+                raise WrongUse("--disk-size is for a new disk, and %s is there already with %s"
+                               % (path, human(os.path.getsize(path))))
             if os.path.isdir(path) or not os.access(path, os.R_OK | os.W_OK):
                 raise WrongUse("--disk %s: not a file that can be written to" % path)
             return

@@ -50,7 +50,7 @@ read_tsc(void)
 
 /* ns of the clock; 0 when the kernel has to be asked. */
 static inline int
-read_clock(int wall, int64_t *out)
+read_clock(int kind, int64_t *out)
 {
 	const volatile struct vdso_data *d = &vdso_data;
 	uint64_t tsc, base;
@@ -66,8 +66,8 @@ read_clock(int wall, int64_t *out)
 		ns = d->base_ns;
 		if (tsc > base)
 			ns += (int64_t)((unsigned __int128)(tsc - base) * d->mult >> 32);
-		if (wall)
-			ns += d->real_offset;
+		if (kind)
+			ns += kind == 1 ? d->real_offset : d->boot_offset;
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	} while ((seq & 1) || seq != d->seq);
 	*out = ns;
@@ -85,8 +85,9 @@ clock_kind(int clock)
 	case CLOCK_MONOTONIC:
 	case CLOCK_MONOTONIC_RAW:
 	case CLOCK_MONOTONIC_COARSE:
-	case CLOCK_BOOTTIME:
 		return 0;
+	case CLOCK_BOOTTIME:
+		return 2;
 	}
 	return -1;
 }

@@ -1,0 +1,222 @@
+/*
+ * Mounts and the name space in the store.
+ *
+ * A resume begins on the mounts that every boot makes. The name space's record takes them all out
+ * of their places when it is made; the saved mounts are put in, one over the other as they were,
+ * when it is linked. The ram file systems are new ones; /dev, /proc, /sys and what the kernel makes
+ * anew in them are those of this boot.
+ */
+#include <asm/errno.h>
+#include "file/dentry.h"
+#include "file/persist.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+
+enum {
+	M_KIND = 1,
+	M_DEV = 2,
+	M_FLAGS = 3,
+	M_SOURCE = 4,
+	M_LIMIT = 5,
+};
+
+enum { N_NEXT_INO = 1, N_NEXT_DEV = 2, N_PIPE_INO = 3, N_MOUNT = 4 };
+enum { AT_MOUNT = 1, AT_POINT = 2, AT_ROOT = 3 };
+
+static struct mount **
+singleton(enum fs_kind kind)
+{
+	struct vfs *vfs = vfs_get();
+	struct mount **const all[] = {
+		[FS_PROC] = &vfs->proc, [FS_SYS] = &vfs->sys,	    [FS_DEV] = &vfs->dev,
+		[FS_PTS] = &vfs->pts,	[FS_CGROUP] = &vfs->cgroup, [FS_HIDDEN] = &vfs->hidden};
+
+	return kind < ARRAY_SIZE(all) ? all[kind] : NULL;
+}
+
+static void
+mount_save(struct persist_writer *w, void *object)
+{
+	struct mount *m = object;
+
+	tag_u64(&w->tags, M_KIND, m->kind);
+	tag_u64(&w->tags, M_DEV, m->dev);
+	tag_u64(&w->tags, M_FLAGS, m->flags);
+	tag_string(&w->tags, M_SOURCE, m->source);
+	tag_u64(&w->tags, M_LIMIT, m->limit_pages);
+}
+
+static struct mount *
+mount_alloc(const struct tag_reader *t)
+{
+	struct mount *m = kzalloc(sizeof(*m));
+
+	if (!m)
+		return NULL;
+	refcount_init(&m->refs, 1);
+	list_init(&m->link);
+	m->kind = FS_RAM;
+	if (!tag_get_string(t, M_SOURCE, m->own_source, sizeof(m->own_source)))
+		string_copy(m->own_source, "none", sizeof(m->own_source));
+	m->source = m->own_source;
+	m->limit_pages = tag_get_u64(t, M_LIMIT, 0);
+	return m;
+}
+
+static int
+mount_make(struct persist_reader *r, void **out)
+{
+	u64 kind = tag_get_u64(&r->tags, M_KIND, FS_HIDDEN + 1);
+	struct mount *m;
+
+	if (kind > FS_HIDDEN)
+		return -EBADMSG;
+	if (singleton(kind)) {
+		m = *singleton(kind);
+		refcount_get(&m->refs);
+	} else {
+		m = mount_alloc(&r->tags);
+		if (!m)
+			return -ENOMEM;
+	}
+	m->dev = tag_get_u64(&r->tags, M_DEV, m->dev);
+	m->flags = tag_get_u64(&r->tags, M_FLAGS, 0);
+	*out = m;
+	return 0;
+}
+
+static void
+mount_drop(void *object)
+{
+	mount_put(object);
+}
+
+const struct persist_kind mount_persist = {
+	.name = "mount",
+	.number = 81,
+	.member = offsetof(struct mount, persistent),
+	.save = mount_save,
+	.make = mount_make,
+	.put = mount_drop,
+};
+
+/* --- the name space --- */
+
+static void
+namespace_save(struct persist_writer *w, void *object)
+{
+	struct vfs *vfs = object;
+	struct mount *m;
+
+	tag_u64(&w->tags, N_NEXT_INO, vfs->next_ino);
+	tag_u64(&w->tags, N_NEXT_DEV, vfs->next_dev);
+	tag_u64(&w->tags, N_PIPE_INO, vfs->pipe_ino);
+	list_for_each_entry (m, &vfs->mounts, link) {
+		size_t group = tag_begin(&w->tags, N_MOUNT);
+
+		persist_ref(w, AT_MOUNT, &mount_persist, m);
+		place_save(w, AT_POINT, m->point);
+		if (vnode_is_saved(m->root->vnode))
+			persist_ref(w, AT_ROOT, &vnode_persist, m->root->vnode);
+		tag_end(&w->tags, group);
+	}
+}
+
+/* Empties the name space. The first root stays, for who looks at it just now: the kernel's own
+ * threads walk from there until everything is linked. */
+static int
+namespace_make(struct persist_reader *r, void **out)
+{
+	struct vfs *vfs = vfs_get();
+
+	ns_write_lock();
+	while (!list_empty(&vfs->mounts)) {
+		struct mount *m = list_first(&vfs->mounts, struct mount, link);
+
+		list_del(&m->link);
+		if (m->point)
+			m->point->mounted = NULL;
+		m->point = NULL; /* its reference stays with the first root's tree */
+	}
+	ns_write_unlock();
+	vfs->next_ino = max(vfs->next_ino, tag_get_u64(&r->tags, N_NEXT_INO, 0));
+	vfs->next_dev = max(vfs->next_dev, tag_get_u64(&r->tags, N_NEXT_DEV, 0));
+	vfs->pipe_ino = max(vfs->pipe_ino, tag_get_u64(&r->tags, N_PIPE_INO, 0));
+	*out = vfs;
+	return 0;
+}
+
+/* A new mount's root, which a mount that the kernel makes has. */
+static int
+give_root(struct persist_reader *r, const struct tag_reader *in, struct mount *m)
+{
+	struct vnode *v = persist_get(r, in, AT_ROOT, &vnode_persist);
+
+	if (m->root)
+		return 0;
+	if (!v || !v->dir || v->dir->parent != v->dir)
+		return -EBADMSG;
+	m->root = v->dir;
+	dentry_get(m->root);
+	refcount_get(&m->refs); /* the name space's */
+	return 0;
+}
+
+static int
+put_in_place(struct persist_reader *r, const struct tag_reader *in, bool first)
+{
+	struct mount *m = persist_get(r, in, AT_MOUNT, &mount_persist);
+	struct dentry *point = NULL;
+	int err = m ? give_root(r, in, m) : -EBADMSG;
+
+	if (err == 0 && !first)
+		err = place_load(r, in, AT_POINT, &point);
+	if (err == 0)
+		err = mount_at(m, point);
+	if (err == 0 && first)
+		vfs_get()->saved_root = m->root;
+	dentry_put(point);
+	return err;
+}
+
+static int
+namespace_link(struct persist_reader *r, void *object)
+{
+	struct tag_field f = {0};
+	bool first = true;
+	int err = 0;
+
+	while (err == 0 && tag_next(&r->tags, N_MOUNT, &f)) {
+		struct tag_reader in = tag_group(&f);
+
+		err = put_in_place(r, &in, first);
+		first = false;
+	}
+	return first ? -EBADMSG : err;
+}
+
+static int
+namespace_start(struct persist_reader *r, void *object)
+{
+	struct vfs *vfs = object;
+
+	vfs->boot_root = vfs->root;
+	atomic_store(&vfs->root, vfs->saved_root);
+	return 0;
+}
+
+static void
+namespace_drop(void *object)
+{
+}
+
+const struct persist_kind namespace_persist = {
+	.name = "name space",
+	.number = 80,
+	.member = offsetof(struct vfs, persistent),
+	.save = namespace_save,
+	.make = namespace_make,
+	.link = namespace_link,
+	.start = namespace_start,
+	.put = namespace_drop,
+};

@@ -1,0 +1,126 @@
+/*
+ * Page tables at a cut: what was written since the last one, and taking the right to write from
+ * what is on its way to the disk (pmap.h, cut.c).
+ *
+ * The processor notes a walk in the A bit of every table's entry, so a part of the space whose
+ * entry has none was not walked since the last harvest, which took the bit away, and the TLBs were
+ * emptied: nothing was written there, and its tables are not looked at. So a harvest takes as long
+ * as what was touched, not as what there is. Code that sets D itself sets A on the way (pmap.c).
+ *
+ * Locks: none, the machine stands still. pmap_harvested() comes before it goes on.
+ */
+#include "cluster/cluster.h"
+#include "lib/assert.h"
+#include "mm/home.h"
+#include "mm/pmap.h"
+
+#define TABLE_SIZE   512
+#define KERNEL_FIRST 256
+#define ROOT_LEVEL   3
+
+static void
+harvest_leaf(pte_t *e)
+{
+	pte_t was = *e;
+
+	if (!(was & PTE_P) || (was & PTE_PCD))
+		return;
+	atomic_store(e, was & ~PTE_D);
+	frame_note_dirty(frame_of_paddr(was & PTE_ADDR));
+}
+
+static void
+harvest_leaves(pte_t *t, struct harvest *h)
+{
+	h->entries += TABLE_SIZE;
+	for (unsigned i = 0; i < TABLE_SIZE; i += 8) {
+		pte_t any = t[i] | t[i + 1] | t[i + 2] | t[i + 3] | t[i + 4] | t[i + 5] | t[i + 6] |
+			    t[i + 7];
+
+		for (unsigned k = i; (any & PTE_D) && k < i + 8; k++)
+			if (t[k] & PTE_D)
+				harvest_leaf(&t[k]);
+	}
+}
+
+static void
+harvest_table(pte_t *t, unsigned level, struct harvest *h)
+{
+	unsigned n = level == ROOT_LEVEL ? KERNEL_FIRST : TABLE_SIZE;
+
+	h->tables++;
+	for (unsigned i = 0; i < n; i++) {
+		pte_t e = t[i];
+
+		if ((e & (PTE_P | PTE_A)) != (PTE_P | PTE_A))
+			continue;
+		assert(!(e & PTE_PS)); /* none are made where there is a store */
+		atomic_store(&t[i], e & ~PTE_A);
+		if (level == 1)
+			harvest_leaves(pte_table(e), h);
+		else
+			harvest_table(pte_table(e), level - 1, h);
+	}
+}
+
+void
+pmap_harvest(struct pmap *p, struct harvest *h)
+{
+	for (unsigned i = 0; i < machine()->nclusters; i++)
+		if (p->root[i] != 0)
+			harvest_table(phys_to_virt(p->root[i]), ROOT_LEVEL, h);
+}
+
+/* The page table for va, or NULL. */
+static pte_t *
+leaf_table(paddr_t root, vaddr_t va)
+{
+	pte_t *t = phys_to_virt(root);
+
+	for (unsigned level = ROOT_LEVEL; level > 0; level--) {
+		pte_t e = t[pte_index(va, level)];
+
+		if (!(e & PTE_P))
+			return NULL;
+		t = pte_table(e);
+	}
+	return t;
+}
+
+static void
+shield_replica(paddr_t root, vaddr_t va, const u64 *set, vaddr_t start, vaddr_t end)
+{
+	vaddr_t table_va = ~0UL;
+	pte_t *t = NULL;
+	unsigned i;
+
+	for_each_in_group(i, set)
+	{
+		vaddr_t at = va + (vaddr_t)i * PAGE_SIZE;
+		pte_t e;
+
+		if (at < start || at >= end)
+			continue;
+		if (ALIGN_DOWN(at, HUGE_SIZE) != table_va) {
+			table_va = ALIGN_DOWN(at, HUGE_SIZE);
+			t = leaf_table(root, at);
+		}
+		e = t != NULL ? t[pte_index(at, 0)] : 0;
+		if (e & PTE_W)
+			atomic_store(&t[pte_index(at, 0)], e & ~PTE_W);
+	}
+}
+
+void
+pmap_shield(struct pmap *p, vaddr_t va, const u64 *set, vaddr_t start, vaddr_t end)
+{
+	for (unsigned i = 0; i < machine()->nclusters; i++)
+		if (p->root[i] != 0)
+			shield_replica(p->root[i], va, set, start, end);
+}
+
+void
+pmap_harvested(struct pmap *p)
+{
+	pmap_flush(p, 0, USER_TOP, false);
+}

@@ -1,0 +1,544 @@
+/*
+ * Where pages are kept on the disk: homes of frames, what changed, and bringing pages in (home.h).
+ *
+ * Locks: the object's for its home and that home's groups. Bits in groups are atomic and may be set
+ * from below it, with a frame in hand: a frame that an object has leads to its group for as long as
+ * it is in the object's tree. The list of changed groups has a lock of its own (rank RANK_SLAB).
+ * home_page_in sleeps under the home's mutex, so that those who miss one page share the reading.
+ */
+#include <asm/errno.h>
+
+#include "core/core.h"
+#include "lib/assert.h"
+#include "lib/string.h"
+#include "mm/home.h"
+#include "mm/policy.h"
+#include "mm/slab.h"
+
+static void *
+node_alloc(void)
+{
+	struct frame *f = frame_alloc(0, FRAME_ZERO | FRAME_KERNEL | FRAME_RESERVE);
+
+	return f == NULL ? NULL : frame_virt(f);
+}
+
+static const struct radix_mem node_mem = {node_alloc, page_free};
+
+struct vm_home *
+home_create(void)
+{
+	struct vm_home *h = kzalloc(sizeof(*h));
+
+	if (h == NULL)
+		return NULL;
+	refcount_init(&h->refs, 1);
+	radix_init(&h->groups, &node_mem);
+	radix_init(&h->loaded, &node_mem);
+	mutex_init(&h->paging, "paging");
+	h->low = ~0UL;
+	return h;
+}
+
+void
+home_get(struct vm_home *h)
+{
+	refcount_get(&h->refs);
+}
+
+static void
+group_free(struct home_group *g)
+{
+	spin_lock(&homes()->lock);
+	if (g->queued)
+		list_del(&g->link);
+	spin_unlock(&homes()->lock);
+	for (unsigned i = 0; i < GROUP_WORDS; i++)
+		kfree(g->put[i]);
+	kfree(g);
+}
+
+void
+home_put(struct vm_home *h)
+{
+	struct home_group *g;
+
+	if (!refcount_put(&h->refs))
+		return;
+	for (u64 at = 0; (g = radix_next(&h->groups, &at)) != NULL; at++)
+		group_free(g);
+	radix_destroy(&h->groups);
+	radix_destroy(&h->loaded);
+	kfree(h);
+}
+
+u64
+home_id(const struct vm_home *h)
+{
+	return h->object != NULL ? h->object->persistent.id : h->persistent.id;
+}
+
+struct home_group *
+home_group_find(const struct vm_home *h, u64 index)
+{
+	return radix_get(&h->groups, index / GROUP_PAGES);
+}
+
+struct home_group *
+home_group_make(struct vm_home *h, u64 index)
+{
+	struct home_group *g = home_group_find(h, index);
+
+	if (g != NULL)
+		return g;
+	g = kzalloc(sizeof(*g));
+	if (g == NULL)
+		return NULL;
+	g->home = h;
+	g->first = ALIGN_DOWN(index, (u64)GROUP_PAGES);
+	list_init(&g->link);
+	if (radix_set(&h->groups, index / GROUP_PAGES, g) == 0)
+		return g;
+	kfree(g);
+	return NULL;
+}
+
+void
+home_queue(struct home_group *g)
+{
+	if (atomic_load(&g->queued))
+		return;
+	spin_lock(&homes()->lock);
+	if (!g->queued) {
+		list_add_tail(&homes()->changed, &g->link);
+		atomic_store(&g->queued, 1u);
+	}
+	spin_unlock(&homes()->lock);
+}
+
+struct vm_home *
+home_own(struct vm_object *o)
+{
+	if (o->home == NULL) {
+		o->home = home_create();
+		if (o->home != NULL)
+			o->home->object = o;
+	}
+	return o->home;
+}
+
+int
+home_adopt(struct vm_object *o, u64 index, struct frame *f)
+{
+	struct home_group *g;
+	struct vm_home *h;
+
+	if (!persisting())
+		return 0;
+	h = home_own(o);
+	g = h == NULL ? NULL : home_group_make(h, index);
+	if (g == NULL)
+		return -ENOMEM;
+	h->low = min(h->low, index);
+	h->high = max(h->high, index + 1);
+	f->owner = g;
+	f->index = index;
+	return 0;
+}
+
+bool
+home_is_own(const struct vm_object *o, const struct frame *f)
+{
+	const struct home_group *g = f->owner;
+
+	return g != NULL && g->home == o->home;
+}
+
+static bool
+in_lazy_hull(const struct vm_home *h, u64 index)
+{
+	return index >= h->lazy_first && index < h->lazy_end;
+}
+
+/* The page is absent from now on, for this object and on the disk. */
+static void
+page_gone(struct home_group *g, u64 index)
+{
+	group_set(g->known, index);
+	group_clear(g->dirty, index);
+	if (!group_has(g->stored, index))
+		return;
+	group_clear(g->stored, index);
+	group_set(g->gone, index);
+	home_queue(g);
+}
+
+/* The frame is no object's any more. What is on its way to the disk lives on for a while. */
+static void
+lose_home(struct frame *f)
+{
+	u16 flags;
+
+	f->owner = NULL;
+	if (!(f->flags & FF_FLIGHT))
+		return;
+	flags = atomic_fetch_and(&f->flags, (u16) ~(FF_ANON | FF_CACHE));
+	if (flags & (FF_ANON | FF_CACHE))
+		frame_account(f, flags & FF_ANON ? FRAME_USE_ANON : FRAME_USE_CACHE, -1);
+}
+
+void
+home_leave(struct vm_object *o, u64 index, struct frame *f)
+{
+	if (!persisting() || !home_is_own(o, f))
+		return;
+	page_gone(f->owner, index);
+	lose_home(f);
+}
+
+void
+frame_note_dirty(struct frame *f)
+{
+	struct home_group *g;
+
+	if (!persisting() || !(f->flags & (FF_ANON | FF_CACHE)))
+		return;
+	if (atomic_fetch_or(&f->flags, (u16)FF_DIRTY) & FF_DIRTY)
+		return;
+	g = f->owner;
+	if (g == NULL)
+		return;
+	group_set(g->dirty, f->index);
+	home_queue(g);
+}
+
+void
+home_replace(struct frame *old, struct frame *new)
+{
+	struct home_group *g = old->owner;
+
+	if (!persisting())
+		return;
+	new->owner = g;
+	new->index = old->index;
+	if (g != NULL && (old->flags & (FF_DIRTY | FF_FLIGHT))) {
+		atomic_fetch_or(&new->flags, (u16)FF_DIRTY);
+		group_set(g->dirty, new->index);
+		home_queue(g);
+	}
+	lose_home(old);
+}
+
+bool
+frame_is_sole(const struct frame *f)
+{
+	u16 flags = atomic_load(&f->flags);
+
+	return atomic_load(&f->refs.value) == (flags & FF_FLIGHT ? 2 : 1);
+}
+
+/* --- pages that are on the disk only --- */
+
+static bool
+wants(const struct vm_home *h, u64 index)
+{
+	const struct home_group *g;
+
+	if (!in_lazy_hull(h, index))
+		return false;
+	g = home_group_find(h, index);
+	return g == NULL || !group_has(g->known, index);
+}
+
+bool
+home_wants(const struct vm_object *o, u64 index)
+{
+	return o->home != NULL && wants(o->home, index);
+}
+
+bool
+home_wants_any(const struct vm_object *o, u64 first, u64 end)
+{
+	const struct vm_home *h = o->home;
+
+	if (h == NULL)
+		return false;
+	first = max(first, h->lazy_first);
+	end = min(end, h->lazy_end);
+	for (u64 i = first; i < end; i++)
+		if (wants(h, i) && radix_get(&o->pages, i) == NULL)
+			return true;
+	return false;
+}
+
+static void
+one_less_absent(struct vm_home *h)
+{
+	if (h->absent > 0)
+		h->absent--;
+}
+
+/* The page was read, or is none (`err`). => o->lock held */
+static int
+page_came(struct vm_object *o, u64 index, struct frame **f, int err)
+{
+	struct home_group *g = home_group_make(o->home, index);
+
+	if (g == NULL)
+		return -ENOMEM;
+	if (err == -ENOENT) {
+		group_set(g->known, index);
+		return 0;
+	}
+	if (err)
+		return err;
+	err = object_insert(o, index, *f);
+	if (err)
+		return err;
+	group_set(g->stored, index);
+	home_note_put(g, index, frame_virt(*f));
+	one_less_absent(o->home);
+	*f = NULL;
+	return 0;
+}
+
+static bool
+still_wanted(struct vm_object *o, u64 index)
+{
+	bool yes;
+
+	spin_lock(&o->lock);
+	yes = radix_get(&o->pages, index) == NULL && home_wants(o, index);
+	spin_unlock(&o->lock);
+	return yes;
+}
+
+int
+home_page_in(struct vm_object *o, u64 index)
+{
+	struct frame *f = policy_alloc(NULL, index << PAGE_SHIFT, 0, 0);
+	struct vm_home *h = o->home;
+	int err = 0;
+
+	if (f == NULL)
+		return -ENOMEM;
+	mutex_lock(&h->paging);
+	if (still_wanted(o, index)) {
+		err = homes()->pager->read(h->stored_id, index, frame_virt(f));
+		spin_lock(&o->lock);
+		if (radix_get(&o->pages, index) == NULL && home_wants(o, index))
+			err = page_came(o, index, &f, err);
+		spin_unlock(&o->lock);
+	}
+	mutex_unlock(&h->paging);
+	if (f != NULL)
+		frame_put(f);
+	return err == -ENOENT ? 0 : err;
+}
+
+int
+home_page_in_all(struct vm_object *o)
+{
+	struct vm_home *h = o->home;
+	u64 index;
+	int err = 0;
+
+	if (h == NULL || h->lazy_end == 0)
+		return 0;
+	for (index = h->lazy_first; index < h->lazy_end; index++) {
+		err = homes()->pager->next(h->stored_id, &index);
+		if (err || index >= h->lazy_end)
+			break;
+		err = home_page_in(o, index);
+		if (err)
+			return err;
+	}
+	if (err && err != -ENOENT)
+		return err;
+	spin_lock(&o->lock);
+	h->lazy_first = h->lazy_end = h->absent = 0;
+	spin_unlock(&o->lock);
+	return 0;
+}
+
+/* The pages of one group in [first, end) that have no frame. What is stored then is what came from
+ * the root image, or may be. */
+static void
+forget_in_group(struct vm_object *o, struct home_group *g, u64 first, u64 end)
+{
+	for (u64 i = first; i < end; i++) {
+		bool maybe = in_lazy_hull(o->home, i) && !group_has(g->known, i);
+
+		if ((!maybe && !group_has(g->stored, i)) || radix_get(&o->pages, i) != NULL)
+			continue;
+		group_set(g->stored, i);
+		page_gone(g, i);
+		if (maybe)
+			one_less_absent(o->home);
+	}
+}
+
+int
+home_forget(struct vm_object *o, u64 first, u64 end)
+{
+	struct vm_home *h = o->home;
+	struct home_group *g;
+	u64 at;
+
+	if (h == NULL)
+		return 0;
+	for (at = max(first, h->lazy_first); at < min(end, h->lazy_end);
+	     at = ALIGN_DOWN(at, (u64)GROUP_PAGES) + GROUP_PAGES)
+		if (home_group_make(h, at) == NULL)
+			return -ENOMEM;
+	for (at = first / GROUP_PAGES; (g = radix_next(&h->groups, &at)) != NULL && g->first < end;
+	     at++)
+		forget_in_group(o, g, max(first, g->first), min(end, g->first + GROUP_PAGES));
+	return 0;
+}
+
+/* --- frames that several objects have --- */
+
+int
+home_borrow(struct vm_object *o, struct vm_home *h)
+{
+	struct home_use *u;
+
+	list_for_each_entry (u, &o->borrowed, link)
+		if (u->home == h)
+			return 0;
+	u = kzalloc(sizeof(*u));
+	if (u == NULL)
+		return -ENOMEM;
+	home_get(h);
+	u->home = h;
+	spin_lock(&homes()->lock);
+	if (list_empty(&o->borrowed))
+		list_add(&homes()->borrowers, &o->borrower_link);
+	spin_unlock(&homes()->lock);
+	list_add_tail(&o->borrowed, &u->link);
+	atomic_store(&o->borrowed_dirty, true);
+	return 0;
+}
+
+/* The object's home goes by its id from now on, and the object gets a new one of each. */
+static void
+home_detach(struct vm_object *o)
+{
+	struct vm_home *h = o->home;
+
+	h->persistent = o->persistent;
+	h->object = NULL;
+	o->persistent = (struct persistent){0};
+	o->home = NULL;
+	home_put(h);
+}
+
+int
+home_share(struct vm_object *from, struct vm_object *to)
+{
+	struct home_use *u;
+	int err;
+
+	if (!persisting())
+		return 0;
+	err = home_page_in_all(from);
+	if (err)
+		return err;
+	spin_lock(&from->lock);
+	list_for_each_entry (u, &from->borrowed, link)
+		if (err == 0)
+			err = home_borrow(to, u->home);
+	if (err == 0 && from->home != NULL) {
+		err = home_borrow(to, from->home);
+		if (err == 0)
+			err = home_borrow(from, from->home);
+		if (err == 0)
+			home_detach(from);
+	}
+	atomic_store(&from->borrowed_dirty, true);
+	spin_unlock(&from->lock);
+	return err;
+}
+
+void
+home_abandon(struct vm_object *o)
+{
+	struct home_use *u, *next;
+
+	if (!persisting())
+		return;
+	spin_lock(&homes()->lock);
+	list_del(&o->borrower_link);
+	spin_unlock(&homes()->lock);
+	list_for_each_entry_safe (u, next, &o->borrowed, link) {
+		list_del(&u->link);
+		home_put(u->home);
+		kfree(u);
+	}
+	if (o->home != NULL) {
+		o->home->object = NULL;
+		home_put(o->home);
+	}
+}
+
+/* --- names --- */
+
+/* Nothing of the home is on the disk: the frames of o that are kept in it are to be stored. */
+static void
+store_again(struct vm_object *o, const struct vm_home *h)
+{
+	struct home_group *g;
+	struct frame *f;
+
+	for (u64 at = 0; (f = radix_next(&o->pages, &at)) != NULL; at++) {
+		g = f->owner;
+		if (g == NULL || g->home != h)
+			continue;
+		atomic_fetch_or(&f->flags, (u16)FF_DIRTY);
+		group_set(g->dirty, f->index);
+		home_queue(g);
+	}
+}
+
+void
+home_named(struct vm_home *h, u64 id)
+{
+	struct home_group *g;
+	struct vm_object *o;
+	bool again = h->stored_id != 0;
+
+	if (h->stored_id == id)
+		return;
+	h->stored_id = id;
+	if (!again)
+		return;
+	for (u64 at = 0; (g = radix_next(&h->groups, &at)) != NULL; at++) {
+		memset(g->stored, 0, sizeof(g->stored));
+		memset(g->gone, 0, sizeof(g->gone));
+	}
+	if (h->object != NULL) {
+		h->object->image_stored = false;
+		store_again(h->object, h);
+		return;
+	}
+	list_for_each_entry (o, &homes()->borrowers, borrower_link) {
+		o->borrowed_dirty = true;
+		store_again(o, h);
+	}
+}
+
+/* --- persist-verify --- */
+
+void
+home_note_put(struct home_group *g, u64 index, const void *page)
+{
+	unsigned word = index % GROUP_PAGES / 64;
+
+	if (!homes()->verify)
+		return;
+	if (g->put[word] == NULL)
+		g->put[word] = kzalloc(64 * sizeof(struct hash128));
+	if (g->put[word] != NULL)
+		g->put[word][index % 64] = hash128(page, PAGE_SIZE);
+}

@@ -1,0 +1,173 @@
+/*
+ * Where the pages of memory objects are kept on the disk, and what the next cut has to know about
+ * each (mm/cut.h).
+ *
+ * A frame in an object's tree has a home: a struct vm_home and an index, which name its item in the
+ * store. An object's own home goes by the object's id and is where its new pages belong; no frame
+ * with that home is in another object. When objects begin to have frames in common (after fork) the
+ * home becomes a vm_pages of its own, with the id, and the object begins a new one when it needs
+ * it: the frames stay where they are stored, however many objects show them. A frame that only one
+ * object shows any more moves to that object's own home when it may be written.
+ *
+ * Per 512 pages a home has a group with a bit for each page in several sets. What the processor or
+ * the kernel wrote is `dirty`; groups with something for the next cut are on a list.
+ *
+ * After a resume an object's own pages come in when they are first needed: within its home's hull,
+ * a page with no frame may be stored unless it is `known` to be absent.
+ */
+#ifndef MM_HOME_H
+#define MM_HOME_H
+
+#include "core/mutex.h"
+#include "core/persist.h"
+#include "lib/hash.h"
+#include "lib/radix.h"
+#include "mm/cut.h"
+#include "mm/frame.h"
+#include "mm/mapping.h"
+
+#define GROUP_PAGES 512u
+#define GROUP_WORDS (GROUP_PAGES / 64)
+
+struct home_group {
+	struct vm_home *home;		  /* [I] */
+	u64 first;			  /* [I] index of its first page */
+	struct list link;		  /* [homes lock] */
+	u32 queued;			  /* [a] it is on homes.changed */
+	u64 dirty[GROUP_WORDS];		  /* [a] changed since the last cut */
+	u64 stored[GROUP_WORDS];	  /* [a] on the disk, or on the way there */
+	u64 gone[GROUP_WORDS];		  /* [a] was stored and is no page of the object any more */
+	u64 known[GROUP_WORDS];		  /* [a] no need to look for it on the disk */
+	struct hash128 *put[GROUP_WORDS]; /* [cut] persist-verify: of what was put, 64 each */
+};
+
+struct vm_home {
+	struct refcount refs;	      /* [a] the object, borrowers, the cut under way */
+	struct persistent persistent; /* [cut] when it is no object's own any more */
+	struct vm_object *object;     /* [object->lock] whose own it is, or NULL */
+	u64 stored_id;		  /* [cut] the id that its pages are stored under; 0: none are */
+	struct radix groups;	  /* [object->lock] index / GROUP_PAGES -> struct home_group */
+	u64 low, high;		  /* [object->lock] hull of the pages it ever had */
+	u64 lazy_first, lazy_end; /* [object->lock] hull of those that may be on the disk only */
+	u64 absent;		  /* [object->lock] about how many these are */
+	struct mutex paging;	  /* one page comes in at a time */
+	struct radix loaded;	  /* during a resume: frames of a vm_pages, with a reference */
+};
+
+struct home_use {
+	struct list link;
+	struct vm_home *home; /* with a reference */
+	bool seen;	      /* [cut] the object has a page of it */
+};
+
+/* The machine's: mm->homes, NULL without a store. */
+struct homes {
+	const struct vm_pager_ops *pager; /* [I] */
+	bool verify;			  /* [I] */
+	struct spinlock lock;		  /* rank RANK_SLAB */
+	struct list changed;		  /* [lock] groups with something dirty or gone */
+	struct list borrowers;		  /* [lock] objects with borrowed pages */
+	struct list images; /* [cut] objects whose part of the root image has to be stored */
+};
+
+static inline struct homes *
+homes(void)
+{
+	return machine()->mm->homes;
+}
+
+static inline bool
+persisting(void)
+{
+	return unlikely(homes() != NULL);
+}
+
+/* For the kinds of objects; all do nothing without a store. */
+
+/* The frame is about to be page `index` of o: it gets o's own home. 0 or -ENOMEM.
+ * => o->lock held */
+int __must_check home_adopt(struct vm_object *o, u64 index, struct frame *f);
+/* The frame has been taken out of o. => o->lock held */
+void home_leave(struct vm_object *o, u64 index, struct frame *f);
+/* `new`, with the same content as `old`, takes its place in o; it counts as changed when `old`
+ * still had to be written or is being written. => o->lock held */
+void home_replace(struct frame *old, struct frame *new);
+/* The frame's content changes, or has, since the last cut. */
+void frame_note_dirty(struct frame *f);
+/* Whether a frame has no owner but the slot it is found in. */
+bool frame_is_sole(const struct frame *f);
+
+/* Whether the page, which has no frame, may be on the disk. => o->lock held */
+bool home_wants(const struct vm_object *o, u64 index);
+/* Whether that can be true of any page of [first, end). => o->lock held */
+bool home_wants_any(const struct vm_object *o, u64 first, u64 end);
+/* Brings it in, or finds that it is a hole. 0, -EIO, -ENOMEM, -EBADMSG.
+ * => may sleep; no spinlock held */
+int __must_check home_page_in(struct vm_object *o, u64 index);
+/* The same for all of them. */
+int __must_check home_page_in_all(struct vm_object *o);
+/* The pages of the range that have no frame are zero from now on. -ENOMEM: nothing was changed.
+ * => o->lock held */
+int __must_check home_forget(struct vm_object *o, u64 first, u64 end);
+
+/* `to`, which has none, is about to get frames of `from`. 0 or -ENOMEM.
+ * => nothing may be written through page tables; no lock held, from's mappings do not change */
+int __must_check home_share(struct vm_object *from, struct vm_object *to);
+/* The object is being freed; its frames are gone. */
+void home_abandon(struct vm_object *o);
+
+/* Between home.c, cut.c and persist.c. */
+struct vm_home *home_create(void);
+/* The object's own home, made when it is first needed; NULL: out of memory. => o->lock held */
+struct vm_home *home_own(struct vm_object *o);
+void home_get(struct vm_home *h);
+void home_put(struct vm_home *h);
+u64 home_id(const struct vm_home *h);
+struct home_group *home_group_find(const struct vm_home *h, u64 index);
+struct home_group *home_group_make(struct vm_home *h, u64 index); /* NULL: out of memory */
+void home_queue(struct home_group *g);
+int __must_check home_borrow(struct vm_object *o, struct vm_home *h);
+/* The home has this id in the cut under way. If it had another one, the store has forgotten its
+ * pages, since a cut did not reach them. */
+void home_named(struct vm_home *h, u64 id);
+/* Whether f is a page of o's own home. */
+bool home_is_own(const struct vm_object *o, const struct frame *f);
+void home_note_put(struct home_group *g, u64 index, const void *page); /* for persist-verify */
+
+static inline bool
+group_has(const u64 *set, u64 index)
+{
+	return atomic_load_relaxed(&set[index % GROUP_PAGES / 64]) >> (index % 64) & 1;
+}
+
+/* The first page at or behind `from` that is in the set; GROUP_PAGES: none. */
+static inline unsigned
+group_next(const u64 *set, unsigned from)
+{
+	u64 word;
+
+	while (from < GROUP_PAGES) {
+		word = set[from / 64] >> (from % 64);
+		if (word != 0)
+			return from + (unsigned)__builtin_ctzl(word);
+		from = ALIGN_DOWN(from, 64u) + 64;
+	}
+	return GROUP_PAGES;
+}
+
+#define for_each_in_group(i, set)                                                                  \
+	for (i = group_next(set, 0); i < GROUP_PAGES; i = group_next(set, i + 1))
+
+static inline void
+group_set(u64 *set, u64 index)
+{
+	atomic_fetch_or(&set[index % GROUP_PAGES / 64], 1UL << (index % 64));
+}
+
+static inline void
+group_clear(u64 *set, u64 index)
+{
+	atomic_fetch_and(&set[index % GROUP_PAGES / 64], ~(1UL << (index % 64)));
+}
+
+#endif

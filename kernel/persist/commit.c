@@ -1,0 +1,156 @@
+/*
+ * From a cut to a durable epoch, while processes run: records, deletions and pages go to the store,
+ * then one commit. What the engine knows of the store changes only when that has returned.
+ *
+ * Locks: store_lock, also taken for each page that is read from the store.
+ */
+#include <asm/errno.h>
+
+#include "arch/clock.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "persist/impl.h"
+
+static u32
+pieces_of(size_t length)
+{
+	return (u32)DIV_ROUND_UP(length, STORE_BLOCK);
+}
+
+static int
+put_record(struct store *s, const struct record *r)
+{
+	u32 pieces = pieces_of(r->length);
+	int err = 0;
+
+	for (u32 i = 0; i < pieces && !err; i++) {
+		size_t at = (size_t)i * STORE_BLOCK;
+
+		err = store_put(s, r->entry->id, i, r->bytes + at,
+				(u32)min(r->length - at, (size_t)STORE_BLOCK));
+	}
+	if (!err && r->entry->stored && r->entry->pieces > pieces)
+		err = store_delete(s, r->entry->id, pieces, STORE_PAGE(0) - 1);
+	return err;
+}
+
+static int
+put_memory(struct store *s, struct cut *c)
+{
+	struct vm_cut_item item;
+	int err = 0;
+
+	while (!err && vm_cut_next(c->memory, &item)) {
+		if (item.data)
+			err = store_put(s, item.id, STORE_PAGE(item.index), item.data, item.length);
+		else
+			err = store_delete(s, item.id, STORE_PAGE(item.index),
+					   STORE_PAGE(item.last));
+	}
+	return err;
+}
+
+static int
+put_all(struct store *s, struct cut *c)
+{
+	struct record *r;
+	struct entry *e;
+	int err = 0;
+
+	list_for_each_entry (e, &c->dead, link)
+		if (!err && e->stored)
+			err = store_delete(s, e->id, 0, ~0UL);
+	list_for_each_entry (r, &c->records, link)
+		if (!err)
+			err = put_record(s, r);
+	return err ? err : put_memory(s, c);
+}
+
+/* The epoch is durable: this is what the store has now. */
+static void
+note_stored(struct persist *p, struct cut *c)
+{
+	struct record *r;
+	struct entry *e, *next;
+
+	list_for_each_entry (r, &c->records, link) {
+		r->entry->hash = r->hash;
+		r->entry->version = r->version;
+		r->entry->pieces = pieces_of(r->length);
+		r->entry->stored = true;
+	}
+	list_for_each_entry_safe (e, next, &c->dead, link)
+		entry_drop(p, e);
+}
+
+int
+cut_commit(struct persist *p, struct cut *c, u64 *epoch)
+{
+	const struct vm_cut_figures *f = vm_cut_figures(c->memory);
+	const struct store_note note = {
+		.real_ns = (u64)(c->stopped + clock_real_offset()),
+		.uptime_ns = (u64)c->stopped,
+		.processes = c->processes,
+		.threads = c->threads,
+		.memory_bytes = f->pages * PAGE_SIZE,
+	};
+	int err;
+
+	mutex_lock(&p->store_lock);
+	err = put_all(p->store, c);
+	if (!err)
+		err = store_commit(p->store, &note, epoch);
+	else
+		store_abort(p->store);
+	mutex_unlock(&p->store_lock);
+	if (err) {
+		vm_cut_failed(c->memory);
+		return err;
+	}
+	vm_cut_done(c->memory);
+	note_stored(p, c);
+	return 0;
+}
+
+/* --- pages that are read from the store --- */
+
+static int
+read_page(u64 id, u64 index, void *page)
+{
+	struct persist *p = persist();
+	u32 length = 0;
+	int err;
+
+	mutex_lock(&p->store_lock);
+	err = store_get(p->store, id, STORE_PAGE(index), page, &length);
+	mutex_unlock(&p->store_lock);
+	if (!err)
+		memset((char *)page + length, 0, PAGE_SIZE - length);
+	return err;
+}
+
+static int
+next_page(u64 id, u64 *index)
+{
+	struct persist *p = persist();
+	struct store_item item;
+	int err;
+
+	mutex_lock(&p->store_lock);
+	err = store_next(p->store, id, STORE_PAGE(*index), &item);
+	mutex_unlock(&p->store_lock);
+	if (err)
+		return err;
+	if (item.oid != id)
+		return -ENOENT;
+	*index = item.idx - STORE_PAGE(0);
+	return 0;
+}
+
+int
+vm_pager_start(struct persist *p)
+{
+	static const struct vm_pager_ops ops = {.read = read_page, .next = next_page};
+
+	return vm_persist_start(&ops);
+}

@@ -1,0 +1,230 @@
+/*
+ * The engine's thread: takes a cut when the period is over or somebody asks, writes it, tells those
+ * who wait. One checkpoint is under way at a time; requests that come meanwhile share the next.
+ *
+ * A cut that finds nothing changed but the clock makes no epoch: what the store has is the state.
+ */
+#include <asm/errno.h>
+
+#include "arch/clock.h"
+#include "core/blocked.h"
+#include "core/klog.h"
+#include "core/thread.h"
+#include "dev/power.h"
+#include "file/persist.h"
+#include "lib/assert.h"
+#include "lib/string.h"
+#include "mm/kstack.h"
+#include "mm/slab.h"
+#include "persist/impl.h"
+#include "persist/persist.h"
+
+/* --- asking --- */
+
+/* machine()->commit. What was cut in this call is in the epoch that was resumed. */
+static int
+commit_for_call(void)
+{
+	u64 epoch;
+
+	return blocked_again() ? 0 : persist_commit(&epoch);
+}
+
+int
+persist_commit(u64 *epoch)
+{
+	struct persist *p = persist();
+	int err = 0;
+	u64 mine;
+
+	if (!p || !p->store)
+		return -ENODEV;
+	spin_lock(&p->lock);
+	mine = ++p->asked;
+	waitq_wake_all(&p->work);
+	while (p->finished < mine && !err)
+		err = waitq_sleep(&p->done, &p->lock, NS_FOREVER, WAIT_KILLABLE | WAIT_QUIET);
+	if (!err)
+		err = p->result;
+	*epoch = p->epoch;
+	spin_unlock(&p->lock);
+	return err;
+}
+
+void
+persist_set_period(ns_t period)
+{
+	struct persist *p = persist();
+
+	spin_lock(&p->lock);
+	p->period = period;
+	waitq_wake_all(&p->work);
+	spin_unlock(&p->lock);
+}
+
+/* --- the end --- */
+
+/* machine()->ending: process 1 switches the machine off. The next start is a clean one. */
+static void
+end_of_system(void)
+{
+	struct persist *p = persist();
+	u64 epoch;
+
+	atomic_store(&p->ended, true);
+	if (persist_commit(&epoch))
+		klog(KLOG_WARN, "persist", "the end was not written down: the next start goes on");
+}
+
+/* The power button keeps everything. Interrupt context. */
+static void
+power_button(void)
+{
+	struct persist *p = persist();
+
+	spin_lock(&p->lock);
+	p->button = true;
+	p->asked++;
+	waitq_wake_all(&p->work);
+	spin_unlock(&p->lock);
+}
+
+/* --- one checkpoint --- */
+
+static bool
+nothing_changed(const struct cut *c)
+{
+	const struct vm_cut_figures *f = vm_cut_figures(c->memory);
+
+	return f->pages == 0 && f->deletions == 0 && list_empty(&c->dead) &&
+	       c->records.next->next == &c->records; /* the system's record */
+}
+
+static void
+keep_figures(struct persist *p, const struct cut *c, u64 pages, ns_t commit_ns)
+{
+	struct figures *f = &p->figures;
+	struct record *r;
+
+	f->wait_ns = c->stopped - c->asked;
+	f->pause_ns = c->released - c->stopped;
+	f->pause_max_ns = max(f->pause_max_ns, f->pause_ns);
+	f->commit_ns = commit_ns;
+	f->objects = c->objects;
+	f->pages = pages;
+	f->records = 0;
+	list_for_each_entry (r, &c->records, link)
+		f->records++;
+}
+
+static int
+checkpoint(struct persist *p)
+{
+	struct cut c = {0};
+	u64 epoch = 0, pages = 0;
+	bool skipped = false;
+	int err;
+
+	list_init(&c.records);
+	list_init(&c.dead);
+	err = cut_take(p, &c);
+	if (!err) {
+		pages = vm_cut_figures(c.memory)->pages;
+		skipped = p->epoch > 0 && !p->ended && nothing_changed(&c);
+		if (skipped)
+			vm_cut_done(c.memory);
+		else
+			err = cut_commit(p, &c, &epoch);
+	}
+	spin_lock(&p->lock);
+	if (err) {
+		p->figures.failed++;
+	} else if (skipped) {
+		p->figures.skipped++;
+	} else {
+		p->figures.commits++;
+		p->epoch = epoch;
+		p->cut_ns = c.stopped;
+		keep_figures(p, &c, pages, clock_now() - c.released);
+	}
+	spin_unlock(&p->lock);
+	cut_free(&c);
+	return err;
+}
+
+static void
+say_result(struct persist *p, int err, int before)
+{
+	if (err == before)
+		return;
+	if (err)
+		klog(KLOG_WARN, "persist",
+		     "no checkpoint: error %d; what happens from here on is lost in a power cut",
+		     -err);
+	else
+		klog(KLOG_INFO, "persist", "checkpoints go on with epoch %lu", p->epoch);
+}
+
+/* Sleeps until somebody asks or the period is over. */
+static void
+wait_for_work(struct persist *p, ns_t last)
+{
+	spin_lock(&p->lock);
+	while (p->asked == p->begun) {
+		ns_t next = p->period == NS_FOREVER ? NS_FOREVER : last + p->period;
+
+		if (waitq_sleep(&p->work, &p->lock, next, 0) == -ETIMEDOUT)
+			break;
+	}
+	p->begun = p->asked;
+	spin_unlock(&p->lock);
+}
+
+static void
+engine_thread(void *arg)
+{
+	struct persist *p = arg;
+	ns_t last = clock_now();
+	int err, before = 0;
+	bool off;
+
+	for (;;) {
+		wait_for_work(p, last);
+		last = clock_now();
+		off = atomic_load(&p->button);
+		err = checkpoint(p);
+		if (off && !err)
+			power_off();
+		say_result(p, err, before);
+		before = err;
+		spin_lock(&p->lock);
+		p->finished = p->begun;
+		p->result = err;
+		waitq_wake_all(&p->done);
+		spin_unlock(&p->lock);
+	}
+}
+
+void
+engine_init(void)
+{
+	machine()->commit = commit_for_call;
+	machine()->ending = end_of_system;
+}
+
+void
+persist_start(void)
+{
+	struct persist *p = persist();
+
+	if (!p || !p->store)
+		return;
+	if (!p->resumed_epoch && vfs_make_objects()) {
+		klog(KLOG_WARN, "persist", "no memory for checkpoints: nothing will be kept");
+		return;
+	}
+	status_init(p);
+	power_set_button(power_button);
+	if (!kthread_create("checkpoint", engine_thread, p, 0))
+		klog(KLOG_WARN, "persist", "no memory for checkpoints: nothing will be kept");
+}

@@ -1,0 +1,176 @@
+/* The engine's structures: see README.md for the life of a checkpoint. */
+#ifndef PERSIST_IMPL_H
+#define PERSIST_IMPL_H
+
+#include "cluster/stop.h"
+#include "core/blocked.h"
+#include "core/mutex.h"
+#include "core/persist.h"
+#include "core/quiesce.h"
+#include "lib/hash.h"
+#include "lib/list.h"
+#include "lib/radix.h"
+#include "mm/cut.h"
+#include "store/disk.h"
+
+#define ID_SYSTEM     STORE_OID_USER /* the record of the system itself */
+#define ID_VDSO	      (STORE_OID_USER + 1)
+#define ID_KNOWN_LAST (STORE_OID_USER + 15)
+#define ID_FIRST      (STORE_OID_USER + 16) /* of objects that are written down */
+
+#define RECORD_VERSION 1
+#define RESUME_TRIES   3u
+
+/* In front of the fields of every record. */
+struct record_head {
+	u16 kind, version;
+	u32 length; /* of the fields, bytes */
+};
+
+_Static_assert(sizeof(struct record_head) == 8, "fields stay aligned");
+
+struct persist_options {
+	char disk[16];
+	u64 period_ms, epoch;
+	bool fresh;
+};
+
+/* What the store has of an object. */
+struct entry {
+	struct list link; /* in persist->entries, while the store has or will have it */
+	u64 id;
+	u64 cut;	     /* the last one that reached it */
+	u64 version;	     /* kind->version at the last record; 0: not known */
+	struct hash128 hash; /* of the record that the store has */
+	u32 pieces;	     /* that record has */
+	bool stored;
+};
+
+/* A record that is to be put; changes of its entry wait until the epoch is durable. */
+struct record {
+	struct list link;
+	struct entry *entry;
+	struct hash128 hash;
+	u64 version;
+	size_t length;
+	u8 bytes[];
+};
+
+struct reached { /* and not yet written down */
+	const struct persist_kind *kind;
+	void *object;
+};
+
+/* One checkpoint from the cut to its commit. */
+struct cut {
+	struct persist_writer writer;
+	struct persist *engine;
+	u64 number;
+	struct reached *queue;
+	size_t queued, taken, room;
+	size_t passed;	     /* objects that were as stored, without a turn in the queue */
+	u64 alive;	     /* entries that it has come to */
+	struct list records; /* struct record */
+	struct list dead;    /* struct entry that this cut did not reach */
+	struct vm_cut *memory;
+	u64 objects, bytes; /* reached; of the records to put */
+	u64 processes, threads;
+	ns_t asked, stopped, released; /* when */
+};
+
+struct figures {
+	u64 commits, failed, skipped;
+	ns_t wait_ns, pause_ns, commit_ns; /* of the last: for the standstill, in it, to durable */
+	u64 objects, records, pages;	   /* of the last */
+	ns_t pause_max_ns;
+};
+
+struct persist {
+	struct quiesce quiesce;
+	struct persist_options options; /* [I] */
+	struct store_disk disk;		/* [I] */
+	struct mutex store_lock;	/* around the store */
+	struct store *store;		/* [store_lock] */
+	struct radix objects;		/* [engine] id -> struct entry */
+	struct list entries;		/* [engine] */
+	u64 next_id;			/* [engine] */
+	u64 cut;			/* [engine] number of the last begun */
+	u64 good_cut;			/* [engine] of the last whose walk was complete */
+	struct spinlock lock;		/* rank RANK_FILE: */
+	struct waitq work;		/* [lock] the engine's thread */
+	struct waitq done;		/* [lock] who waits for a commit */
+	struct waitq resumed;		/* [lock] readers of /dev/holdfast */
+	u64 asked;			/* [lock] requests so far */
+	u64 begun;			/* [lock] requests that the cut under way holds */
+	u64 finished;			/* [lock] requests whose commit is over */
+	int result;			/* [lock] of that commit */
+	u64 epoch;			/* [lock] the last durable one */
+	ns_t period;			/* [lock] NS_FOREVER: none */
+	ns_t cut_ns;			/* [lock] when the last durable one was cut */
+	u64 resumes;			/* [I] of this system, ever */
+	u64 resumed_epoch;		/* [I] 0: this was a clean boot */
+	ns_t outage_ns, resume_ns;	/* [I] off; from opening the store to running */
+	struct figures figures;		/* [lock] */
+	struct load *load;		/* while resuming */
+	bool ended;			/* [a] process 1 has: the next start is a clean one */
+	bool button;			/* [a] pressed: off after the next commit */
+};
+
+/* kinds.c */
+const struct persist_kind *persist_kind(u16 number);
+/* Whether objects of the kind outlive a start that keeps only the files. */
+bool persist_kind_of_files(u16 number);
+
+struct persist_root {
+	u16 tag;
+	const struct persist_kind *kind;
+	void *(*get)(void); /* the object, NULL: none */
+};
+extern const struct persist_root persist_roots[];
+extern const unsigned persist_roots_n;
+
+/* system.c: the record of the system. */
+void system_save(struct persist *p, struct persist_writer *w);
+/* Sets clocks and names. => before the file systems. 0, -EBADMSG, -EOPNOTSUPP: the processor lacks
+ * what the processes use */
+int __must_check system_load(struct persist *p, struct persist_reader *r);
+void *system_root(struct persist_reader *r, const struct persist_kind *kind);
+/* Gives what every kernel makes anew the ids that records know it by. */
+void known_objects_init(void);
+void *known_object(u64 id, const struct persist_kind *kind);
+
+/* cut.c */
+void entry_table_init(struct persist *p);
+struct entry *entry_get(struct persist *p, u64 id); /* made if there is none; NULL: no memory */
+void entry_drop(struct persist *p, struct entry *e);
+/* Stops everything, writes it down, lets it go on. 0, or -ENOMEM, -E2BIG: nothing was cut. */
+int __must_check cut_take(struct persist *p, struct cut *c);
+void cut_free(struct cut *c);
+
+/* commit.c */
+int __must_check cut_commit(struct persist *p, struct cut *c, u64 *epoch);
+int __must_check vm_pager_start(struct persist *p);
+
+/* resume.c */
+int __must_check resume_read_system(struct persist *p);
+int __must_check resume_load(struct persist *p);
+
+/* engine.c */
+void engine_init(void); /* => before programs, and before each cluster has its copy of the roots */
+int persist_commit(u64 *epoch);
+void persist_set_period(ns_t period);
+
+/* status.c: /proc/holdfast/persist */
+void status_init(struct persist *p);
+int __must_check status_word(const char *buf, size_t n); /* "period MS": 0 or -EINVAL */
+
+/* device.c: /dev/holdfast. => before a resume */
+void device_init(void);
+
+static inline struct persist *
+persist(void)
+{
+	return machine()->persist;
+}
+
+#endif

@@ -1,0 +1,275 @@
+/*
+ * Which disk is the store, which epoch is resumed, and whether. See persist.h for what the host
+ * says. A blank disk that was named is formatted; any other disk is left alone.
+ *
+ * An epoch is tried three times, then the one before it, as far back as the store has any; then the
+ * machine starts clean.
+ */
+#include <asm/errno.h>
+
+#include "arch/clock.h"
+#include "core/klog.h"
+#include "core/random.h"
+#include "dev/fwcfg.h"
+#include "dev/power.h"
+#include "lib/string.h"
+#include "mm/slab.h"
+#include "persist/impl.h"
+#include "persist/persist.h"
+
+#define OPTIONS_BLOB "opt/holdfast/store"
+#define OPTIONS_MAX  256
+
+/* --- options --- */
+
+static u64
+number_of(const char *s)
+{
+	u64 n = 0;
+
+	for (; *s >= '0' && *s <= '9'; s++)
+		n = n * 10 + (u64)(*s - '0');
+	return n;
+}
+
+static void
+take_word(struct persist_options *o, const char *word)
+{
+	if (strncmp(word, "disk=", 5) == 0)
+		string_copy(o->disk, word + 5, sizeof(o->disk));
+	else if (strncmp(word, "period=", 7) == 0)
+		o->period_ms = number_of(word + 7);
+	else if (strncmp(word, "epoch=", 6) == 0)
+		o->epoch = number_of(word + 6);
+	else if (strcmp(word, "fresh=1") == 0)
+		o->fresh = true;
+	else
+		klog(KLOG_WARN, "persist", "%s says '%s', which means nothing", OPTIONS_BLOB, word);
+}
+
+static bool
+read_options(struct persist_options *o)
+{
+	char text[OPTIONS_MAX];
+	ssize_t n = fwcfg_read(OPTIONS_BLOB, text, sizeof(text) - 1);
+	char *at = text, *end;
+
+	if (n <= 0)
+		return false;
+	text[n] = 0;
+	while (*at) {
+		for (end = at; *end && *end != ' '; end++)
+			;
+		if (*end)
+			*end++ = 0;
+		if (*at)
+			take_word(o, at);
+		at = end;
+	}
+	return o->disk[0] != 0;
+}
+
+/* --- the store --- */
+
+static int
+format_blank(struct store_disk *d)
+{
+	u8 uuid[16];
+
+	random_bytes(uuid, sizeof(uuid));
+	return store_format(&store_disk_ops, d, d->blocks, uuid,
+			    (u64)(clock_now() + clock_real_offset()));
+}
+
+static int
+open_epoch(struct persist *p, u64 epoch)
+{
+	const struct store_how how = {.epoch = epoch};
+
+	return store_open(&store_disk_ops, &p->disk, p->disk.blocks, &how, &p->store);
+}
+
+/* Opens the youngest epoch that has not been tried too often. *found is false when there is none:
+ * then the last one is open. */
+static int
+open_untried(struct persist *p, bool *found)
+{
+	struct store_status st;
+	u64 epoch = p->options.epoch;
+	int err;
+
+	for (;;) {
+		err = open_epoch(p, epoch);
+		if (err)
+			return err;
+		store_status(p->store, &st);
+		*found = st.epoch > 0 && st.attempts < RESUME_TRIES;
+		if (*found || st.epoch == 0)
+			return 0;
+		klog(KLOG_WARN, "persist", "epoch %lu was resumed %u times and came to nothing",
+		     st.epoch, st.attempts);
+		if (st.epoch <= st.oldest || st.epoch == 1)
+			return 0;
+		epoch = st.epoch - 1;
+		store_close(p->store);
+		p->store = NULL;
+	}
+}
+
+static int
+open_disk(struct persist *p, bool *found)
+{
+	struct block_device *dev = NULL;
+	enum store_kind kind;
+	int err;
+
+	do
+		dev = block_next(dev);
+	while (dev && strcmp(dev->name, p->options.disk) != 0);
+	if (!dev)
+		return -ENODEV;
+	err = store_disk_find(&p->disk, dev);
+	if (!err)
+		err = store_probe(&store_disk_ops, &p->disk, p->disk.blocks, &kind);
+	if (!err && kind == STORE_OTHER)
+		err = -EMEDIUMTYPE;
+	if (!err && kind == STORE_BLANK)
+		err = format_blank(&p->disk);
+	if (!err)
+		err = open_untried(p, found);
+	dev->in_use = !err;
+	return err;
+}
+
+static void
+init_engine(struct persist *p)
+{
+	mutex_init(&p->store_lock, "store");
+	spin_init(&p->lock, "persist", RANK_FILE);
+	waitq_init(&p->work);
+	waitq_init(&p->done);
+	waitq_init(&p->resumed);
+	entry_table_init(p);
+	p->next_id = ID_FIRST;
+	p->period = p->options.period_ms ? (ns_t)p->options.period_ms * NS_PER_MS : NS_FOREVER;
+}
+
+/* Everything the store has is not this system's: the first cut deletes it. */
+static int
+forget_objects(struct persist *p)
+{
+	struct store_item item;
+	u64 from = STORE_OID_USER;
+	int err;
+
+	while ((err = store_next(p->store, from, 0, &item)) == 0) {
+		struct entry *e = entry_get(p, item.oid);
+
+		if (!e)
+			return -ENOMEM;
+		e->stored = true;
+		p->next_id = max(p->next_id, item.oid + 1);
+		from = item.oid + 1;
+	}
+	return err == -ENOENT ? 0 : err;
+}
+
+static void
+no_store(struct persist *p, int err)
+{
+	const char *why = err == -ENODEV	? "there is no such disk"
+			  : err == -EMEDIUMTYPE ? "it holds something else and is left alone"
+						: "it cannot be used";
+
+	klog(KLOG_WARN, "persist", "%s is no store: %s (error %d); nothing is kept",
+	     p->options.disk, why, -err);
+	if (p->store)
+		store_close(p->store);
+	p->store = NULL;
+}
+
+static void
+open_store(struct persist *p)
+{
+	struct store_status st;
+	bool found = false;
+	int err = open_disk(p, &found);
+
+	if (!err && found) {
+		store_status(p->store, &st);
+		p->epoch = st.epoch;
+		err = resume_read_system(p);
+		if (!err)
+			err = store_attempt(p->store);
+		if (!err)
+			p->resumed_epoch = st.epoch;
+		else
+			klog(KLOG_WARN, "persist", "epoch %lu cannot be resumed: error %d",
+			     st.epoch, -err);
+	}
+	if (p->store && !p->resumed_epoch)
+		err = forget_objects(p);
+	if (!err)
+		err = vm_pager_start(p);
+	if (err)
+		no_store(p, err);
+}
+
+void
+persist_open(void)
+{
+	struct persist_options options = {.period_ms = 1000};
+	struct persist *p;
+
+	if (!read_options(&options))
+		return;
+	p = kzalloc(sizeof(*p));
+	if (!p) {
+		klog(KLOG_WARN, "persist", "no memory for checkpoints: nothing will be kept");
+		return;
+	}
+	p->options = options;
+	init_engine(p);
+	machine()->persist = p;
+	p->resume_ns = clock_now();
+	open_store(p);
+	if (!p->store)
+		return;
+	quiesce_init(&p->quiesce);
+	engine_init();
+}
+
+bool
+persist_resuming(void)
+{
+	return persist() && persist()->load;
+}
+
+/* --- the resume --- */
+
+bool
+persist_resume(void)
+{
+	struct persist *p = persist();
+	int err;
+
+	if (!p || !p->store)
+		return false;
+	known_objects_init();
+	device_init();
+	if (!p->load)
+		return false;
+	err = resume_load(p);
+	if (err) {
+		klog(KLOG_WARN, "persist", "epoch %lu cannot be resumed: error %d; starting again",
+		     p->resumed_epoch, -err);
+		control_line("again");
+		power_reboot();
+	}
+	p->resume_ns = clock_now() - p->resume_ns;
+	klog(KLOG_BOOT, "persist", "epoch %lu, %lld ms old, %s; resumed in %lld ms",
+	     p->resumed_epoch, p->outage_ns / NS_PER_MS,
+	     p->options.fresh ? "its files without its processes" : "goes on",
+	     p->resume_ns / NS_PER_MS);
+	return !p->options.fresh;
+}

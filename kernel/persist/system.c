@@ -1,0 +1,152 @@
+/*
+ * The record of the system: what belongs to no object. The counter of ids, clocks, the processor's
+ * features, a seed, names, the roots.
+ *
+ * CLOCK_MONOTONIC goes on from the cut. CLOCK_REALTIME is what the hardware says, but not before
+ * the cut's; the difference of the two is the outage, which CLOCK_BOOTTIME gets.
+ */
+#include <asm/errno.h>
+
+#include "arch/clock.h"
+#include "arch/context.h"
+#include "arch/cpu.h"
+#include "core/klog.h"
+#include "core/random.h"
+#include "lib/string.h"
+#include "persist/impl.h"
+#include "proc/persist.h"
+#include "proc/process.h"
+
+enum {
+	S_NEXT_ID = 1,
+	S_CLOCKS = 2, /* monotonic, realtime, boot offset */
+	S_SEED = 3,
+	S_FEATURES = 4, /* XCR0, then CPUID: words of cpu_features() */
+	S_PROCESSES = 5,
+	S_RESUMES = 6,
+	S_ENDED = 7, /* process 1 was about to switch the machine off */
+};
+
+#define SEED_BYTES    32
+#define FEATURE_WORDS 7
+
+/* What programs may have found by CPUID and use: 1 ECX, EDX; 7.0 EBX, ECX, EDX; 0x80000001 ECX. */
+static void
+cpu_features(u64 word[FEATURE_WORDS])
+{
+	u32 r[4];
+
+	word[0] = fpu_features();
+	cpuid(1, 0, r);
+	word[1] = r[2] & ~(1u << 27); /* OSXSAVE is the kernel's */
+	word[2] = r[3];
+	cpuid(7, 0, r);
+	word[3] = r[1];
+	word[4] = r[2];
+	word[5] = r[3];
+	cpuid(0x80000001, 0, r);
+	word[6] = r[2];
+}
+
+void
+system_save(struct persist *p, struct persist_writer *w)
+{
+	const u64 clocks[] = {(u64)clock_now(), (u64)(clock_now() + clock_real_offset()),
+			      (u64)clock_boot_offset()};
+	u64 features[FEATURE_WORDS];
+	u8 seed[SEED_BYTES];
+
+	cpu_features(features);
+	random_bytes(seed, sizeof(seed));
+	tag_u64(&w->tags, S_NEXT_ID, p->next_id);
+	tag_words(&w->tags, S_CLOCKS, clocks, ARRAY_SIZE(clocks));
+	tag_bytes(&w->tags, S_SEED, seed, sizeof(seed));
+	tag_words(&w->tags, S_FEATURES, features, FEATURE_WORDS);
+	processes_save(w, S_PROCESSES);
+	tag_u64(&w->tags, S_RESUMES, p->resumes);
+	tag_u64(&w->tags, S_ENDED, p->ended);
+	for (unsigned i = 0; i < persist_roots_n; i++)
+		persist_ref(w, persist_roots[i].tag, persist_roots[i].kind, persist_roots[i].get());
+}
+
+static int
+check_features(const struct tag_reader *in)
+{
+	u64 then[FEATURE_WORDS], now[FEATURE_WORDS];
+
+	if (tag_get_words(in, S_FEATURES, then, FEATURE_WORDS) != FEATURE_WORDS)
+		return -EBADMSG;
+	cpu_features(now);
+	for (unsigned i = 0; i < FEATURE_WORDS; i++)
+		if (then[i] & ~now[i]) {
+			klog(KLOG_WARN, "persist",
+			     "this processor lacks what the processes use: features %u: %lx of %lx",
+			     i, now[i] & then[i], then[i]);
+			return -EOPNOTSUPP;
+		}
+	return 0;
+}
+
+static int
+load_clocks(struct persist *p, const struct tag_reader *in)
+{
+	ns_t mono, real, now;
+	u64 word[3];
+
+	if (tag_get_words(in, S_CLOCKS, word, 3) != 3)
+		return -EBADMSG;
+	mono = (ns_t)word[0];
+	real = (ns_t)word[1];
+	now = clock_now() + clock_real_offset();
+	p->outage_ns = max(now - real, (ns_t)0);
+	p->resume_ns += clock_go_on(mono, max(now, real));
+	clock_set_boot_offset((ns_t)word[2] + p->outage_ns);
+	return 0;
+}
+
+int
+system_load(struct persist *p, struct persist_reader *r)
+{
+	u8 seed[SEED_BYTES];
+	int err = check_features(&r->tags);
+
+	if (!err)
+		err = load_clocks(p, &r->tags);
+	if (!err)
+		err = processes_load(r, S_PROCESSES);
+	if (err)
+		return err;
+	if (tag_get_bytes(&r->tags, S_SEED, seed, sizeof(seed)))
+		random_add(seed, sizeof(seed));
+	if (tag_get_u64(&r->tags, S_ENDED, 0))
+		p->options.fresh = true;
+	p->next_id = tag_get_u64(&r->tags, S_NEXT_ID, 0);
+	p->resumes = tag_get_u64(&r->tags, S_RESUMES, 0) + 1;
+	return p->next_id < ID_FIRST ? -EBADMSG : 0;
+}
+
+void *
+system_root(struct persist_reader *r, const struct persist_kind *kind)
+{
+	for (unsigned i = 0; i < persist_roots_n; i++)
+		if (persist_roots[i].kind == kind)
+			return persist_get(r, &r->tags, persist_roots[i].tag, kind);
+	return NULL;
+}
+
+/* --- objects that each kernel makes anew --- */
+
+void
+known_objects_init(void)
+{
+	struct vm_object *vdso = processes()->vdso;
+
+	if (vdso)
+		((struct persistent *)((char *)vdso + vm_object_persist.member))->id = ID_VDSO;
+}
+
+void *
+known_object(u64 id, const struct persist_kind *kind)
+{
+	return id == ID_VDSO && kind == &vm_object_persist ? processes()->vdso : NULL;
+}

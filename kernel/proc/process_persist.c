@@ -1,0 +1,392 @@
+/*
+ * Processes in the store: what their threads share, their place in the tree, zombies too. The table
+ * of numbers is made again from the numbers that processes and tasks have.
+ */
+#include <asm/errno.h>
+#include <asm/signal.h>
+
+#include "core/klog.h"
+#include "dev/power.h"
+#include "dev/tty.h"
+#include "file/persist.h"
+#include "lib/string.h"
+#include "mm/cut.h"
+#include "proc/persist.h"
+#include "proc/process.h"
+#include "proc/timers.h"
+
+enum {
+	P_PID = 1,
+	P_GROUP = 2, /* group, session */
+	P_CHILD = 3, /* one each, in order */
+	P_TASK = 4,
+	P_MAP = 5,
+	P_FILES = 6,
+	P_FS = 7,
+	P_HANDLERS = 8,
+	P_PENDING = 9,
+	P_FLAGS = 10,
+	P_STATUS = 11, /* exit code, stop signal, exit signal, parent-death signal */
+	P_CRED = 12,
+	P_RLIMIT = 13,
+	P_COMM = 14,
+	P_EXE = 15,
+	P_AUXV = 16,
+	P_TIMES = 17,
+	P_COUNTS = 18,
+	P_MISC = 19, /* personality, score for want of memory, tasks alive */
+	P_TTY = 20,
+};
+
+enum { S_HOST = 1, S_DOMAIN = 2, S_LAST_PID = 3, S_PID_MAX = 4, S_FORKS = 5 };
+
+#define F_EXITING	  1u
+#define F_ZOMBIE	  2u
+#define F_STOPPED	  4u
+#define F_CONTINUED	  8u
+#define F_STOP_REPORTED	  16u
+#define F_CONTINUE_UNTOLD 32u
+#define F_VFORK_DONE	  64u
+#define F_DUMPABLE	  128u
+#define F_SUBREAPER	  256u
+#define F_DID_EXEC	  512u
+#define F_NO_NEW_PRIVS	  1024u
+#define F_KEEP_CAPS	  2048u
+#define F_FILES_SHARED	  4096u
+
+#define CRED_WORDS (9 + 32)
+
+/* --- the system's part --- */
+
+void
+processes_save(struct persist_writer *w, u16 tag)
+{
+	const struct processes *ps = processes();
+	size_t group = tag_begin(&w->tags, tag);
+
+	tag_string(&w->tags, S_HOST, ps->hostname);
+	tag_string(&w->tags, S_DOMAIN, ps->domainname);
+	tag_u64(&w->tags, S_LAST_PID, (u64)ps->last_pid);
+	tag_u64(&w->tags, S_PID_MAX, (u64)ps->pid_max);
+	tag_u64(&w->tags, S_FORKS, ps->forks);
+	tag_end(&w->tags, group);
+}
+
+int
+processes_load(struct persist_reader *r, u16 tag)
+{
+	struct processes *ps = processes();
+	struct tag_field f = {0};
+	struct tag_reader in;
+
+	if (!tag_next(&r->tags, tag, &f))
+		return -EBADMSG;
+	in = tag_group(&f);
+	if (!tag_get_string(&in, S_HOST, ps->hostname, sizeof(ps->hostname)) ||
+	    !tag_get_string(&in, S_DOMAIN, ps->domainname, sizeof(ps->domainname)))
+		return -EBADMSG;
+	ps->last_pid = (int)tag_get_u64(&in, S_LAST_PID, 1);
+	ps->pid_max = (int)tag_get_u64(&in, S_PID_MAX, (u64)ps->pid_max);
+	ps->forks = tag_get_u64(&in, S_FORKS, 0);
+	return 0;
+}
+
+/* --- writing --- */
+
+static u64
+flags_of(const struct process *p)
+{
+	return (p->exiting ? F_EXITING : 0) | (p->zombie ? F_ZOMBIE : 0) |
+	       (p->stopped ? F_STOPPED : 0) | (p->continued ? F_CONTINUED : 0) |
+	       (p->stop_reported ? F_STOP_REPORTED : 0) |
+	       (p->continue_untold ? F_CONTINUE_UNTOLD : 0) | (p->vfork_done ? F_VFORK_DONE : 0) |
+	       (p->dumpable ? F_DUMPABLE : 0) | (p->subreaper ? F_SUBREAPER : 0) |
+	       (p->did_exec ? F_DID_EXEC : 0) | (p->no_new_privs ? F_NO_NEW_PRIVS : 0) |
+	       (p->keep_caps ? F_KEEP_CAPS : 0) | (p->files_shared ? F_FILES_SHARED : 0);
+}
+
+static void
+save_credentials(struct tag_writer *w, const struct credentials *c)
+{
+	u64 word[CRED_WORDS] = {c->uid,	 c->euid, c->suid,  c->fsuid,  c->gid,
+				c->egid, c->sgid, c->fsgid, c->ngroups};
+
+	for (u32 i = 0; i < c->ngroups; i++)
+		word[9 + i] = c->groups[i];
+	tag_words(w, P_CRED, word, 9 + c->ngroups);
+}
+
+static void
+save_numbers(struct tag_writer *w, const struct process *p)
+{
+	const u64 group[] = {(u64)p->pgrp, (u64)p->session};
+	const u64 status[] = {p->exit_code, p->stop_signal, (u64)p->exit_signal,
+			      (u64)p->pdeath_signal};
+	const u64 times[] = {(u64)p->start_time, (u64)p->dead_user_ns, (u64)p->dead_system_ns,
+			     (u64)p->children_user_ns, (u64)p->children_system_ns};
+	const u64 counts[] = {p->dead_voluntary, p->dead_forced,   p->children_max_rss,
+			      p->max_rss,	 p->faults_minor,  p->faults_major,
+			      p->io_read_bytes,	 p->io_write_bytes};
+	const u64 misc[] = {p->personality, (u64)p->oom_score_adj, p->nlive};
+	u64 limit[PROC_RLIMITS][2];
+
+	for (int i = 0; i < PROC_RLIMITS; i++) {
+		limit[i][0] = p->rlimit[i].cur;
+		limit[i][1] = p->rlimit[i].max;
+	}
+	tag_u64(w, P_PID, (u64)p->pid);
+	tag_words(w, P_GROUP, group, ARRAY_SIZE(group));
+	tag_u64(w, P_FLAGS, flags_of(p));
+	tag_words(w, P_STATUS, status, ARRAY_SIZE(status));
+	tag_words(w, P_RLIMIT, limit[0], PROC_RLIMITS * 2);
+	tag_string(w, P_COMM, p->comm);
+	tag_words(w, P_AUXV, p->auxv, p->auxv_words);
+	tag_words(w, P_TIMES, times, ARRAY_SIZE(times));
+	tag_words(w, P_COUNTS, counts, ARRAY_SIZE(counts));
+	tag_words(w, P_MISC, misc, ARRAY_SIZE(misc));
+}
+
+static void
+process_save(struct persist_writer *w, void *object)
+{
+	struct process *p = object, *c;
+	struct task *t;
+
+	save_numbers(&w->tags, p);
+	save_credentials(&w->tags, &p->cred);
+	sigqueue_save(&w->tags, P_PENDING, &p->pending);
+	timers_save(w, p);
+	place_save(w, P_EXE, p->exe);
+	persist_ref(w, P_MAP, &vm_map_persist, p->map);
+	persist_ref(w, P_FILES, &fdtable_persist, p->files);
+	persist_ref(w, P_FS, &fs_context_persist, p->fs);
+	persist_ref(w, P_HANDLERS, &sighandlers_persist, p->handlers);
+	tty_save_ref(w, P_TTY, p->tty);
+	list_for_each_entry (t, &p->tasks, link)
+		persist_ref(w, P_TASK, &task_persist, t);
+	list_for_each_entry (c, &p->children, sibling)
+		persist_ref(w, P_CHILD, &process_persist, c);
+}
+
+/* --- reading --- */
+
+static void
+load_flags(struct process *p, u64 f)
+{
+	p->exiting = f & F_EXITING;
+	p->zombie = f & F_ZOMBIE;
+	p->stopped = f & F_STOPPED;
+	p->continued = f & F_CONTINUED;
+	p->stop_reported = f & F_STOP_REPORTED;
+	p->continue_untold = f & F_CONTINUE_UNTOLD;
+	p->vfork_done = f & F_VFORK_DONE;
+	p->dumpable = f & F_DUMPABLE;
+	p->subreaper = f & F_SUBREAPER;
+	p->did_exec = f & F_DID_EXEC;
+	p->no_new_privs = f & F_NO_NEW_PRIVS;
+	p->keep_caps = f & F_KEEP_CAPS;
+	p->files_shared = f & F_FILES_SHARED;
+}
+
+static bool
+load_credentials(const struct tag_reader *in, struct credentials *c)
+{
+	u64 word[CRED_WORDS];
+	size_t n = tag_get_words(in, P_CRED, word, CRED_WORDS);
+
+	if (n < 9 || word[8] != n - 9)
+		return false;
+	*c = (struct credentials){(u32)word[0], (u32)word[1], (u32)word[2], (u32)word[3],
+				  (u32)word[4], (u32)word[5], (u32)word[6], (u32)word[7],
+				  (u32)word[8], {0}};
+	for (size_t i = 9; i < n; i++)
+		c->groups[i - 9] = (u32)word[i];
+	return true;
+}
+
+static void
+load_counts(const struct tag_reader *in, struct process *p)
+{
+	u64 word[8];
+
+	if (tag_get_words(in, P_TIMES, word, 5) == 5) {
+		p->start_time = (ns_t)word[0];
+		p->dead_user_ns = (ns_t)word[1];
+		p->dead_system_ns = (ns_t)word[2];
+		p->children_user_ns = (ns_t)word[3];
+		p->children_system_ns = (ns_t)word[4];
+	}
+	if (tag_get_words(in, P_COUNTS, word, 8) == 8) {
+		p->dead_voluntary = word[0];
+		p->dead_forced = word[1];
+		p->children_max_rss = word[2];
+		p->max_rss = word[3];
+		p->faults_minor = word[4];
+		p->faults_major = word[5];
+		p->io_read_bytes = word[6];
+		p->io_write_bytes = word[7];
+	}
+}
+
+static int
+load_numbers(const struct tag_reader *in, struct process *p)
+{
+	u64 word[PROC_RLIMITS * 2];
+
+	p->pid = (int)tag_get_u64(in, P_PID, 0);
+	if (p->pid <= 0 || tag_get_words(in, P_GROUP, word, 2) != 2)
+		return -EBADMSG;
+	p->pgrp = (int)word[0];
+	p->session = (int)word[1];
+	load_flags(p, tag_get_u64(in, P_FLAGS, 0));
+	if (tag_get_words(in, P_STATUS, word, 4) == 4) {
+		p->exit_code = (u32)word[0];
+		p->stop_signal = (u32)word[1];
+		p->exit_signal = (int)word[2];
+		p->pdeath_signal = (int)word[3];
+	}
+	if (tag_get_words(in, P_RLIMIT, word, PROC_RLIMITS * 2) != PROC_RLIMITS * 2)
+		return -EBADMSG;
+	for (int i = 0; i < PROC_RLIMITS; i++)
+		p->rlimit[i] = (struct rlimit_pair){word[2 * i], word[2 * i + 1]};
+	(void)tag_get_string(in, P_COMM, p->comm, sizeof(p->comm));
+	p->auxv_words = (u32)tag_get_words(in, P_AUXV, p->auxv, PROC_AUXV);
+	load_counts(in, p);
+	if (tag_get_words(in, P_MISC, word, 3) == 3) {
+		p->personality = (u32)word[0];
+		p->oom_score_adj = (int)word[1];
+		p->nlive = (u32)word[2];
+	}
+	return load_credentials(in, &p->cred) ? 0 : -EBADMSG;
+}
+
+static int
+process_make(struct persist_reader *r, void **out)
+{
+	struct process *p = process_create();
+	int err;
+
+	if (!p)
+		return -ENOMEM;
+	*out = p;
+	err = load_numbers(&r->tags, p);
+	return err ? err : sigqueue_load(&r->tags, P_PENDING, &p->pending);
+}
+
+static int
+link_parts(struct persist_reader *r, struct process *p)
+{
+	const struct tag_reader *in = &r->tags;
+	int err;
+
+	p->map = persist_get(r, in, P_MAP, &vm_map_persist);
+	p->files = persist_get(r, in, P_FILES, &fdtable_persist);
+	p->fs = persist_get(r, in, P_FS, &fs_context_persist);
+	p->handlers = persist_get(r, in, P_HANDLERS, &sighandlers_persist);
+	p->tty = tty_load_ref(r, in, P_TTY);
+	if (!p->handlers || (!p->zombie && (!p->map || !p->files || !p->fs)))
+		return -EBADMSG;
+	refcount_get(&p->handlers->refs);
+	if (p->map)
+		vm_map_get(p->map);
+	if (p->files)
+		fdtable_get(p->files);
+	if (p->fs)
+		fs_context_get(p->fs);
+	err = place_load(r, in, P_EXE, &p->exe);
+	return err == -ENOENT ? 0 : err;
+}
+
+static int
+process_link(struct persist_reader *r, void *object)
+{
+	struct process *p = object, *c;
+	struct tag_field f = {0};
+	struct task *t;
+	int err = link_parts(r, p);
+
+	if (!err)
+		err = timers_load(r, p);
+	if (!err)
+		err = pid_restore_process(p);
+	while (!err && tag_next(&r->tags, P_CHILD, &f)) {
+		c = persist_field(r, &f, &process_persist);
+		if (!c || c->parent)
+			return -EBADMSG;
+		c->parent = p;
+		list_add_tail(&p->children, &c->sibling);
+	}
+	f = (struct tag_field){0};
+	while (!err && tag_next(&r->tags, P_TASK, &f)) {
+		t = persist_field(r, &f, &task_persist);
+		if (!t || !list_empty(&t->link))
+			return -EBADMSG;
+		list_add_tail(&p->tasks, &t->link);
+		p->ntasks++;
+	}
+	return err;
+}
+
+static int
+process_start(struct persist_reader *r, void *object)
+{
+	struct process *p = object;
+	struct task *t;
+
+	/* The dentry's vnode was linked after p, perhaps: only now is it there. */
+	if (p->exe && vnode_write_deny(dentry_vnode(p->exe)))
+		return -EBADMSG;
+	timers_go_on(p);
+	list_for_each_entry (t, &p->tasks, link)
+		task_set_map(t, p->map);
+	return 0;
+}
+
+static void
+put_process(void *object)
+{
+	process_put(object);
+}
+
+const struct persist_kind process_persist = {
+	.name = "process",
+	.number = 48,
+	.member = offsetof(struct process, persistent),
+	.save = process_save,
+	.make = process_make,
+	.link = process_link,
+	.start = process_start,
+	.put = put_process,
+};
+
+/* --- going on --- */
+
+static void
+task_go_on(struct task *t)
+{
+	struct process *p = t->process;
+
+	if (((t->pending.set | p->pending.set) & ~t->blocked) || p->stopped || p->continue_untold)
+		t->thread.flags |= TF_SIGNAL;
+	if (p->exiting)
+		t->thread.flags |= TF_SIGNAL | TF_KILLED;
+	thread_start(&t->thread);
+}
+
+int
+processes_go_on(struct process *init)
+{
+	struct processes *ps = processes();
+	struct process *p;
+	struct task *t;
+
+	if (!init || init->pid != 1)
+		return -EBADMSG;
+	ps->init = init;
+	process_power_button();
+	/* No task leaves a list yet: all park before user mode, and none ends. */
+	list_for_each_entry (p, &ps->all, all)
+		list_for_each_entry (t, &p->tasks, link)
+			task_go_on(t);
+	return 0;
+}

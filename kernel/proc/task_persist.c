@@ -1,0 +1,254 @@
+/*
+ * Tasks in the store. At the cut a task is at the boundary to user mode, with its registers in the
+ * frame as they will be there, or asleep in a call, with the registers the call was made with. The
+ * second goes on by issuing the call again (core/blocked.h).
+ */
+#include <asm/errno.h>
+
+#include "arch/context.h"
+#include "arch/trap.h"
+#include "core/blocked.h"
+#include "core/core.h"
+#include "lib/string.h"
+#include "mm/kstack.h"
+#include "mm/slab.h"
+#include "proc/persist.h"
+#include "proc/process.h"
+#include "proc/trap.h"
+
+enum {
+	T_TID = 1,
+	T_PROCESS = 2,
+	T_NAME = 3,
+	T_FRAME = 4,   /* r15 .. ss, in the order of struct trapframe */
+	T_XCR0 = 5,    /* features in T_FPU */
+	T_FPU = 6,     /* XSAVE's standard format */
+	T_SEGMENT = 7, /* FS base, GS base */
+	T_SCHED = 8,   /* nice, affinity, policy, timer slack */
+	T_MEMORY = 9,  /* memory policy: mode, nodes, flags, interleave */
+	T_MASK = 10,   /* blocked, saved_blocked, restore_blocked */
+	T_PENDING = 11,
+	T_USER = 12, /* clear_tid, robust_list, robust_len */
+	T_ALTSTACK = 13,
+	T_RESTART = 14, /* number of the function, deadline, arguments */
+	T_CALL = 15,	/* asleep in a call: deadline of the sleep, note */
+	T_TIMES = 16,	/* user, system, switches */
+	T_FAULT = 17,	/* address, vector, error: what a handler's frame will show */
+};
+
+#define FRAME_WORDS (sizeof(struct trapframe) / sizeof(u64))
+
+/* --- writing --- */
+
+static u64
+restart_number(const struct restart_block *b)
+{
+	const struct linux_calls *lc = machine()->linux_calls;
+
+	for (unsigned i = 0; i < LINUX_RESTARTS; i++)
+		if (b->fn && b->fn == lc->restart[i])
+			return i + 1;
+	return 0;
+}
+
+static void
+save_thread(struct tag_writer *w, const struct thread *th)
+{
+	const u64 segment[] = {th->fs_base, th->gs_base};
+	const u64 memory[] = {th->policy.mode, th->policy.nodes, th->policy.flags, th->interleave};
+	const u64 times[] = {(u64)th->user_ns, (u64)th->system_ns, th->switches_voluntary,
+			     th->switches_forced};
+	const u64 call[] = {th->wait_timer.pending ? (u64)th->wait_timer.expires : (u64)NS_FOREVER,
+			    th->blocked.done};
+
+	tag_u64(w, T_TID, (u64)th->tid);
+	tag_string(w, T_NAME, th->name);
+	tag_words(w, T_FRAME, (const u64 *)th->frame, FRAME_WORDS);
+	tag_u64(w, T_XCR0, fpu_features());
+	tag_bytes(w, T_FPU, th->fpu, fpu_area_size());
+	tag_words(w, T_SEGMENT, segment, ARRAY_SIZE(segment));
+	tag_words(w, T_MEMORY, memory, ARRAY_SIZE(memory));
+	tag_words(w, T_TIMES, times, ARRAY_SIZE(times));
+	if (!(th->wait_how & WAIT_BOUNDARY))
+		tag_words(w, T_CALL, call, ARRAY_SIZE(call));
+}
+
+static void
+task_save(struct persist_writer *w, void *object)
+{
+	const struct task *t = object;
+	const u64 sched[] = {(u64)t->thread.nice, t->thread.affinity, (u64)t->policy,
+			     (u64)t->timer_slack_ns};
+	const u64 mask[] = {t->blocked, t->saved_blocked, t->restore_blocked};
+	const u64 user[] = {(u64)t->clear_tid, (u64)t->robust_list, t->robust_len};
+	const u64 alt[] = {t->altstack_base, t->altstack_size, t->altstack_flags};
+	const u64 restart[] = {restart_number(&t->restart), (u64)t->restart.deadline,
+			       t->restart.arg[0],	    t->restart.arg[1],
+			       t->restart.arg[2],	    t->restart.arg[3]};
+	const u64 fault[] = {t->fault_addr, t->fault_vector, t->fault_error};
+
+	save_thread(&w->tags, &t->thread);
+	persist_ref(w, T_PROCESS, &process_persist, t->process);
+	tag_words(&w->tags, T_SCHED, sched, ARRAY_SIZE(sched));
+	tag_words(&w->tags, T_MASK, mask, ARRAY_SIZE(mask));
+	sigqueue_save(&w->tags, T_PENDING, &t->pending);
+	tag_words(&w->tags, T_USER, user, ARRAY_SIZE(user));
+	tag_words(&w->tags, T_ALTSTACK, alt, ARRAY_SIZE(alt));
+	tag_words(&w->tags, T_RESTART, restart, ARRAY_SIZE(restart));
+	tag_words(&w->tags, T_FAULT, fault, ARRAY_SIZE(fault));
+}
+
+/* --- reading --- */
+
+/* The first code of a task after a resume. */
+static void
+task_goes_on(void *arg)
+{
+	struct task *t = arg;
+
+	if (t->thread.blocked.again) {
+		machine()->dispatch(t->thread.frame);
+		t->thread.blocked = (struct blocked_call){.deadline = NS_FOREVER};
+	}
+	trap_enter_user(t->thread.frame);
+}
+
+/* A frame that would not lead to user mode must not be believed. */
+static bool
+frame_is_sound(const struct trapframe *f)
+{
+	return f->cs == SEL_UCODE && f->ss == SEL_UDATA && f->rip < USER_TOP;
+}
+
+static int
+load_registers(const struct tag_reader *in, struct thread *th)
+{
+	struct tag_field f = {0};
+
+	if (!tag_get_bytes(in, T_FRAME, th->frame, sizeof(*th->frame)) ||
+	    !frame_is_sound(th->frame))
+		return -EBADMSG;
+	if (!tag_next(in, T_FPU, &f))
+		return -EBADMSG;
+	/* The engine has refused a machine that lacks features; one with more has a larger area. */
+	if (f.length > fpu_area_size())
+		return -EBADMSG;
+	memcpy(th->fpu, f.data, f.length);
+	return fpu_area_sanitise(th->fpu, fpu_area_size()) ? -EBADMSG : 0;
+}
+
+static void
+load_thread(const struct tag_reader *in, struct thread *th)
+{
+	u64 word[4] = {0}, all = machine()->ncores < 64 ? (1UL << machine()->ncores) - 1 : ~0UL;
+
+	th->tid = (tid_t)tag_get_u64(in, T_TID, 0);
+	(void)tag_get_string(in, T_NAME, th->name, sizeof(th->name));
+	if (tag_get_words(in, T_SEGMENT, word, 2) == 2) {
+		th->fs_base = word[0];
+		th->gs_base = word[1];
+	}
+	if (tag_get_words(in, T_SCHED, word, 4) == 4) {
+		th->nice = (int)word[0];
+		th->affinity = word[1] & all ? word[1] : ~0UL; /* its cores are gone */
+	}
+	if (tag_get_words(in, T_MEMORY, word, 4) == 4) {
+		th->policy = (struct mem_policy){(u8)word[0], (u8)word[1], (u16)word[2]};
+		th->interleave = (u32)word[3];
+	}
+	if (tag_get_words(in, T_TIMES, word, 4) == 4) {
+		th->user_ns = (ns_t)word[0];
+		th->system_ns = (ns_t)word[1];
+		th->switches_voluntary = word[2];
+		th->switches_forced = word[3];
+	}
+	th->blocked.deadline = NS_FOREVER;
+	if (tag_get_words(in, T_CALL, word, 2) == 2)
+		th->blocked = (struct blocked_call){
+			.deadline = (ns_t)word[0], .done = word[1], .again = true};
+}
+
+static void
+load_restart(const struct tag_reader *in, struct task *t)
+{
+	const struct linux_calls *lc = machine()->linux_calls;
+	u64 word[6];
+
+	if (tag_get_words(in, T_RESTART, word, 6) != 6 || word[0] < 1 || word[0] > LINUX_RESTARTS)
+		return;
+	t->restart.fn = lc->restart[word[0] - 1];
+	t->restart.deadline = (ns_t)word[1];
+	memcpy(t->restart.arg, word + 2, sizeof(t->restart.arg));
+}
+
+static int
+task_make(struct persist_reader *r, void **out)
+{
+	struct task *t = task_alloc("task", task_goes_on);
+	u64 word[4] = {0};
+	int err;
+
+	if (!t)
+		return -ENOMEM;
+	load_thread(&r->tags, &t->thread);
+	load_restart(&r->tags, t);
+	if (tag_get_words(&r->tags, T_SCHED, word, 4) == 4) {
+		t->policy = (int)word[2];
+		t->timer_slack_ns = (ns_t)word[3];
+	}
+	if (tag_get_words(&r->tags, T_MASK, word, 3) == 3) {
+		t->blocked = word[0];
+		t->saved_blocked = word[1];
+		t->restore_blocked = word[2];
+	}
+	if (tag_get_words(&r->tags, T_USER, word, 3) == 3) {
+		t->clear_tid = (int __user *)word[0];
+		t->robust_list = (void __user *)word[1];
+		t->robust_len = word[2];
+	}
+	if (tag_get_words(&r->tags, T_ALTSTACK, word, 3) == 3) {
+		t->altstack_base = word[0];
+		t->altstack_size = word[1];
+		t->altstack_flags = (u32)word[2];
+	}
+	if (tag_get_words(&r->tags, T_FAULT, word, 3) == 3) {
+		t->fault_addr = word[0];
+		t->fault_vector = word[1];
+		t->fault_error = word[2];
+	}
+	err = sigqueue_load(&r->tags, T_PENDING, &t->pending);
+	if (!err)
+		err = t->thread.tid > 0 ? load_registers(&r->tags, &t->thread) : -EBADMSG;
+	*out = t; /* on an error the resume is over: nothing is given back */
+	return err;
+}
+
+static int
+task_link(struct persist_reader *r, void *object)
+{
+	struct task *t = object;
+	struct process *p = persist_get(r, &r->tags, T_PROCESS, &process_persist);
+
+	if (!p)
+		return -EBADMSG;
+	process_get(p);
+	t->process = p;
+	t->thread.process = p;
+	return pid_restore_task(t);
+}
+
+/* The reference of make is the task's own, until it is reaped. */
+static void
+task_keep(void *object)
+{
+}
+
+const struct persist_kind task_persist = {
+	.name = "task",
+	.number = 49,
+	.member = offsetof(struct task, persistent),
+	.save = task_save,
+	.make = task_make,
+	.link = task_link,
+	.put = task_keep,
+};

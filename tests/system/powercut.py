@@ -1,0 +1,109 @@
+#!/usr/bin/python3
+"""Power cuts: one image, N machines one after the other, each killed at a random instant.
+
+In the machine run guest/blocked.c (threads asleep in every kind of call, which check what they
+get) and a node of Erlang (guest/hf_cut.erl: a counter, a table, a timer, a file, a port program,
+which check each other). Both print WRONG when something broke. Every machine has to go on where
+an epoch of the one before was; a checker of the store looks at the image in between.
+"""
+import argparse
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+import guest
+
+LIVES_S = (0.1, 1.0)    # after the first sign
+
+
+def machine(image, ebin, program):
+    return guest.Guest(
+        "--cpus", "2", "--disk", image, "--checkpoint", "100ms", "--add", ebin + ":/test/ebin",
+        "--add", program + ":/bin/blocked",
+        argv=["erl", "-noshell", "-pa", "/test/ebin", "-s", "hf_cut"])
+
+
+def wait_for(console, pattern, limit):
+    """=> the match; WRONG is never waited through"""
+    found = console.expect(pattern + r"|WRONG[^\n]*\n|panic[^\n]*\n", limit)
+    if "WRONG" in found.group(0) or "panic" in found.group(0):
+        time.sleep(1)
+        raise guest.Hang("%s\n%s" % (found.group(0), console.text[-3000:]))
+    return found
+
+
+def check(image):
+    result = guest.holdfast("store", "check", image)
+    if result.status != 0:
+        raise guest.Hang("the store is damaged: %r" % result)
+
+
+def cut(image, ebin, program, first, limit=guest.LIMIT_S):
+    """One machine from power to power cut; => (epoch it went on from, seconds to the first sign)"""
+    began = time.monotonic()
+    with machine(image, ebin, program) as console:
+        epoch = 0
+        if not first:
+            epoch = int(wait_for(console, r"epoch (\d+), \d+ ms old, goes on", limit).group(1))
+        wait_for(console, r"node \d+", limit)
+        took = time.monotonic() - began
+        if first:
+            wait_for(console, r"turn \d+", limit)
+        time.sleep(random.uniform(*LIVES_S))
+        console.power_cut()
+        if "WRONG" in console.text or "panic" in console.text:
+            raise guest.Hang(console.text[-3000:])
+    return epoch, took
+
+
+def powercut(count, ebin, program, say):
+    """=> raises guest.Hang at the first thing that broke"""
+    with tempfile.TemporaryDirectory() as folder:
+        image = os.path.join(folder, "state.img")
+        before = 0
+        cut(image, ebin, program, True)
+        for n in range(count):
+            epoch, took = cut(image, ebin, program, False)
+            if epoch < before:
+                raise guest.Hang("epoch %d after %d" % (epoch, before))
+            before = epoch
+            if n % 10 == 9 or n == count - 1:
+                check(image)
+            say("%d of %d: epoch %d, %.1f s to the first sign" % (n + 1, count, epoch, took))
+
+
+def build():
+    """The programs for the guest, when pytest is not there to do it."""
+    work = os.path.join(guest.BUILD, "tests")
+    sources = os.path.join(guest.TOP, "tests", "system", "guest")
+    os.makedirs(work, exist_ok=True)
+    program = os.path.join(work, "blocked")
+    subprocess.run(["gcc", "-O1", "-static", "-pthread", "-o", program,
+                    os.path.join(sources, "blocked.c")], check=True)
+    subprocess.run(["erlc", "-o", work, os.path.join(sources, "hf_cut.erl")], check=True)
+    return work, program
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=200, metavar="N")
+    parser.add_argument("--seed", type=int, default=None)
+    options = parser.parse_args()
+    seed = options.seed if options.seed is not None else int(time.time())
+    random.seed(seed)
+    print("seed %d" % seed, flush=True)
+    try:
+        powercut(options.count, *build(), lambda line: print(line, flush=True))
+    except (guest.Hang, OSError) as error:
+        print(re.sub(r"\r", "", str(error)))
+        return 1
+    print("%d power cuts, nothing broke" % options.count)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""The power cut is not the end: what was running goes on, what was promised is there.
+
+What single kinds of object keep is tested beside this, in test_resume_*.py.
+"""
+import glob
+import os
+import random
+import re
+
+import pytest
+
+import powercut
+from guest import Erlang, Guest, ON_LINUX, TOP, holdfast, run
+
+SHELL = ("--base", "busybox", "--cpus", "2")
+
+needs_store = pytest.mark.skipif(ON_LINUX, reason="Linux has no store")
+
+
+# --- every kind of object is accounted for ---
+
+def sources():
+    for path in sorted(glob.glob(os.path.join(TOP, "kernel", "*", "*.[ch]"))):
+        with open(path, encoding="utf-8") as file:
+            yield os.path.relpath(path, TOP), file.read()
+
+
+def test_every_kind_of_object_says_what_becomes_of_it():
+    with open(os.path.join(TOP, "kernel", "persist", "kinds.c"), encoding="utf-8") as file:
+        table = file.read()
+    saved = set(re.findall(r"\{&(\w+)_persist, \w+\}", table))
+    unsaved = set(re.findall(r"^ \*\t(\w+)\t+\S", table, re.M))
+    numbers, defined, counted = {}, set(), set()
+    for path, text in sources():
+        for name, body in re.findall(r"^const struct persist_kind (\w+)_persist = \{(.*?)^\};",
+                                     text, re.M | re.S):
+            number = re.search(r"\.number = (\d+)", body).group(1)
+            assert number not in numbers, (name, numbers[number])
+            numbers[number] = name
+            defined.add(name)
+        for name, body in re.findall(r"^struct (\w+) \{(.*?)^\}", text, re.M | re.S):
+            if "struct refcount" in body and "struct persistent " not in body:
+                counted.add(name)
+        if re.search(r"^static const struct file_ops \w+ = \{", text, re.M):
+            for name, body in re.findall(r"^static const struct file_ops (\w+) = \{(.*?)^\};",
+                                         text, re.M | re.S):
+                assert ".persist = " in body, "%s: %s says nothing" % (path, name)
+    assert defined == saved
+    assert counted <= unsaved, counted - unsaved
+
+
+# --- processes ---
+
+@needs_store
+def test_a_shell_goes_on_and_its_pipe_loses_nothing(tmp_path):
+    disk = ("--disk", str(tmp_path / "d.img"), "--disk-size", "256M", "--checkpoint", "100ms")
+    script = ("i=0; while :; do i=$((i+1)); echo $i; done | "
+              "while read x; do y=$((y+1)); [ $x = $y ] || echo WRONG; echo at $x; sleep 0.02; done")
+    last = 0
+    for turn in range(3):
+        with Guest(*SHELL, *disk, argv=["sh", "-c", script]) as machine:
+            if turn:
+                machine.expect(r"epoch \d+, \d+ ms old, goes on")
+            first = int(machine.expect(r"at (\d+)\r*\n").group(1))
+            assert first <= last + 1 and (turn == 0 or first > 1), machine.text
+            for _ in range(40):
+                machine.expect(r"at \d+\r*\n")
+            machine.power_cut()
+            last = int(re.findall(r"at (\d+)\r*\n", machine.text)[-1])
+            assert "WRONG" not in machine.text
+    result = holdfast("store", "check", str(tmp_path / "d.img"))
+    assert result.status == 0, result
+
+
+@needs_store
+def test_what_sync_promised_is_there_and_the_end_is_the_end(tmp_path):
+    disk = ("--disk", str(tmp_path / "d.img"), "--checkpoint", "1000s")
+    with Guest(*SHELL, *disk, argv=["sh", "-c", "echo kept > /a; sync; echo lost > /b; "
+                                    "echo done; sleep 100"]) as machine:
+        machine.expect(r"\ndone")
+        machine.power_cut()
+    # The processes are forgotten, the files stay.
+    result = run(*SHELL, *disk, "--fresh", argv=["sh", "-c", "cat /a; ls /b; echo two > /a; echo $$"])
+    assert "kept\n" in result.out and "/b: No such file" in result.out, result
+    # That one ended by itself: nothing of it goes on, and its last words are in the file.
+    result = run(*SHELL, *disk, argv=["sh", "-c", "cat /a; sleep 0"])
+    assert result.status == 0 and "\ntwo\n" in result.out and "kept" not in result.out, result
+    assert "its files without its processes" in result.out, result
+
+
+@needs_store
+def test_the_power_button_keeps_everything(tmp_path):
+    disk = ("--disk", str(tmp_path / "d.img"), "--checkpoint", "1000s")
+    script = "i=0; while :; do i=$((i+1)); echo at $i; sleep 0.1; done"
+    with Guest(*SHELL, *disk, argv=["sh", "-c", script]) as machine:
+        machine.expect(r"at 5\r*\n")
+        machine.power_button()
+        machine.wait()
+        last = int(re.findall(r"at (\d+)\r*\n", machine.text)[-1])
+    with Guest(*SHELL, *disk, argv=["sh", "-c", script]) as machine:
+        assert int(machine.expect(r"at (\d+)\r*\n").group(1)) == last + 1
+        machine.power_cut()
+
+
+@needs_store
+def test_an_epoch_that_does_not_come_up_is_given_up(tmp_path):
+    disk = ("--disk", str(tmp_path / "d.img"), "--checkpoint", "1000s")
+    script = "for i in 1 2 3; do echo mark $i > /m; sync; done; echo ready; sleep 1000"
+    with Guest(*SHELL, *disk, argv=["sh", "-c", script]) as machine:
+        machine.expect(r"\nready")
+        machine.power_cut()
+    epochs = [int(n) for n in re.findall(r"^epoch (\d+)", holdfast(
+        "store", "info", str(tmp_path / "d.img")).out, re.M)]
+    for _ in range(3):
+        with Guest(*SHELL, *disk, argv=["sh"]) as machine:
+            assert int(machine.expect(r"epoch (\d+), .* goes on").group(1)) == epochs[0]
+            machine.power_cut()
+    with Guest(*SHELL, *disk, argv=["sh"]) as machine:
+        machine.expect(r"epoch %d was resumed 3 times and came to nothing" % epochs[0])
+        machine.expect(r"epoch %d, \d+ ms old, goes on" % epochs[1])
+        machine.power_cut()
+
+
+# --- Erlang ---
+
+@needs_store
+def test_the_same_node_of_erlang(tmp_path):
+    disk = ("--cpus", "2", "--disk", str(tmp_path / "d.img"))
+    with Erlang(*disk) as erlang:
+        erlang.ready()
+        erlang.eval("X = make_ref(), T = ets:new(t, [public]), "
+                    "[ets:insert(T, {I, I * I}) || I <- lists:seq(1, 10000)], ok")
+        assert erlang.eval("ok = holdfast:subscribe(), crypto:start(), ok") == "ok"
+        before = erlang.eval("{self(), X, whereis(init), ets:info(T, size)}")
+        clock = int(erlang.eval("erlang:monotonic_time()"))
+        epoch = re.match(r"\{ok,(\d+)\}", erlang.eval("holdfast:checkpoint()")).group(1)
+        erlang.power_cut()
+    seen = []
+    for _ in range(2):
+        with Erlang(*disk, "--epoch", epoch) as erlang:
+            erlang.count = 100
+            erlang.expect(r"epoch %s, \d+ ms old, goes on" % epoch)
+            assert erlang.eval("{self(), X, whereis(init), ets:info(T, size)}") == before
+            assert erlang.eval("receive {holdfast, resumed, #{epoch := E}} -> E end") == epoch
+            assert int(erlang.eval("erlang:monotonic_time()")) > clock
+            assert erlang.eval("lists:sum([V || {_, V} <- ets:tab2list(T)])") == "333383335000"
+            seen.append(erlang.eval("{crypto:strong_rand_bytes(8), element(2, file:read_file("
+                                    "\"/proc/sys/kernel/random/uuid\"))}"))
+            erlang.power_cut()
+    assert seen[0] != seen[1]
+
+
+@needs_store
+def test_power_cuts_at_random_instants(ebin, programs):
+    random.seed(0)
+    powercut.powercut(10, ebin, os.path.join(programs, "blocked"), lambda line: None)

@@ -1,0 +1,47 @@
+"""The power goes: what programs held of files, pipes, sockets and terminals is there again.
+
+guest/resume_*.c build kernel objects, are cut off by SIGKILL of the machine,
+and look at them after the resume. Each runs on Linux first, uncut.
+"""
+import os
+import signal
+import subprocess
+
+import pytest
+
+from guest import Guest
+
+PROGRAMS = ["resume_files", "resume_sockets"]
+
+
+def power_cut(guest):
+    """SIGKILL for QEMU and what runs it."""
+    os.killpg(guest.process.pid, signal.SIGKILL)
+    guest.process.wait()
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_programs_themselves(programs, program, tmp_path):
+    """On Linux, with nothing between building and looking, and a /tmp of its own."""
+    path = os.path.join(programs, program)
+    result = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", "exec 9<%s; mount -t tmpfs t /tmp && cd /tmp && "
+         "exec /proc/self/fd/9 0" % path], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("cpus", [["--cpus", "4", "--clusters", "2"], ["--cpus", "1"]],
+                         ids=["4 cores", "1 core"])
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_objects_are_there_again(programs, program, cpus, tmp_path):
+    """Twice in a row, so that what a resume has made is written down like what calls made."""
+    args = ["--base", "busybox", "--headless", *cpus, "--disk", str(tmp_path / "s.img"),
+            "--add", os.path.join(programs, program) + ":/program"]
+    for cut in (1, 2):
+        with Guest(*args, argv=["/program", "2"]) as guest:
+            guest.expect("READY %d" % cut)
+            power_cut(guest)
+    with Guest(*args, argv=["/program", "2"]) as guest:
+        found = guest.expect(r"(\d+) passed, (\d+) failed")
+        assert int(found.group(1)) > 0 and found.group(2) == "0", guest.text[-4000:]
+        power_cut(guest)

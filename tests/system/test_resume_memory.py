@@ -1,0 +1,47 @@
+"""Memory over checkpoints and power cuts: guest/memory.c checks every page it has.
+
+The kernel checks, too: with persist-verify each cut compares what it takes for
+unchanged with what it stored, and panics at a difference.
+"""
+import os
+import subprocess
+
+from guest import Guest, ON_LINUX, run
+
+import pytest
+
+MACHINE = ("--base", "busybox", "--cpus", "2", "--clusters", "2", "--memory", "256M",
+           "--kernel-args", "persist-verify")
+
+needs_store = pytest.mark.skipif(ON_LINUX, reason="Linux has no store")
+
+
+def test_the_program_itself(programs, tmp_path):
+    """On Linux, on a memory file system."""
+    done = subprocess.run([os.path.join(programs, "memory"), "1", "/dev/shm/holdfast-memory"],
+                          check=False, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.endswith("ok\n"), done
+
+
+@needs_store
+def test_cuts_one_after_the_other_see_every_write(programs, tmp_path):
+    result = run(*MACHINE, "--disk", str(tmp_path / "d.img"), "--checkpoint", "10ms",
+                 "--add", os.path.join(programs, "memory") + ":/bin/memory",
+                 argv=["sh", "-c", "memory 3; grep broken /proc/holdfast/check"])
+    assert result.status == 0 and "\nok\n" in result.out, result
+    assert "broken 0\n" in result.out, result
+
+
+@needs_store
+def test_memory_of_every_kind_goes_on_after_a_power_cut(programs, tmp_path):
+    """Twice, so that what was read from the disk is stored and read again."""
+    where = ("--disk", str(tmp_path / "d.img"), "--checkpoint", "100ms",
+             "--add", os.path.join(programs, "memory") + ":/bin/memory")
+    for _ in range(2):
+        with Guest(*MACHINE, *where, argv=["memory", "4"]) as machine:
+            machine.expect(r"turn \d+")
+            machine.power_cut()
+    with Guest(*MACHINE, *where, argv=["memory", "4"]) as machine:
+        machine.expect(r"\bok\r*\n")
+        assert machine.wait() == 0
+        assert "WRONG" not in machine.text

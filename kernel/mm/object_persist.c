@@ -134,6 +134,22 @@ object_save(struct persist_writer *w, void *object)
 		save_borrowed(w, o);
 }
 
+/* A number of all that object_save() writes. */
+static u64
+object_version(const void *object)
+{
+	const struct vm_object *o = object;
+	const struct vm_home *h = o->home;
+	const u64 word[] = {o->size, o->image_size, h != NULL ? h->low : 0, h != NULL ? h->high : 0,
+			    vm_object_resident(o)};
+	struct hash128 sum;
+
+	if (!list_empty(&o->borrowed))
+		return 0;
+	sum = hash128(word, sizeof(word));
+	return sum.low | 1;
+}
+
 static struct vm_object *
 object_make_kind(const struct tag_reader *in)
 {
@@ -261,6 +277,7 @@ const struct persist_kind vm_object_persist = {
 	.number = 32,
 	.member = offsetof(struct vm_object, persistent),
 	.save = object_save,
+	.version = object_version,
 	.make = object_make,
 	.link = object_link,
 	.put = object_put,

@@ -134,6 +134,28 @@ object_save(struct persist_writer *w, void *object)
 		save_borrowed(w, o);
 }
 
+/* Of the fields that object_save writes. Borrowed pages are gone over each time. */
+static u64
+object_version(const void *object)
+{
+	const struct vm_object *o = object;
+	const struct vm_home *h = o->home;
+	u64 version = persist_mix(1, o->size);
+
+	if (!list_empty(&o->borrowed) || (o->image_base != 0 && !o->image_stored))
+		return 0;
+	if (h != NULL)
+		version = persist_mix(persist_mix(version, h->low), h->high);
+	version = persist_mix(version, vm_object_resident((struct vm_object *)(vaddr_t)o));
+	return persist_mix(version, o->image_size << 1 | o->is_private);
+}
+
+static bool
+object_refs(struct persist_writer *w, void *object)
+{
+	return true; /* an object with a version has borrowed nothing */
+}
+
 static struct vm_object *
 object_make_kind(const struct tag_reader *in)
 {
@@ -261,6 +283,8 @@ const struct persist_kind vm_object_persist = {
 	.number = 32,
 	.member = offsetof(struct vm_object, persistent),
 	.save = object_save,
+	.version = object_version,
+	.refs = object_refs,
 	.make = object_make,
 	.link = object_link,
 	.put = object_put,

@@ -40,6 +40,11 @@ struct persist_kind {
 	 * save. While it is the one of the last record, the engine runs save for its references
 	 * only (persist_only_reach) and keeps that record. */
 	u64 (*version)(const void *object);
+	/* Optional, with version. What save would do for the references alone, by w->reach; nothing
+	 * else, and no further than to objects that have none of their own: it is called from
+	 * within the save of another object. False: nothing was done, the object is to wait for its
+	 * turn. */
+	bool (*refs)(struct persist_writer *w, void *object);
 	/* *out: the object with one reference. A negative errno ends the resume; -EBADMSG for a
 	 * record that makes no sense. May sleep. */
 	int (*make)(struct persist_reader *r, void **out);
@@ -60,6 +65,15 @@ struct persist_reader {
 	/* The engine's: the made object with this id and kind, or NULL. */
 	void *(*find)(struct persist_reader *r, const struct persist_kind *kind, u64 id);
 };
+
+/* For versions: start with any number, add what is written, one by one. Never 0 in the end. */
+static inline u64
+persist_mix(u64 h, u64 x)
+{
+	h = (h ^ x) * 0x9e3779b97f4a7c15ul;
+	h ^= h >> 29;
+	return h ? h : 1;
+}
 
 /* => the writer was reset. What is saved next only reaches its targets; nothing is written. */
 static inline void

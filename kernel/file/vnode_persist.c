@@ -104,6 +104,34 @@ save_dev_path(struct persist_writer *w, const struct dentry *d)
 }
 
 static void
+reach_directory(struct persist_writer *w, struct vnode *v)
+{
+	struct dentry *dir = v->dir, *d;
+
+	if (dir && dir->unlinked)
+		w->reach(w, &vnode_persist, dir->parent->vnode);
+	if (!dir || !dir->dir)
+		return;
+	list_for_each_entry (d, &dir->dir->children, sibling)
+		if (vnode_is_saved(d->vnode))
+			w->reach(w, &vnode_persist, d->vnode);
+}
+
+/* Of a file whose version is known, so that it has no locks. */
+static bool
+vnode_refs(struct persist_writer *w, void *object)
+{
+	struct vnode *v = object;
+
+	if (S_ISDIR(v->attr.mode))
+		return false;
+	if (v->object)
+		w->reach(w, &vm_object_persist, v->object);
+	w->reach(w, &mount_persist, v->mount);
+	return true;
+}
+
+static void
 save_directory(struct persist_writer *w, struct vnode *v)
 {
 	struct dentry *dir = v->dir, *d;
@@ -127,6 +155,11 @@ vnode_save(struct persist_writer *w, void *object)
 {
 	struct vnode *v = object;
 
+	if (w->tags.err == PERSIST_ONLY_REACH && S_ISDIR(v->attr.mode)) {
+		w->reach(w, &mount_persist, v->mount);
+		reach_directory(w, v);
+		return;
+	}
 	save_attributes(&w->tags, &v->attr);
 	tag_u64(&w->tags, V_FLAGS, v->flags);
 	tag_u64(&w->tags, V_SEALS, v->seals);
@@ -139,13 +172,6 @@ vnode_save(struct persist_writer *w, void *object)
 	locks_save(w, V_LOCK, v);
 }
 
-static u64
-mix(u64 h, u64 x)
-{
-	h = (h ^ x) * 0x9e3779b97f4a7c15ul;
-	return h ^ h >> 29;
-}
-
 /* Of everything that may change in the life of a vnode, so that nobody has to count changes. */
 static u64
 vnode_version(const void *object)
@@ -153,22 +179,22 @@ vnode_version(const void *object)
 	const struct vnode *v = object;
 	const struct attr *a = &v->attr;
 	const struct dentry *d = v->dir;
-	u64 h = mix(1, (u64)a->mode << 32 | a->nlink);
+	u64 h = persist_mix(1, (u64)a->mode << 32 | a->nlink);
 
 	if (locks_any(v))
 		return 0;
-	h = mix(h, (u64)a->uid << 32 | a->gid);
-	h = mix(h, (u64)a->atime);
-	h = mix(h, (u64)a->mtime);
-	h = mix(h, (u64)a->ctime);
-	h = mix(h, (u64)v->flags << 32 | v->seals);
-	h = mix(h, (u64)v->object);
+	h = persist_mix(h, (u64)a->uid << 32 | a->gid);
+	h = persist_mix(h, (u64)a->atime);
+	h = persist_mix(h, (u64)a->mtime);
+	h = persist_mix(h, (u64)a->ctime);
+	h = persist_mix(h, (u64)v->flags << 32 | v->seals);
+	h = persist_mix(h, (u64)v->object);
 	if (d) {
-		h = mix(h, (u64)d->parent);
-		h = mix(h, (u64)d->hash << 32 | d->unlinked);
-		h = mix(h, d->dir ? d->dir->changes : 0);
+		h = persist_mix(h, (u64)d->parent);
+		h = persist_mix(h, (u64)d->hash << 32 | d->unlinked);
+		h = persist_mix(h, d->dir ? d->dir->changes : 0);
 	}
-	return h ? h : 1;
+	return h;
 }
 
 /* --- making --- */
@@ -486,6 +512,7 @@ const struct persist_kind vnode_persist = {
 	.member = offsetof(struct vnode, persistent),
 	.save = vnode_save,
 	.version = vnode_version,
+	.refs = vnode_refs,
 	.make = vnode_make,
 	.link = vnode_link,
 	.put = vnode_drop,

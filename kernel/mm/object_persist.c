@@ -134,20 +134,26 @@ object_save(struct persist_writer *w, void *object)
 		save_borrowed(w, o);
 }
 
-/* A number of all that object_save() writes. */
+/* Of the fields that object_save writes. Borrowed pages are gone over each time. */
 static u64
 object_version(const void *object)
 {
 	const struct vm_object *o = object;
 	const struct vm_home *h = o->home;
-	const u64 word[] = {o->size, o->image_size, h != NULL ? h->low : 0, h != NULL ? h->high : 0,
-			    vm_object_resident(o)};
-	struct hash128 sum;
+	u64 version = persist_mix(1, o->size);
 
-	if (!list_empty(&o->borrowed))
+	if (!list_empty(&o->borrowed) || (o->image_base != 0 && !o->image_stored))
 		return 0;
-	sum = hash128(word, sizeof(word));
-	return sum.low | 1;
+	if (h != NULL)
+		version = persist_mix(persist_mix(version, h->low), h->high);
+	version = persist_mix(version, vm_object_resident(o));
+	return persist_mix(version, o->image_size << 1 | o->is_private);
+}
+
+static bool
+object_refs(struct persist_writer *w, void *object)
+{
+	return true; /* an object with a version has borrowed nothing */
 }
 
 static struct vm_object *
@@ -278,6 +284,7 @@ const struct persist_kind vm_object_persist = {
 	.member = offsetof(struct vm_object, persistent),
 	.save = object_save,
 	.version = object_version,
+	.refs = object_refs,
 	.make = object_make,
 	.link = object_link,
 	.put = object_put,

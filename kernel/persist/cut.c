@@ -9,6 +9,7 @@
 #include <asm/errno.h>
 
 #include "arch/clock.h"
+#include "dev/tty.h"
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/frame.h"
@@ -17,6 +18,7 @@
 #include "proc/persist.h"
 
 #define QUEUE_FIRST 1024u
+#define DRAIN_LIMIT NS_PER_SEC
 
 /* --- what the store has --- */
 
@@ -92,6 +94,33 @@ persistent_of(const struct persist_kind *kind, void *object)
 	return (struct persistent *)((char *)object + kind->member);
 }
 
+/* The cut has come to an object that the store has, or will have. */
+static void
+see(struct cut *c, struct entry *e)
+{
+	c->alive += e->cut != c->number;
+	e->cut = c->number;
+}
+
+/* An unchanged object of a kind that says so at once needs no turn in the queue: most of what there
+ * is are files that nobody touches. */
+static bool
+is_as_stored(struct cut *c, const struct persist_kind *kind, void *object)
+{
+	struct entry *e;
+	u64 version;
+
+	if (!kind->refs)
+		return false;
+	e = radix_get(&c->engine->objects, persistent_of(kind, object)->id);
+	version = e && e->stored ? kind->version(object) : 0;
+	if (!version || version != e->version || !kind->refs(&c->writer, object))
+		return false;
+	see(c, e);
+	c->passed++;
+	return true;
+}
+
 static u64
 reach(struct persist_writer *w, const struct persist_kind *kind, void *object)
 {
@@ -105,7 +134,7 @@ reach(struct persist_writer *w, const struct persist_kind *kind, void *object)
 	if (!o->id || o->cut < c->engine->good_cut)
 		o->id = c->engine->next_id++;
 	o->cut = c->number;
-	if (!queue_add(c, kind, object) && w->tags.err >= 0)
+	if (!is_as_stored(c, kind, object) && !queue_add(c, kind, object) && w->tags.err >= 0)
 		w->tags.err = -ENOMEM;
 	return o->id;
 }
@@ -148,7 +177,7 @@ write_object(struct cut *c, const struct persist_kind *kind, void *object)
 
 	if (!e)
 		return -ENOMEM;
-	e->cut = c->number;
+	see(c, e);
 	tag_reset(&w->tags);
 	if (only_reach)
 		persist_only_reach(w);
@@ -165,7 +194,7 @@ write_system(struct cut *c)
 
 	if (!e)
 		return -ENOMEM;
-	e->cut = c->number;
+	see(c, e);
 	tag_reset(&c->writer.tags);
 	system_save(c->engine, &c->writer);
 	return c->writer.tags.err < 0 ? c->writer.tags.err : 0;
@@ -185,7 +214,7 @@ walk(struct cut *c)
 	}
 	if (err)
 		return err;
-	c->objects = c->queued;
+	c->objects = c->queued + c->passed;
 	c->engine->good_cut = c->number;
 	/* Once more, now that the ids are given: the record has the next free one. */
 	err = write_system(c);
@@ -197,6 +226,8 @@ find_dead(struct cut *c)
 {
 	struct entry *e, *next;
 
+	if (c->alive == c->engine->objects.count)
+		return;
 	list_for_each_entry_safe (e, next, &c->engine->entries, link) {
 		if (e->cut == c->number)
 			continue;
@@ -207,11 +238,14 @@ find_dead(struct cut *c)
 
 /* --- the stop --- */
 
+/* The last cut waits until terminals have shown what they were given: nobody can do so later. */
 static void
-stop_everything(struct machine_stop *stop)
+stop_everything(struct cut *c, struct machine_stop *stop)
 {
 	for (;;) {
 		quiesce_wait();
+		if (c->last)
+			ttys_drain(clock_now() + DRAIN_LIMIT);
 		machine_stop(stop);
 		if (quiesce_reached())
 			return;
@@ -233,7 +267,7 @@ cut_take(struct persist *p, struct cut *c)
 	c->writer.reach = reach;
 	c->asked = clock_now();
 	quiesce_begin();
-	stop_everything(stop);
+	stop_everything(c, stop);
 	c->stopped = clock_now();
 	err = walk(c);
 	if (!err)
@@ -241,7 +275,8 @@ cut_take(struct persist *p, struct cut *c)
 	if (!err)
 		find_dead(c);
 	machine_go(stop);
-	quiesce_end();
+	if (!c->last)
+		quiesce_end();
 	c->released = clock_now();
 	kfree(stop);
 	kfree(c->writer.tags.buf);

@@ -68,11 +68,14 @@ struct cut {
 	u64 number;
 	struct reached *queue;
 	size_t queued, taken, room;
+	size_t passed;	     /* objects that were as stored, without a turn in the queue */
+	u64 alive;	     /* entries that it has come to */
 	struct list records; /* struct record */
 	struct list dead;    /* struct entry that this cut did not reach */
 	struct vm_cut *memory;
 	u64 objects, bytes; /* reached; of the records to put */
 	u64 processes, threads;
+	bool last;		       /* threads stay at the boundary */
 	ns_t asked, stopped, released; /* when */
 };
 

@@ -557,6 +557,24 @@ tty_drain(struct tty_open *o)
 	return err;
 }
 
+static void
+drain_one(struct tty *t, void *arg)
+{
+	ns_t deadline = *(ns_t *)arg;
+	int err = 0;
+
+	spin_lock(&t->lock);
+	while (t->out_tail != t->out_head && !t->stopped && !err)
+		err = waitq_sleep(&t->writers, &t->lock, deadline, 0);
+	spin_unlock(&t->lock);
+}
+
+void
+ttys_drain(ns_t deadline)
+{
+	tty_for_each(drain_one, &deadline);
+}
+
 unsigned
 tty_poll(struct tty_open *o, void (*add)(void *arg, struct waitq *q, struct spinlock *l), void *arg)
 {

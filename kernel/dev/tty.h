@@ -39,6 +39,9 @@ void tty_input(struct tty *t, const char *s, size_t n);
 void tty_output_ready(struct tty *t);
 /* Ends every open of the terminal: reads give end of file, writes -EIO; SIGHUP to its session. */
 void tty_hangup(struct tty *t);
+/* Waits until the machine's terminals have taken what they were given, those that were stopped by a
+ * key aside. May sleep. */
+void ttys_drain(ns_t deadline);
 void tty_set_winsize(struct tty *t, unsigned rows, unsigned cols);
 /* The session's leader exits (proc/): hangs up or lets go of the terminal, SIGHUP and SIGCONT to
  * the foreground group. */

@@ -9,6 +9,7 @@
 #include <asm/errno.h>
 
 #include "arch/clock.h"
+#include "dev/tty.h"
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/frame.h"
@@ -17,6 +18,7 @@
 #include "proc/persist.h"
 
 #define QUEUE_FIRST 1024u
+#define DRAIN_LIMIT NS_PER_SEC
 
 /* --- what the store has --- */
 
@@ -236,11 +238,14 @@ find_dead(struct cut *c)
 
 /* --- the stop --- */
 
+/* The last cut waits until terminals have shown what they were given: nobody can do so later. */
 static void
-stop_everything(struct machine_stop *stop)
+stop_everything(struct cut *c, struct machine_stop *stop)
 {
 	for (;;) {
 		quiesce_wait();
+		if (c->last)
+			ttys_drain(clock_now() + DRAIN_LIMIT);
 		machine_stop(stop);
 		if (quiesce_reached())
 			return;
@@ -262,7 +267,7 @@ cut_take(struct persist *p, struct cut *c)
 	c->writer.reach = reach;
 	c->asked = clock_now();
 	quiesce_begin();
-	stop_everything(stop);
+	stop_everything(c, stop);
 	c->stopped = clock_now();
 	err = walk(c);
 	if (!err)
@@ -270,7 +275,8 @@ cut_take(struct persist *p, struct cut *c)
 	if (!err)
 		find_dead(c);
 	machine_go(stop);
-	quiesce_end();
+	if (!c->last)
+		quiesce_end();
 	c->released = clock_now();
 	kfree(stop);
 	kfree(c->writer.tags.buf);

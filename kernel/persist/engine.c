@@ -117,10 +117,11 @@ keep_figures(struct persist *p, const struct cut *c, u64 pages, ns_t commit_ns)
 		f->records++;
 }
 
+/* `last`: nothing runs on, the machine goes off. */
 static int
-checkpoint(struct persist *p)
+checkpoint(struct persist *p, bool last)
 {
-	struct cut c = {0};
+	struct cut c = {.last = last};
 	u64 epoch = 0, pages = 0;
 	bool skipped = false;
 	int err;
@@ -149,6 +150,8 @@ checkpoint(struct persist *p)
 	}
 	spin_unlock(&p->lock);
 	cut_free(&c);
+	if (last && err)
+		quiesce_end();
 	return err;
 }
 
@@ -192,7 +195,7 @@ engine_thread(void *arg)
 		wait_for_work(p, last);
 		last = clock_now();
 		off = atomic_load(&p->button);
-		err = checkpoint(p);
+		err = checkpoint(p, off);
 		if (off && !err)
 			power_off();
 		say_result(p, err, before);

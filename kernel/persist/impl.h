@@ -75,6 +75,7 @@ struct cut {
 	struct vm_cut *memory;
 	u64 objects, bytes; /* reached; of the records to put */
 	u64 processes, threads;
+	bool last;		       /* threads stay at the boundary */
 	ns_t asked, stopped, released; /* when */
 };
 

@@ -5,11 +5,13 @@ and look at them after the resume. Each runs on Linux first, uncut.
 """
 import os
 import signal
+import socket
 import subprocess
+import threading
 
 import pytest
 
-from guest import Guest
+from guest import Guest, free_port
 
 PROGRAMS = ["resume_files", "resume_sockets"]
 
@@ -44,4 +46,47 @@ def test_objects_are_there_again(programs, program, cpus, tmp_path):
     with Guest(*args, argv=["/program", "2"]) as guest:
         found = guest.expect(r"(\d+) passed, (\d+) failed")
         assert int(found.group(1)) > 0 and found.group(2) == "0", guest.text[-4000:]
+        power_cut(guest)
+
+
+@pytest.fixture
+def greeter():
+    """A server on this host that says hello to who says something; its port."""
+    def serve(connection):
+        with connection:
+            if connection.recv(1):
+                connection.sendall(b"hello")
+            connection.recv(1)
+
+    def accept():
+        while True:
+            try:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+            except OSError:
+                return
+    listener = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=accept, daemon=True).start()
+    yield listener.getsockname()[1]
+    listener.close()
+
+
+def test_the_outside_and_the_terminal(programs, greeter, tmp_path):
+    """Connections are over with ECONNRESET, a server serves on, nothing typed is lost."""
+    port = free_port()
+    args = ["--base", "busybox", "--cpus", "2", "--disk", str(tmp_path / "s.img"),
+            "--env", "HOST_PORT=%d" % greeter, "--port", "%d:7777" % port,
+            "--add", os.path.join(programs, "resume_outside") + ":/program"]
+    with Guest(*args, argv=["/program"]) as guest:
+        guest.expect("TYPE")
+        guest.send("half ")
+        guest.expect("READY 1")
+        power_cut(guest)
+    with Guest(*args, argv=["/program"]) as guest:
+        guest.expect("goes on")
+        guest.send("a line")
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.settimeout(60)
+            assert client.recv(64) == b"served"
+        found = guest.expect(r"(\d+) passed, (\d+) failed")
+        assert found.groups() == ("3", "0"), guest.text[-4000:]
         power_cut(guest)

@@ -13,6 +13,7 @@
 #include "lib/assert.h"
 #include "mm/map.h"
 #include "mm/object.h"
+#include "mm/policy.h"
 #include "mm/replica.h"
 #include "mm/slab.h"
 
@@ -59,6 +60,7 @@ vm_object_put(struct vm_object *o)
 	assert(list_empty(&o->mappings));
 	registry_remove(&o->registered, REGISTRY_OBJECTS);
 	replicas_destroy(o);
+	policies_destroy(o);
 	object_release(o, 0, ~0UL);
 	radix_destroy(&o->pages);
 	kfree(o);

@@ -49,8 +49,9 @@ struct vm_object {
 	u64 image_size;	      /* [lock] bytes of it that are still valid */
 	u64 resident;	      /* [lock] frames in the tree */
 	bool uncached;	      /* [I] device registers */
-	struct registered registered; /* mm/registry.c */
-	struct replicas *replicas;    /* [lock] copies of its text in other clusters, or NULL */
+	struct registered registered;	/* mm/registry.c */
+	struct replicas *replicas;	/* [lock] copies of its text in other clusters, or NULL */
+	struct shared_policy *policies; /* [lock] mm/policy_shared.c */
 };
 
 /* Objects start with one reference. NULL: out of memory. */

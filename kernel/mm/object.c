@@ -64,6 +64,7 @@ vm_object_put(struct vm_object *o)
 	assert(list_empty(&o->mappings));
 	registry_remove(&o->registered, REGISTRY_OBJECTS);
 	replicas_destroy(o);
+	policies_destroy(o);
 	object_release(o, 0, ~0UL);
 	home_abandon(o);
 	radix_destroy(&o->pages);

@@ -301,6 +301,17 @@ CASE(of_another_user, "may an ordinary user look into its own process, and not i
 	CHECK_EQ(abi_reap(pid), 0);
 }
 
+CASE(renaming, "is nothing in /proc renamed, by whatever name?")
+{
+	CHECK_ERR(rename("/proc/self/comm", "/proc/self/x"), ENOENT);
+	CHECK_ERR(rename("/proc/self/comm", "/proc/self/status"), EPERM);
+	CHECK_ERR(rename("/proc/self/task", "/proc/self/fd"), EPERM);
+	CHECK_ERR(rename("/proc/self/fd/0", "/proc/self/fd/1"), EPERM);
+	CHECK_ERR(rename("/proc/meminfo", "/proc/cpuinfo"), EPERM);
+	CHECK_ERR(rename("/proc/1", "/proc/x"), ENOENT);
+	CHECK_ERR(rename("/proc/self/status", "status"), EXDEV);
+}
+
 CASE(listing, "does listing /proc give this process and the usual files?")
 {
 	DIR *dir = opendir("/proc");

@@ -321,6 +321,38 @@ copy_private_file(struct fault *f, u64 index)
 	return use_spare(f, index);
 }
 
+/*
+ * Where clusters have tables of their own, a page that one has come to is likely to have neighbours
+ * that another one's threads filled: they are entered along, each would cost a fault.
+ * => the anon's lock is held; page `index` was just entered, for writing if `writable`
+ */
+static void
+show_around(struct fault *f, u64 index, bool writable)
+{
+	const struct vm_mapping *v = f->v;
+	vaddr_t base = ALIGN_DOWN(f->va, HUGE_SIZE);
+	vaddr_t lowest = max(v->start, base), end = min(v->end, base + HUGE_SIZE);
+	u64 first = ALIGN_DOWN(index, (u64)AROUND);
+	struct frame **slot = (struct frame **)radix_find(&v->anon->pages, first);
+	vaddr_t va = f->va - ((index - first) << PAGE_SHIFT), start = 0;
+	paddr_t pa[AROUND];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < AROUND; i++, va += PAGE_SIZE) {
+		struct frame *frame = slot[i];
+
+		if (va < lowest || va >= end)
+			continue;
+		if (n == 0)
+			start = va;
+		if (frame != NULL && writable && atomic_load_relaxed(&frame->refs.value) != 1)
+			frame = NULL;
+		pa[n++] = frame != NULL ? frame_paddr(frame) : 0;
+	}
+	pmap_enter_around(f->map->pmap, start, pa, n,
+			  (anon_prot(f, writable) & ~PMAP_WRITTEN) | PMAP_UNUSED);
+}
+
 /* A page that the anon has: as it is, in place, or copied from one that others show too.
  * => the anon's lock is held; false in *done: a spare frame is needed first */
 static int
@@ -335,7 +367,10 @@ fault_present(struct fault *f, u64 index, struct frame *old, bool *done)
 	*done = true;
 	if (sole || !is_write(f)) {
 		found(f, old);
-		return pmap_enter(f->map->pmap, f->va, frame_paddr(old), anon_prot(f, sole));
+		err = pmap_enter(f->map->pmap, f->va, frame_paddr(old), anon_prot(f, sole));
+		if (err == 0 && machine()->nclusters > 1 && !machine()->one_copy)
+			show_around(f, index, sole);
+		return err;
 	}
 	if (copy == NULL) {
 		*done = false;

@@ -159,8 +159,10 @@ make_entry(struct pmap *p, unsigned cxy, vaddr_t va, unsigned level)
 static pte_t
 make_pte(paddr_t pa, unsigned prot)
 {
-	pte_t e = pa | PTE_P | PTE_U | PTE_A;
+	pte_t e = pa | PTE_P | PTE_U;
 
+	if (!(prot & PMAP_UNUSED))
+		e |= PTE_A;
 	if (prot & VM_WRITE)
 		e |= PTE_W;
 	if (prot & PMAP_WRITTEN)

@@ -40,9 +40,10 @@ struct pmap {
 
 /* Extra bits for prot, beside VM_READ, VM_WRITE and VM_EXEC. */
 #define PMAP_UNCACHED 0x100u
-#define PMAP_WRITTEN  0x200u /* a write is about to happen: set the dirty bit now */
-#define PMAP_REPLICA  0x400u /* other clusters may show another copy of the same bytes */
-#define PMAP_AGREED   0x800u /* the caller knows that they show this frame or nothing */
+#define PMAP_WRITTEN  0x200u  /* a write is about to happen: set the dirty bit now */
+#define PMAP_REPLICA  0x400u  /* other clusters may show another copy of the same bytes */
+#define PMAP_UNUSED   0x1000u /* entered ahead: not accessed yet */
+#define PMAP_AGREED   0x800u  /* the caller knows that they show this frame or nothing */
 
 struct pmap *pmap_create(struct vm_map *map);
 void pmap_get(struct pmap *p);

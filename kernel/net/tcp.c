@@ -573,7 +573,7 @@ stream_poll(struct file *f, struct poll_table *pt)
 		ev |= POLL_IN | POLL_RDNORM | POLL_RDHUP;
 	if (urgent_readable(s) >= (u64)s->rcvlowat)
 		ev |= POLL_IN | POLL_RDNORM;
-	if (s->urgent == URGENT_COMING || s->urgent == URGENT_HERE)
+	if (s->urgent == URGENT_HERE)
 		ev |= POLL_PRI;
 	if (s->state == INET_CONNECTED && !s->tx_shut && s->tx_room < s->sndbuf / 3)
 		s->tx_full = true;

@@ -15,7 +15,6 @@ urgent_announce(struct inet *s, u32 seq)
 	    (s->urgent == URGENT_NONE || TCP_SEQ_GT(seq, s->urgent_seq))) {
 		s->urgent_seq = seq;
 		s->urgent = URGENT_COMING;
-		inet_wake(s, POLL_IN | POLL_PRI);
 	}
 	spin_unlock(&s->lock);
 }

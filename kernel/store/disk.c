@@ -178,7 +178,9 @@ trial_store(const char *buf, size_t n, void *arg)
 		struct found *f = &all->found[i];
 
 		if (strlen(f->disk.dev->name) == n && memcmp(f->disk.dev->name, buf, n) == 0)
-			err = f->err ? f->err : store_trial(&f->disk, all->trial, TRIAL_TEXT);
+			err = f->err		    ? f->err
+			      : f->disk.dev->in_use ? -EBUSY
+						    : store_trial(&f->disk, all->trial, TRIAL_TEXT);
 	}
 	mutex_unlock(&all->lock);
 	return err ? err : (ssize_t)all_n;

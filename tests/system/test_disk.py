@@ -123,7 +123,7 @@ def test_the_kernel_knows_a_store(tmp_path):
                    capture_output=True)
     with open(other, "wb") as file:
         file.write(os.urandom(16 << 20))
-    args = ["--disk", path]
+    args = ["--disk", path, "--checkpoint", "off"]
     for name, image in (("left", left), ("other", other)):
         args += ["--qemu=-drive", "--qemu=id=%s,if=none,format=raw,file=%s" % (name, image),
                  "--qemu=-device", "--qemu=virtio-blk-pci,drive=%s" % name]

@@ -136,8 +136,9 @@ def test_overloaded_cluster_is_helped():
     """Are threads of an overloaded cluster run by others that have nothing to do?"""
     hogs = "for i in 1 2 3 4; do while :; do :; done & P=\"$P $!\"; done; "
     show = "sleep 0.3; cat /proc/holdfast/clusters; "
-    script = ("taskset 3 sh -c '" + hogs + show + "for p in $P; do taskset -p ff $p; done; " + show +
-              "kill $P'")
+    script = ("taskset 3 sh -c '" + hogs + show + "for p in $P; do taskset -p ff $p; done; "
+              "while grep -q \"running [4-9]\" /proc/holdfast/clusters; do sleep 0.1; done; " +
+              show + "kill $P'")
     result = run(*FOUR, "--base", "busybox", argv=["sh", "-c", script])
     found = counters(result.out)
     assert len(found) == 8, result

@@ -18,8 +18,17 @@ defmodule MixDemo.Application do
 
   @impl true
   def start(_type, _args) do
+    children = [MixDemo, {Task, &announce/0}]
+    Supervisor.start_link(children, strategy: :one_for_one)
+  end
+
+  # Until the whole system has started, its stop is not in order.
+  defp announce do
+    if :init.notify_when_started(self()) == :ok do
+      receive do: ({:init, :started} -> :ok)
+    end
+
     IO.puts("mix_demo is up in #{System.get_env("PLACE", "no place")}")
-    Supervisor.start_link([MixDemo], strategy: :one_for_one)
   end
 
   @impl true

@@ -26,15 +26,16 @@
 #include "mm/policy.h"
 #include "mm/replica.h"
 
-#define RETRY	   1 /* begin the step again */
-#define UPGRADE	   2 /* begin with the map's lock for writing */
-#define PAGE_IN	   3 /* the object's page may be on the disk */
-#define AROUND	   16
-#define AHEAD	   7
-#define HUGE_ORDER 9
-#define HUGE_PAGES (1u << HUGE_ORDER)
-#define HUGE_SHARE 4	 /* 2 MiB pages while more than 1/4 of memory is free, */
-#define HUGE_LEAST 32768 /* and at least 128 MiB */
+#define RETRY	    1 /* begin the step again */
+#define UPGRADE	    2 /* begin with the map's lock for writing */
+#define PAGE_IN	    3 /* the object's page may be on the disk */
+#define AROUND	    16
+#define AHEAD	    7
+#define HUGE_ORDER  9
+#define HUGE_PAGES  (1u << HUGE_ORDER)
+#define ENTER_BATCH 64u
+#define HUGE_SHARE  4	  /* 2 MiB pages while more than 1/4 of memory is free, */
+#define HUGE_LEAST  32768 /* and at least 128 MiB */
 
 struct fault {
 	struct vm_map *map;
@@ -295,6 +296,14 @@ use_spare(struct fault *f, u64 index)
 	return pmap_enter(f->map->pmap, f->va, frame_paddr(frame), anon_prot(f, true));
 }
 
+/* For pages that are likely to be written soon. With a store it is worth a walk to know whether
+ * they were: what was not is not stored. */
+static unsigned
+ahead_prot(const struct fault *f)
+{
+	return anon_prot(f, true) & (persisting() ? ~PMAP_WRITTEN : ~0u);
+}
+
 /*
  * A program that fills memory in order gets the next pages along, while memory is plentiful: a
  * fault costs more than a page. => the anon's lock is held; page `index` was just entered
@@ -328,7 +337,7 @@ fill_ahead(struct fault *f, u64 index)
 	}
 	atomic_add_relaxed(&f->map->rss_anon, n);
 	if (n > 0)
-		pmap_enter_around(f->map->pmap, f->va + PAGE_SIZE, pa, n, anon_prot(f, true));
+		pmap_enter_around(f->map->pmap, f->va + PAGE_SIZE, pa, n, ahead_prot(f));
 }
 
 /* First write to a page of a private file: a copy of it. => the anon's lock is held */
@@ -429,9 +438,9 @@ may_be_huge(const struct fault *f)
 	const struct vm_mapping *v = f->v;
 	vaddr_t base = ALIGN_DOWN(f->va, HUGE_SIZE);
 
-	return !f->no_huge && !persisting() && is_write(f) && v->object == NULL &&
-	       base >= v->start && base + HUGE_SIZE <= v->end &&
-	       !(v->flags & (VM_NOHUGE | VM_STACK)) && anon_index(v, base) % HUGE_PAGES == 0 &&
+	return !f->no_huge && is_write(f) && v->object == NULL && base >= v->start &&
+	       base + HUGE_SIZE <= v->end && !(v->flags & (VM_NOHUGE | VM_STACK)) &&
+	       anon_index(v, base) % HUGE_PAGES == 0 &&
 	       frame_free_pages() > max(frame_total_pages() / HUGE_SHARE, (u64)HUGE_LEAST);
 }
 
@@ -441,7 +450,22 @@ none_present(struct vm_object *o, u64 first)
 {
 	u64 at = first;
 
-	return radix_next_before(&o->pages, &at, first + HUGE_PAGES) == NULL;
+	return radix_next_before(&o->pages, &at, first + HUGE_PAGES) == NULL &&
+	       !home_wants_any(o, first, first + HUGE_PAGES);
+}
+
+/* Where what is written is noted, that is by the page. => the anon's lock is held */
+static void
+enter_block(struct fault *f, vaddr_t base, const struct frame *block)
+{
+	paddr_t pa[ENTER_BATCH];
+
+	for (unsigned i = 0; i < HUGE_PAGES; i += ENTER_BATCH) {
+		for (unsigned k = 0; k < ENTER_BATCH; k++)
+			pa[k] = frame_paddr(block + i + k);
+		pmap_enter_around(f->map->pmap, base + (vaddr_t)i * PAGE_SIZE, pa, ENTER_BATCH,
+				  ahead_prot(f));
+	}
 }
 
 /* Fills a node of the anon's tree with the block. => the anon's lock is held */
@@ -452,9 +476,10 @@ use_huge(struct fault *f, u64 first)
 	vaddr_t base = ALIGN_DOWN(f->va, HUGE_SIZE);
 	struct frame *block = f->huge;
 	void **slots = radix_slot(&anon->pages, first);
+	int err = slots == NULL ? -ENOMEM : home_adopt_block(anon, first, block);
 
-	if (slots == NULL)
-		return -ENOMEM;
+	if (err)
+		return err;
 	f->huge = NULL;
 	frame_split(block, HUGE_ORDER);
 	for (unsigned i = 0; i < HUGE_PAGES; i++) {
@@ -466,7 +491,9 @@ use_huge(struct fault *f, u64 first)
 	frame_account(block, FRAME_USE_ANON, HUGE_PAGES);
 	atomic_add_relaxed(&f->map->rss_anon, HUGE_PAGES);
 	found(f, block + ((f->va - base) >> PAGE_SHIFT));
-	if (pmap_enter_huge(f->map->pmap, base, frame_paddr(block), entry_prot(f, true)) == 0)
+	if (persisting())
+		enter_block(f, base, block);
+	else if (pmap_enter_huge(f->map->pmap, base, frame_paddr(block), entry_prot(f, true)) == 0)
 		return 0;
 	return pmap_enter(f->map->pmap, f->va, frame_paddr(block) + (f->va - base),
 			  anon_prot(f, true));

@@ -167,7 +167,7 @@ object_writable(struct vm_object *o, u64 index, struct frame **f)
 }
 
 u64
-vm_object_resident(struct vm_object *o)
+vm_object_resident(const struct vm_object *o)
 {
 	const struct vm_home *h = atomic_load(&o->home);
 

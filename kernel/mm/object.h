@@ -87,7 +87,7 @@ int __must_check vm_object_drop(struct vm_object *o, u64 first, u64 n);
 int vm_object_allocate(struct vm_object *o, u64 offset, u64 size);
 /* SEEK_DATA / SEEK_HOLE: next offset at or after `offset`, -ENXIO. */
 s64 vm_object_seek(struct vm_object *o, u64 offset, bool hole);
-u64 vm_object_resident(struct vm_object *o); /* pages with memory of their own */
+u64 vm_object_resident(const struct vm_object *o); /* pages with memory of their own */
 
 /* For the kinds. NULL: out of memory. */
 struct vm_object *object_create(const struct vm_object_ops *ops);

@@ -261,6 +261,7 @@ cut_behind(struct vm_mapping *v)
 	u64 first = first_index(v) + (end > from ? end - from : 0);
 	u64 last = first_index(v) + mapping_pages(v);
 
+	forget_absent(v->anon, first, last);
 	for (; radix_next_before(&v->anon->pages, &first, last) != NULL; first++) {
 		hide_page(v->anon, first);
 		frame_put(object_extract(v->anon, first));

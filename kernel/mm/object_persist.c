@@ -146,7 +146,7 @@ object_version(const void *object)
 		return 0;
 	if (h != NULL)
 		version = persist_mix(persist_mix(version, h->low), h->high);
-	version = persist_mix(version, vm_object_resident((struct vm_object *)(vaddr_t)o));
+	version = persist_mix(version, vm_object_resident(o));
 	return persist_mix(version, o->image_size << 1 | o->is_private);
 }
 

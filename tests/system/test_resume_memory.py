@@ -10,24 +10,24 @@ from guest import Guest, ON_LINUX, run
 
 import pytest
 
-MACHINE = ("--base", "busybox", "--cpus", "2", "--clusters", "2", "--memory", "256M",
-           "--kernel-args", "persist-verify")
+MACHINE = ("--base", "busybox", "--cpus", "2", "--clusters", "2", "--memory", "256M")
+VERIFY = ("--kernel-args", "persist-verify")
 
 needs_store = pytest.mark.skipif(ON_LINUX, reason="Linux has no store")
 
 
 def test_the_program_itself(programs, tmp_path):
     """On Linux, on a memory file system."""
-    done = subprocess.run([os.path.join(programs, "memory"), "1", "/dev/shm/holdfast-memory"],
+    done = subprocess.run([os.path.join(programs, "memory"), "3000", "/dev/shm/holdfast-memory"],
                           check=False, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.endswith("ok\n"), done
 
 
 @needs_store
 def test_cuts_one_after_the_other_see_every_write(programs, tmp_path):
-    result = run(*MACHINE, "--disk", str(tmp_path / "d.img"), "--checkpoint", "10ms",
+    result = run(*MACHINE, *VERIFY, "--disk", str(tmp_path / "d.img"), "--checkpoint", "10ms",
                  "--add", os.path.join(programs, "memory") + ":/bin/memory",
-                 argv=["sh", "-c", "memory 3; grep broken /proc/holdfast/check"])
+                 argv=["sh", "-c", "memory 100; grep broken /proc/holdfast/check"])
     assert result.status == 0 and "\nok\n" in result.out, result
     assert "broken 0\n" in result.out, result
 
@@ -35,13 +35,13 @@ def test_cuts_one_after_the_other_see_every_write(programs, tmp_path):
 @needs_store
 def test_memory_of_every_kind_goes_on_after_a_power_cut(programs, tmp_path):
     """Twice, so that what was read from the disk is stored and read again."""
-    where = ("--disk", str(tmp_path / "d.img"), "--checkpoint", "100ms",
+    where = ("--disk", str(tmp_path / "d.img"),
              "--add", os.path.join(programs, "memory") + ":/bin/memory")
     for _ in range(2):
-        with Guest(*MACHINE, *where, argv=["memory", "4"]) as machine:
-            machine.expect(r"turn \d+")
+        with Guest(*MACHINE, *where, "--checkpoint", "50ms", argv=["memory", "400"]) as machine:
+            machine.expect(r"turn \d+.*turn \d+")
             machine.power_cut()
-    with Guest(*MACHINE, *where, argv=["memory", "4"]) as machine:
+    with Guest(*MACHINE, *VERIFY, *where, argv=["memory", "400"]) as machine:
         machine.expect(r"\bok\r*\n")
         assert machine.wait() == 0
         assert "WRONG" not in machine.text

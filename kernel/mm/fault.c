@@ -358,36 +358,6 @@ copy_private_file(struct fault *f, u64 index)
 	return use_spare(f, index);
 }
 
-/* A page that was shared and is this anon's alone now: it may be written, so that where it is kept
- * has to be the anon's alone, too. => the anon's lock is held */
-static int
-bring_home(struct vm_object *anon, u64 index, struct frame *f)
-{
-	int err = home_adopt(anon, index, f);
-
-	if (err)
-		return err;
-	atomic_fetch_and(&f->flags, (u16)~FF_DIRTY);
-	frame_note_dirty(f);
-	return 0;
-}
-
-/* Where the copy of an anon's page is kept: in its place, if no other object has the page.
- * => the anon's lock is held */
-static int
-home_for_copy(struct vm_object *anon, u64 index, struct frame *old, struct frame *copy)
-{
-	int err = 0;
-
-	if (home_is_own(anon, old))
-		home_replace(old, copy);
-	else
-		err = home_adopt(anon, index, copy);
-	if (err == 0)
-		frame_note_dirty(copy);
-	return err;
-}
-
 /* A page that the anon has: as it is, in place, or copied from one that others show too.
  * => the anon's lock is held; false in *done: a spare frame is needed first */
 static int
@@ -401,7 +371,7 @@ fault_present(struct fault *f, u64 index, struct frame *old, bool *done)
 
 	*done = true;
 	if (sole && persisting() && !home_is_own(anon, old)) {
-		err = bring_home(anon, index, old);
+		err = home_bring(anon, index, old);
 		if (err)
 			return err;
 	}
@@ -547,7 +517,7 @@ fault_anon(struct fault *f)
 	struct vm_mapping *v = f->v;
 	u64 index = anon_index(v, f->va);
 	struct frame *old;
-	bool done = true;
+	bool done = true, flying;
 	int err = 0;
 
 	spin_lock(&v->anon->lock);
@@ -556,6 +526,7 @@ fault_anon(struct fault *f)
 		spin_unlock(&v->anon->lock);
 		return page_in(f, v->anon, index);
 	}
+	flying = old != NULL && (atomic_load(&old->flags) & FF_FLIGHT);
 	if (old != NULL)
 		err = fault_present(f, index, old, &done);
 	else if (is_write(f) && f->spare == NULL && f->huge == NULL)
@@ -570,7 +541,13 @@ fault_anon(struct fault *f)
 	spin_unlock(&v->anon->lock);
 	if (done)
 		return err;
-	return old != NULL ? get_spare(f, false) : prepare_absent(f, index);
+	if (old == NULL)
+		return prepare_absent(f, index);
+	err = flying && !home_may_copy() ? -ENOMEM : get_spare(f, false);
+	if (err != -ENOMEM || !flying)
+		return err;
+	home_wait_landing(); /* then it is written in place */
+	return RETRY;
 }
 
 static int

@@ -169,7 +169,7 @@ CASE(files_of_the_kernel)
 	struct stat st;
 
 	if (made)
-		CHECK(symlink("null", mine) == 0);
+		CHECK(symlink("null", mine) == 0 && chmod("/dev/full", 0640) == 0);
 	CHECK(null >= 0 && zero >= 0 && status >= 0 && dir >= 0 && random >= 0 && path >= 0);
 	cut();
 	CHECK(write(null, "x", 1) == 1 && read(null, buf, 1) == 0 && read(zero, buf, 9) == 9);
@@ -179,6 +179,7 @@ CASE(files_of_the_kernel)
 	CHECK(strstr(buf, name) && faccessat(dir, "maps", R_OK, 0) == 0);
 	CHECK(fstat(path, &st) == 0 && S_ISDIR(st.st_mode));
 	CHECK(!made || readlink(mine, buf, sizeof(buf)) == 4);
+	CHECK(!made || (stat("/dev/full", &st) == 0 && (st.st_mode & 07777) == 0640));
 }
 
 /* --- locks --- */

@@ -172,10 +172,21 @@ local(int port)
 				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
+/* Of either family: their ports lie in the same place. */
 static int
-listener(int port)
+port_of(int fd)
 {
-	struct sockaddr_in a = local(port);
+	struct sockaddr_in6 a;
+	socklen_t len = sizeof(a);
+
+	CHECK(getsockname(fd, (void *)&a, &len) == 0);
+	return ntohs(a.sin6_port);
+}
+
+static int
+listener(void)
+{
+	struct sockaddr_in a = local(0);
 	int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
 
 	CHECK(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0);
@@ -195,9 +206,9 @@ connected(int port)
 
 CASE(tcp_listener)
 {
-	int l = listener(7001), on = 0, other = socket(AF_INET, SOCK_STREAM, 0), v6;
-	struct sockaddr_in a = local(7001);
-	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(7002)};
+	int l = listener(), on = 0, other = socket(AF_INET, SOCK_STREAM, 0), v6;
+	struct sockaddr_in a = local(port_of(l));
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6};
 	socklen_t len = sizeof(on);
 
 	v6 = socket(AF_INET6, SOCK_STREAM, 0);
@@ -206,20 +217,20 @@ CASE(tcp_listener)
 	CHECK(getsockopt(l, SOL_SOCKET, SO_ACCEPTCONN, &on, &len) == 0 && on == 1);
 	CHECK(getsockopt(l, SOL_SOCKET, SO_REUSEADDR, &on, &len) == 0 && on == 1);
 	CHECK(bind(other, (void *)&a, sizeof(a)) == -1 && errno == EADDRINUSE);
-	CHECK(connected(7001) >= 0 && accept(l, NULL, NULL) >= 0);
-	CHECK(connected(7002) >= 0 && accept(v6, NULL, NULL) >= 0);
+	CHECK(connected(port_of(l)) >= 0 && accept(l, NULL, NULL) >= 0);
+	CHECK(connected(port_of(v6)) >= 0 && accept(v6, NULL, NULL) >= 0);
 }
 
 CASE(tcp_to_ourselves)
 {
-	int l = listener(7003), c = connected(7003), a = accept(l, NULL, NULL), one = 1, late;
+	int l = listener(), c = connected(port_of(l)), a = accept(l, NULL, NULL), one = 1, late;
 	struct sockaddr_in peer, was;
 	socklen_t len = sizeof(peer);
 	char buf[16];
 
 	CHECK(a >= 0 && setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) == 0);
 	CHECK(write(c, "to the server", 13) == 13 && write(a, "to the client", 13) == 13);
-	late = connected(7003);
+	late = connected(port_of(l));
 	CHECK(write(late, "queued", 6) == 6 && getpeername(a, (void *)&was, &len) == 0);
 	CHECK(read(a, buf, 3) == 3);
 	cut();
@@ -257,7 +268,7 @@ send_all(void *arg)
 /* More than all buffers on the way hold. */
 CASE(tcp_with_a_blocked_writer)
 {
-	int l = listener(7004), c = connected(7004), a = accept(l, NULL, NULL);
+	int l = listener(), c = connected(port_of(l)), a = accept(l, NULL, NULL);
 	struct sending s = {.fd = c, .n = 9000001};
 	pthread_t t;
 
@@ -287,8 +298,8 @@ CASE(unix_with_a_blocked_writer)
 
 CASE(tcp_half_closed)
 {
-	int l = listener(7005), c = connected(7005), a = accept(l, NULL, NULL);
-	int gone = connected(7005), b = accept(l, NULL, NULL);
+	int l = listener(), c = connected(port_of(l)), a = accept(l, NULL, NULL);
+	int gone = connected(port_of(l)), b = accept(l, NULL, NULL);
 	char buf[64];
 
 	CHECK(write(c, "last words", 10) == 10 && shutdown(c, SHUT_WR) == 0);
@@ -305,11 +316,12 @@ CASE(tcp_half_closed)
 CASE(udp)
 {
 	int s = socket(AF_INET, SOCK_DGRAM, 0), c = socket(AF_INET, SOCK_DGRAM, 0);
-	struct sockaddr_in a = local(7006), from;
-	socklen_t len = sizeof(from);
+	struct sockaddr_in a = local(0), from;
+	socklen_t len = sizeof(from), alen = sizeof(a);
 	char buf[64];
 
-	CHECK(bind(s, (void *)&a, sizeof(a)) == 0 && connect(c, (void *)&a, sizeof(a)) == 0);
+	CHECK(bind(s, (void *)&a, sizeof(a)) == 0 && getsockname(s, (void *)&a, &alen) == 0);
+	CHECK(connect(c, (void *)&a, sizeof(a)) == 0);
 	CHECK(send(c, "first", 5, 0) == 5 && send(c, "second one", 10, 0) == 10);
 	nap_ms(20);
 	cut();
@@ -330,14 +342,14 @@ CASE(interfaces_are_asked)
 
 CASE(a_blocked_accept)
 {
-	int l = listener(7007), status;
+	int l = listener(), status;
 	pid_t pid = fork();
 
 	if (pid == 0)
 		_exit(accept(l, NULL, NULL) < 0);
 	nap_ms(100);
 	cut();
-	CHECK(connected(7007) >= 0 && waitpid(pid, &status, 0) == pid && status == 0);
+	CHECK(connected(port_of(l)) >= 0 && waitpid(pid, &status, 0) == pid && status == 0);
 }
 
 /* --- terminals --- */

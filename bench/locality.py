@@ -84,7 +84,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clusters", type=int, default=4)
     parser.add_argument("--cpus", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--top", type=int, default=0, metavar="N",
                         help="show the N functions that leave the cluster most")
     options = parser.parse_args()

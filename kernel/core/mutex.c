@@ -3,6 +3,7 @@
 #include "core/mutex.h"
 #include "core/thread.h"
 #include "lib/assert.h"
+#include "lib/atomic.h"
 
 void
 mutex_init(struct mutex *m, const char *name)
@@ -64,46 +65,50 @@ void
 rwlock_init(struct rwlock *l, const char *name)
 {
 	spin_init(&l->lock, name, RANK_WAITQ);
-	l->readers = 0;
+	l->state = 0;
 	l->writers_waiting = 0;
 	l->writer = NULL;
 	waitq_init(&l->read_waiters);
 	waitq_init(&l->write_waiters);
 }
 
-void
-rwlock_read(struct rwlock *l)
+static void
+read_after_writers(struct rwlock *l)
 {
-	debug_assert(may_sleep());
 	spin_lock(&l->lock);
 	assert(l->writer != current_thread());
-	while (l->writer || l->writers_waiting)
+	while (atomic_load(&l->state) & RWLOCK_WRITER)
 		(void)!waitq_sleep(&l->read_waiters, &l->lock, NS_FOREVER, 0);
-	l->readers++;
-	current_thread()->locks_held++;
+	atomic_fetch_add(&l->state, 1);
 	spin_unlock(&l->lock);
 }
 
-/* Lets in whoever may go now. => l->lock held, no writer inside. */
-static void
-let_in(struct rwlock *l)
+void
+rwlock_read(struct rwlock *l)
 {
-	if (l->writers_waiting) {
-		if (l->readers == 0)
-			waitq_wake_one(&l->write_waiters);
-	} else {
-		waitq_wake_all(&l->read_waiters);
-	}
+	u32 state = atomic_load_relaxed(&l->state);
+
+	debug_assert(may_sleep());
+	while (!(state & RWLOCK_WRITER) && !atomic_cas(&l->state, state, state + 1))
+		state = atomic_load_relaxed(&l->state);
+	if (state & RWLOCK_WRITER)
+		read_after_writers(l);
+	current_thread()->locks_held++;
 }
 
 void
 rwlock_read_done(struct rwlock *l)
 {
-	spin_lock(&l->lock);
-	assert(l->readers > 0);
-	l->readers--;
+	u32 before = atomic_fetch_sub(&l->state, 1);
+
+	assert((before & ~RWLOCK_WRITER) > 0);
 	current_thread()->locks_held--;
-	let_in(l);
+	if (before != (RWLOCK_WRITER | 1))
+		return;
+	/* The last reader that a writer waits for: it set the bit, and then looked at the readers
+	 * under the lock. */
+	spin_lock(&l->lock);
+	waitq_wake_one(&l->write_waiters);
 	spin_unlock(&l->lock);
 }
 
@@ -116,7 +121,8 @@ rwlock_write(struct rwlock *l)
 	spin_lock(&l->lock);
 	assert(l->writer != t);
 	l->writers_waiting++;
-	while (l->writer || l->readers)
+	atomic_fetch_or(&l->state, RWLOCK_WRITER);
+	while (l->writer || atomic_load(&l->state) != RWLOCK_WRITER)
 		(void)!waitq_sleep(&l->write_waiters, &l->lock, NS_FOREVER, WAIT_EXCLUSIVE);
 	l->writers_waiting--;
 	l->writer = t;
@@ -131,7 +137,12 @@ rwlock_write_done(struct rwlock *l)
 	assert(l->writer == current_thread());
 	l->writer = NULL;
 	current_thread()->locks_held--;
-	let_in(l);
+	if (l->writers_waiting) {
+		waitq_wake_one(&l->write_waiters);
+	} else {
+		atomic_fetch_and(&l->state, ~RWLOCK_WRITER);
+		waitq_wake_all(&l->read_waiters);
+	}
 	spin_unlock(&l->lock);
 }
 

@@ -15,9 +15,12 @@ struct mutex {
 	struct waitq waiters; /* [lock] */
 };
 
+#define RWLOCK_WRITER (1u << 31)
+
+/* Readers that meet no writer change one word: it may lie in another cluster. */
 struct rwlock {
 	struct spinlock lock;
-	u32 readers;				  /* [lock] */
+	u32 state; /* [a] readers inside; RWLOCK_WRITER: one is inside or waits, set under [lock] */
 	u32 writers_waiting;			  /* [lock] */
 	struct thread *writer;			  /* [lock] */
 	struct waitq read_waiters, write_waiters; /* [lock] */

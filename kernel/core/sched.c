@@ -26,7 +26,7 @@
 #define SYNC_NS		(100 * NS_PER_US) /* sleeping this soon after a wake-up is "right after" */
 #define SPREAD_NS	(500 * NS_PER_US) /* how long a woken thread waits for its waker */
 #define SAMPLE_NS	(10 * NS_PER_MS)  /* between samples of a thread that is alone */
-#define FAR_NS		(4 * NS_PER_MS)	  /* of waiting before it goes to another cluster */
+#define FAR_NS		(20 * NS_PER_MS)  /* of waiting before it goes to another cluster */
 #define WAKE_CREDIT_NS	(3 * NS_PER_MS)
 #define PREEMPT_GAIN_NS (1 * NS_PER_MS)
 #define IDLE_POLL_NS	(20 * NS_PER_US)

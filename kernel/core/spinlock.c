@@ -53,7 +53,7 @@ spin_wait(struct spinlock *l)
 	u64 spins = 0;
 	u32 pauses = 1;
 
-	if (l->holder == arch_core())
+	if (spin_held(l))
 		panic("spinlock '%s' taken twice by core %u", l->name, arch_core()->index);
 	while (atomic_load_relaxed(&l->locked)) {
 		for (u32 i = 0; i < pauses; i++) {
@@ -62,8 +62,8 @@ spin_wait(struct spinlock *l)
 		}
 		pauses = min(2 * pauses, (u32)PAUSES_MAX);
 		if (++spins == SPIN_REPORT / PAUSES_MAX)
-			panic("core %u waits for spinlock '%s' held by core %u", arch_core()->index,
-			      l->name, l->holder ? ((struct arch_core *)l->holder)->index : ~0u);
+			panic("core %u waits for spinlock '%s' held by the core with APIC id %u",
+			      arch_core()->index, l->name, atomic_load_relaxed(&l->locked) - 1);
 	}
 }
 
@@ -72,18 +72,17 @@ spin_lock_slowly(struct spinlock *l)
 {
 	do
 		spin_wait(l);
-	while (atomic_xchg(&l->locked, 1));
+	while (!atomic_cas(&l->locked, 0, spin_owner()));
 }
 
 bool
 spin_trylock(struct spinlock *l)
 {
 	irq_push_off();
-	if (atomic_load_relaxed(&l->locked) || atomic_xchg(&l->locked, 1)) {
+	if (atomic_load_relaxed(&l->locked) || !atomic_cas(&l->locked, 0, spin_owner())) {
 		irq_pop_off();
 		return false;
 	}
-	l->holder = arch_core();
 	if (DEBUG_BUILD)
 		spin_note_taken(l, true);
 	return true;

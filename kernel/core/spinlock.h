@@ -45,10 +45,9 @@ enum lock_rank {
 };
 
 struct spinlock {
-	u32 locked;	  /* [a] */
+	u32 locked;	  /* [a] by which core: its APIC id + 1; 0: free */
 	u8 rank;	  /* [I] */
 	const char *name; /* [I] */
-	void *holder;	  /* core that holds it; for asserts and panics */
 };
 
 #define SPINLOCK_INIT(nm, rk)                                                                      \
@@ -84,13 +83,20 @@ irq_pop_off(void)
 		trap_settle(c);
 }
 
+/* What this core writes into the locks that it holds: the lock is one word, which may lie in
+ * another cluster. */
+static inline u32
+spin_owner(void)
+{
+	return arch_core()->apic_id + 1;
+}
+
 static inline void
 spin_lock(struct spinlock *l)
 {
 	irq_push_off();
-	if (unlikely(atomic_xchg(&l->locked, 1)))
+	if (unlikely(!atomic_cas(&l->locked, 0, spin_owner())))
 		spin_lock_slowly(l);
-	l->holder = arch_core();
 	if (DEBUG_BUILD)
 		spin_note_taken(l, false);
 }
@@ -100,7 +106,6 @@ spin_unlock(struct spinlock *l)
 {
 	if (DEBUG_BUILD)
 		spin_note_released(l);
-	l->holder = NULL;
 	atomic_store(&l->locked, 0);
 	irq_pop_off();
 }
@@ -109,7 +114,7 @@ spin_unlock(struct spinlock *l)
 static inline bool
 spin_held(const struct spinlock *l)
 {
-	return atomic_load_relaxed(&l->locked) && l->holder == arch_core();
+	return atomic_load_relaxed(&l->locked) == spin_owner();
 }
 
 #endif

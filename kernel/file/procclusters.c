@@ -3,12 +3,14 @@
  *   clusters  a line of figures for each (holdfast:clusters() in Erlang reads it)
  *   rpc       remote calls from cluster to cluster, and the table of procedures
  *   selftest  measures remote calls and barriers (selftest.c)
+ *   chdevs    each bound device: its index, the cluster that serves it, its core
  *   check     stops the machine and walks all memory (mm/check.c); "broken 0" when all is well
  */
 #include <asm/errno.h>
 
 #include "cluster/cluster.h"
 #include "core/place.h"
+#include "dev/driver.h"
 #include "file/dentry.h"
 #include "mm/check.h"
 #include "mm/frame.h"
@@ -88,6 +90,23 @@ rpc_show(char *buf, size_t size, void *arg)
 }
 
 static size_t
+chdevs_show(char *buf, size_t size, void *arg)
+{
+	struct devices *devs = machine()->devices;
+	const struct chdev *c;
+	size_t len = 0;
+
+	if (devs == NULL)
+		return 0;
+	spin_lock(&devs->lock);
+	list_for_each_entry (c, &devs->chdevs, link)
+		gen_printf(buf, size, &len, "%s index %u cluster %u core %u\n", c->name, c->index,
+			   c->cxy, c->core->arch.index);
+	spin_unlock(&devs->lock);
+	return len;
+}
+
+static size_t
 check_show(char *buf, size_t size, void *arg)
 {
 	return (size_t)memory_check(buf, size);
@@ -97,12 +116,15 @@ int
 proc_clusters_register(void)
 {
 	static const struct genfile_ops clusters = {clusters_show}, rpc = {rpc_show},
-					check = {check_show}, selftest = {selftest_show};
+					chdevs = {chdevs_show}, check = {check_show},
+					selftest = {selftest_show};
 	struct selftest *s = selftest_create();
 	int err = s == NULL ? -ENOMEM : procfs_add("holdfast/clusters", 0444, &clusters, NULL);
 
 	if (err == 0)
 		err = procfs_add("holdfast/rpc", 0444, &rpc, NULL);
+	if (err == 0)
+		err = procfs_add("holdfast/chdevs", 0444, &chdevs, NULL);
 	if (err == 0)
 		err = procfs_add("holdfast/check", 0400, &check, NULL);
 	if (err == 0)

@@ -172,6 +172,24 @@ radix_next(const struct radix *r, u64 *index)
 	return radix_next_before(r, index, ~0UL);
 }
 
+unsigned
+radix_take(struct radix *r, u64 *index, u64 end, void **out, unsigned n)
+{
+	unsigned taken = 0;
+	void **slot;
+
+	if (n == 0 || radix_next_before(r, index, end) == NULL)
+		return 0;
+	slot = radix_find(r, *index);
+	do {
+		out[taken++] = *slot;
+		*slot++ = NULL;
+		++*index;
+	} while (taken < n && *index < end && *index % RADIX_FAN != 0 && *slot != NULL);
+	r->count -= taken;
+	return taken;
+}
+
 static void
 radix_free_below(struct radix *r, void **node, unsigned level)
 {

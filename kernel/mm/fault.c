@@ -162,6 +162,18 @@ neighbour_text(struct vm_object *o, u64 index, paddr_t pa)
 	return f != NULL ? frame_paddr(f) : 0;
 }
 
+/* Counts pages of the mapping's file as resident. Those that more than one cluster shows, or that
+ * are entered again, count again, but never is it more than the mapping has. */
+static void
+count_file_pages(struct fault *f, u64 n)
+{
+	u64 have = atomic_load_relaxed(&f->v->file_pages), all = mapping_pages(f->v);
+
+	n = min(n, all > have ? all - have : 0);
+	atomic_add_relaxed(&f->v->file_pages, n);
+	atomic_add_relaxed(&f->map->rss_file, n);
+}
+
 /*
  * Enters neighbours of a file's page that are resident, read-only or as the page itself.
  * => the object's lock is held, the anon's too if there is one
@@ -190,18 +202,10 @@ enter_around(struct fault *f, bool writable)
 		some += pa[n] != 0;
 	}
 	if (some > 0)
-		pmap_enter_around(f->map->pmap, start, pa, n,
-				  (entry_prot(f, writable) & ~PMAP_WRITTEN) |
-					  (is_text(v) ? PMAP_REPLICA : 0));
-	atomic_add_relaxed(&v->file_pages, some);
-	atomic_add_relaxed(&f->map->rss_file, some);
-}
-
-static void
-count_file_page(struct fault *f)
-{
-	atomic_add_relaxed(&f->v->file_pages, 1);
-	atomic_add_relaxed(&f->map->rss_file, 1);
+		some = pmap_enter_around(f->map->pmap, start, pa, n,
+					 (entry_prot(f, writable) & ~PMAP_WRITTEN) |
+						 (is_text(v) ? PMAP_REPLICA : 0));
+	count_file_pages(f, some);
 }
 
 static int
@@ -249,7 +253,7 @@ fault_shared(struct fault *f)
 	}
 	spin_unlock(&o->lock);
 	if (err == 0)
-		count_file_page(f);
+		count_file_pages(f, 1);
 	return fault_result(err);
 }
 
@@ -276,7 +280,7 @@ read_private_file(struct fault *f)
 	}
 	spin_unlock(&o->lock);
 	if (err == 0)
-		count_file_page(f);
+		count_file_pages(f, 1);
 	return fault_result(err);
 }
 
@@ -388,6 +392,48 @@ home_for_copy(struct vm_object *anon, u64 index, struct frame *old, struct frame
 	return err;
 }
 
+/* Whether a page may be written where it is: nobody else has it, the disk neither, and it is kept
+ * as the anon's own. => the anon's lock is held */
+static bool
+is_to_write(const struct vm_object *anon, const struct frame *f)
+{
+	if (atomic_load_relaxed(&f->refs.value) != 1)
+		return false;
+	return !persisting() || home_is_own(anon, f);
+}
+
+/*
+ * Where clusters have tables of their own, a page that one has come to is likely to have neighbours
+ * that another one's threads filled: they are entered along, each would cost a fault.
+ * => the anon's lock is held; page `index` was just entered, for writing if `writable`
+ */
+static void
+show_around(struct fault *f, u64 index, bool writable)
+{
+	const struct vm_mapping *v = f->v;
+	vaddr_t base = ALIGN_DOWN(f->va, HUGE_SIZE);
+	vaddr_t lowest = max(v->start, base), end = min(v->end, base + HUGE_SIZE);
+	u64 first = ALIGN_DOWN(index, (u64)AROUND);
+	struct frame **slot = (struct frame **)radix_find(&v->anon->pages, first);
+	vaddr_t va = f->va - ((index - first) << PAGE_SHIFT), start = 0;
+	paddr_t pa[AROUND];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < AROUND; i++, va += PAGE_SIZE) {
+		struct frame *frame = slot[i];
+
+		if (va < lowest || va >= end)
+			continue;
+		if (n == 0)
+			start = va;
+		if (frame != NULL && writable && !is_to_write(v->anon, frame))
+			frame = NULL;
+		pa[n++] = frame != NULL ? frame_paddr(frame) : 0;
+	}
+	pmap_enter_around(f->map->pmap, start, pa, n,
+			  (anon_prot(f, writable) & ~PMAP_WRITTEN) | PMAP_UNUSED);
+}
+
 /* A page that the anon has: as it is, in place, or copied from one that others show too.
  * => the anon's lock is held; false in *done: a spare frame is needed first */
 static int
@@ -407,7 +453,10 @@ fault_present(struct fault *f, u64 index, struct frame *old, bool *done)
 	}
 	if (sole || !is_write(f)) {
 		found(f, old);
-		return pmap_enter(f->map->pmap, f->va, frame_paddr(old), anon_prot(f, sole));
+		err = pmap_enter(f->map->pmap, f->va, frame_paddr(old), anon_prot(f, sole));
+		if (err == 0 && machine()->nclusters > 1 && !machine()->one_copy)
+			show_around(f, index, sole);
+		return err;
 	}
 	if (copy == NULL) {
 		*done = false;

@@ -26,7 +26,8 @@
 
 #define CACHE_SIZE	32
 #define CACHE_BATCH	16
-#define RESERVE_MIN	64u   /* pages */
+#define RESERVE_MIN	64u /* pages */
+#define COLLECT_BATCH	512
 #define RESERVE_MAX	1024u /* pages */
 #define RESERVE_SHARE	128u  /* of a cluster's pages */
 #define BLOCK_FRAMES	(1UL << FRAME_MAX_ORDER)
@@ -47,18 +48,65 @@ struct page_allocator {
 	struct boot_range range[BOOT_RANGES]; /* [I] */
 	s64 use[FRAME_USES];		      /* [a] pages */
 	struct frame_cache cache[MAX_CORES];  /* [c] by lid */
+	struct frame *returned;		      /* [a] freed by others, by link.next; see collect() */
+	struct frame *collected;	      /* [lock] the same, taken from there */
+	u64 nreturned;			      /* [a] frames on the two */
 };
 
 static u64
 cluster_free_pages(const struct page_allocator *p)
 {
-	return atomic_load_relaxed(&p->buddy.nfree);
+	return atomic_load_relaxed(&p->buddy.nfree) + atomic_load_relaxed(&p->nreturned);
 }
 
 static bool
 is_scarce(const struct page_allocator *p)
 {
 	return cluster_free_pages(p) < 2 * p->reserve;
+}
+
+static struct frame *
+next_returned(const struct frame *f)
+{
+	return (struct frame *)f->link.next;
+}
+
+/* Leaves a frame to its home: one word of another cluster is changed, and not its allocator. */
+static void
+give_back(struct page_allocator *p, struct frame *f)
+{
+	struct frame *head;
+
+	irq_push_off(); /* the walk over all memory finds it on the list or not yet freed */
+	atomic_add_relaxed(&p->nreturned, 1);
+	do {
+		head = atomic_load_relaxed(&p->returned);
+		f->link.next = (struct list *)head;
+	} while (!atomic_cas(&p->returned, head, f));
+	irq_pop_off();
+}
+
+/* Puts up to n frames that other clusters gave back into the buddy system. => p->lock held.
+ * Returns whether there were any. */
+static bool
+collect(struct page_allocator *p, u64 n)
+{
+	u64 done = 0;
+
+	while (done < n) {
+		struct frame *f = p->collected;
+
+		if (f == NULL && atomic_load_relaxed(&p->returned) != NULL)
+			f = atomic_xchg(&p->returned, NULL);
+		if (f == NULL)
+			break;
+		p->collected = next_returned(f);
+		buddy_free(&p->buddy, f, 0);
+		done++;
+	}
+	if (done > 0)
+		atomic_add_relaxed(&p->nreturned, -done);
+	return done > 0;
 }
 
 /* Takes a block from one cluster, leaving the reserve to those who may have it. */
@@ -69,8 +117,11 @@ take_block(struct page_allocator *p, unsigned order, unsigned how)
 	struct frame *f = NULL;
 
 	spin_lock(&p->lock);
-	if (p->buddy.nfree >= keep + (1UL << order))
-		f = buddy_alloc(&p->buddy, order);
+	collect(p, CACHE_BATCH);
+	do
+		if (p->buddy.nfree >= keep + (1UL << order))
+			f = buddy_alloc(&p->buddy, order);
+	while (f == NULL && collect(p, COLLECT_BATCH));
 	spin_unlock(&p->lock);
 	return f;
 }
@@ -83,8 +134,10 @@ fill_cache(struct page_allocator *p, struct frame_cache *c, unsigned how)
 	unsigned want = is_scarce(p) ? 1 : CACHE_BATCH;
 
 	spin_lock(&p->lock);
-	while (c->n < want && p->buddy.nfree > keep)
-		c->frame[c->n++] = buddy_alloc(&p->buddy, 0);
+	collect(p, CACHE_BATCH);
+	while (c->n < want && (p->buddy.nfree > keep || collect(p, CACHE_BATCH)))
+		if (p->buddy.nfree > keep)
+			c->frame[c->n++] = buddy_alloc(&p->buddy, 0);
 	spin_unlock(&p->lock);
 }
 
@@ -224,7 +277,9 @@ frame_free(struct frame *f, unsigned order)
 	refcount_init(&f->refs, 0);
 	f->flags = 0;
 	kasan_poison(frame_virt(f), PAGE_SIZE << order);
-	if (order == 0 && home == this_cluster() && !is_scarce(home->pages))
+	if (order == 0 && home != this_cluster())
+		give_back(home->pages, f);
+	else if (order == 0 && !is_scarce(home->pages))
 		give_cached(home->pages, f);
 	else
 		give_block(home->pages, f, order);
@@ -347,8 +402,12 @@ u64
 frame_walk_free(unsigned cxy, void (*cached)(const struct frame *f, void *arg), void *arg)
 {
 	const struct page_allocator *p = machine()->cluster[cxy]->pages;
-	u64 n = p->buddy.nfree;
+	u64 n = cluster_free_pages(p);
 
+	for (const struct frame *f = p->returned; f != NULL; f = next_returned(f))
+		cached(f, arg);
+	for (const struct frame *f = p->collected; f != NULL; f = next_returned(f))
+		cached(f, arg);
 	for (unsigned i = 0; i < machine()->cluster[cxy]->cores_nr; i++) {
 		for (unsigned k = 0; k < p->cache[i].n; k++)
 			cached(p->cache[i].frame[k], arg);

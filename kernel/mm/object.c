@@ -108,6 +108,24 @@ object_extract(struct vm_object *o, u64 index)
 	return f;
 }
 
+unsigned
+object_take(struct vm_object *o, u64 *first, u64 end, struct frame **out, unsigned n)
+{
+	unsigned taken = 0, more;
+
+	/* One by one, for each has a home to leave. */
+	while (persisting() && taken < n && radix_next_before(&o->pages, first, end) != NULL)
+		out[taken++] = object_extract(o, (*first)++);
+	if (persisting())
+		return taken;
+	do {
+		more = radix_take(&o->pages, first, end, (void **)out + taken, n - taken);
+		taken += more;
+	} while (more > 0);
+	o->resident -= taken;
+	return taken;
+}
+
 void
 object_unmap(struct vm_object *o, u64 first, u64 n)
 {
@@ -132,10 +150,8 @@ object_release(struct vm_object *o, u64 first, u64 end)
 	unsigned n;
 
 	do {
-		n = 0;
 		spin_lock(&o->lock);
-		while (n < RELEASE_BATCH && radix_next_before(&o->pages, &first, end) != NULL)
-			batch[n++] = object_extract(o, first++);
+		n = object_take(o, &first, end, batch, RELEASE_BATCH);
 		spin_unlock(&o->lock);
 		for (unsigned i = 0; i < n; i++)
 			frame_put(batch[i]);

@@ -100,6 +100,9 @@ int __must_check object_insert_shared(struct vm_object *o, u64 index, struct fra
 int __must_check object_writable(struct vm_object *o, u64 index, struct frame **f);
 /* Takes a frame out; the reference is the caller's. NULL: there was none. => o->lock held */
 struct frame *object_extract(struct vm_object *o, u64 index);
+/* Takes up to n frames of [*first, end) out, *first goes behind the last. How many. => o->lock held
+ */
+unsigned object_take(struct vm_object *o, u64 *first, u64 end, struct frame **out, unsigned n);
 /* Takes the translations of n pages out of every mapping. => o->lock held; not for a mapping's anon
  */
 void object_unmap(struct vm_object *o, u64 first, u64 n);

@@ -183,14 +183,13 @@ drop_unshown(struct vm_object *anon, const struct vm_mapping *v, u64 first, u64 
 	struct frame *batch[DROP_BATCH];
 
 	while (first < end) {
-		unsigned n = 0;
+		unsigned n;
 		u64 stop;
 
 		spin_lock(&anon->lock);
 		stop = next_unshown(anon, v, &first, end);
 		forget_absent(anon, first, stop);
-		while (n < DROP_BATCH && radix_next_before(&anon->pages, &first, stop) != NULL)
-			batch[n++] = object_extract(anon, first++);
+		n = object_take(anon, &first, stop, batch, DROP_BATCH);
 		spin_unlock(&anon->lock);
 		for (unsigned i = 0; i < n; i++)
 			frame_put(batch[i]);

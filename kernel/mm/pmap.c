@@ -178,8 +178,10 @@ make_entry(struct pmap *p, unsigned cxy, vaddr_t va, unsigned level)
 static pte_t
 make_pte(paddr_t pa, unsigned prot)
 {
-	pte_t e = pa | PTE_P | PTE_U | PTE_A;
+	pte_t e = pa | PTE_P | PTE_U;
 
+	if (!(prot & PMAP_UNUSED))
+		e |= PTE_A;
 	if (prot & VM_WRITE)
 		e |= PTE_W;
 	if (prot & PMAP_WRITTEN)
@@ -327,10 +329,10 @@ leave_to_others(const struct pmap *p, vaddr_t va, paddr_t *pa, unsigned n)
 	}
 }
 
-void
+unsigned
 pmap_enter_around(struct pmap *p, vaddr_t va, paddr_t *pa, unsigned n, unsigned prot)
 {
-	unsigned cxy = this_core()->arch.cxy;
+	unsigned cxy = this_core()->arch.cxy, entered = 0;
 	pte_t *e;
 
 	spin_lock(&p->lock);
@@ -339,9 +341,12 @@ pmap_enter_around(struct pmap *p, vaddr_t va, paddr_t *pa, unsigned n, unsigned 
 		leave_to_others(p, va, pa, n);
 	if (e != NULL && !(*e & PTE_PS))
 		for (unsigned i = 0; i < n; i++)
-			if (pa[i] != 0 && !(e[i] & PTE_P))
+			if (pa[i] != 0 && !(e[i] & PTE_P)) {
 				atomic_store(&e[i], make_pte(pa[i], prot));
+				entered++;
+			}
 	spin_unlock(&p->lock);
+	return entered;
 }
 
 bool

@@ -40,9 +40,10 @@ struct pmap {
 
 /* Extra bits for prot, beside VM_READ, VM_WRITE and VM_EXEC. */
 #define PMAP_UNCACHED 0x100u
-#define PMAP_WRITTEN  0x200u /* a write is about to happen: set the dirty bit now */
-#define PMAP_REPLICA  0x400u /* other clusters may show another copy of the same bytes */
-#define PMAP_AGREED   0x800u /* the caller knows that they show this frame or nothing */
+#define PMAP_WRITTEN  0x200u  /* a write is about to happen: set the dirty bit now */
+#define PMAP_REPLICA  0x400u  /* other clusters may show another copy of the same bytes */
+#define PMAP_UNUSED   0x1000u /* entered ahead: not accessed yet */
+#define PMAP_AGREED   0x800u  /* the caller knows that they show this frame or nothing */
 
 struct pmap *pmap_create(struct vm_map *map);
 void pmap_get(struct pmap *p);
@@ -57,9 +58,9 @@ void pmap_retire(struct pmap *p);
 int __must_check pmap_enter(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot);
 int __must_check pmap_enter_huge(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot);
 /* Enters up to n neighbours where nothing is entered yet, here, and no other cluster shows another
- * frame; pa 0 skips a page. As far as it gets; changes pa.
+ * frame; pa 0 skips a page. As far as it gets; changes pa. Returns how many it entered.
  * => all n pages are covered by one page table */
-void pmap_enter_around(struct pmap *p, vaddr_t va, paddr_t *pa, unsigned n, unsigned prot);
+unsigned pmap_enter_around(struct pmap *p, vaddr_t va, paddr_t *pa, unsigned n, unsigned prot);
 
 /* Remove or write-protect a range in every replica and flush before they return. */
 void pmap_remove(struct pmap *p, vaddr_t start, vaddr_t end);

@@ -216,8 +216,10 @@ status_changed(struct netif *netif)
 	struct iface *i = netif->state;
 	char ip[IPADDR_STRLEN_MAX];
 
-	if (!i->dev || !netif_is_up(netif) || ip4_addr_isany(netif_ip4_addr(netif)))
+	if (!i->dev || !netif_is_up(netif) || ip4_addr_isany(netif_ip4_addr(netif)) ||
+	    i->told_ip4 == netif_ip4_addr(netif)->addr)
 		return;
+	i->told_ip4 = netif_ip4_addr(netif)->addr;
 	ip4addr_ntoa_r(netif_ip4_addr(netif), ip, sizeof(ip));
 	klog(KLOG_INFO, "net", "eth%u: address %s", netif->num - 1u, ip);
 }

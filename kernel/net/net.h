@@ -38,6 +38,7 @@ struct iface { /* an interface; netif.state points to it */
 	struct netdev *dev; /* [I] NULL: loopback */
 	u64 packets, bytes; /* [n] of the loopback */
 	bool link_was_up;   /* [n] */
+	u32 told_ip4;	    /* [n] the address that the log has */
 	bool kick;	    /* [n] frames were queued since the last kick */
 };
 

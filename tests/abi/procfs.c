@@ -160,6 +160,29 @@ CASE(status, "does status hold the ids, threads, sizes and signal sets?")
 	value("Cpus_allowed_list:");
 }
 
+CASE(resident, "is a page that is shown again and again resident once?")
+{
+	enum { PAGES = 64, PAGE = 4096 };
+	int fd = OK(open("f", O_RDWR | O_CREAT, 0600)), round, i;
+	volatile char *map;
+	long before;
+
+	OK(ftruncate(fd, PAGES * PAGE));
+	map = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(map != MAP_FAILED);
+	slurp("/proc/self/status");
+	before = atol(value("VmRSS:"));
+	for (round = 0; round < 100; round++) {
+		OK(mprotect((void *)map, PAGES * PAGE, PROT_NONE));
+		OK(mprotect((void *)map, PAGES * PAGE, PROT_READ | PROT_WRITE));
+		for (i = 0; i < PAGES; i += 3)
+			map[i * PAGE] = round;
+	}
+	slurp("/proc/self/status");
+	CHECK(atol(value("VmRSS:")) - before < 10 * PAGES * PAGE / 1024);
+	CHECK(atol(value("VmRSS:")) <= atol(value("VmSize:")));
+}
+
 CASE(stat, "does stat hold 52 fields with pid, parent, group and session?")
 {
 	int pid, parent, group, session, fields = 0;

@@ -95,6 +95,36 @@ walk(void **state)
 	assert_int_equal(pages, 0);
 }
 
+/* Are neighbours taken out together, in order, within the bounds, and counted? */
+static void
+take(void **state)
+{
+	void *out[8];
+	struct radix r;
+	u64 at = 0;
+
+	radix_init(&r, &mem);
+	for (u64 i = 507; i < 523; i++)
+		if (i != 515)
+			assert_int_equal(radix_set(&r, i, (void *)i), 0);
+	assert_int_equal(radix_take(&r, &at, 500, out, 8), 0);
+	assert_int_equal(radix_take(&r, &at, 600, out, 3), 3);
+	assert_int_equal(at, 510);
+	assert_ptr_equal(out[0], (void *)507);
+	assert_int_equal(radix_take(&r, &at, 600, out, 8), 2); /* the node ends */
+	assert_ptr_equal(out[1], (void *)511);
+	assert_int_equal(radix_take(&r, &at, 600, out, 8), 3); /* 515 is missing */
+	assert_int_equal(radix_take(&r, &at, 600, out, 0), 0);
+	assert_int_equal(radix_take(&r, &at, 518, out, 8), 2);
+	assert_int_equal(at, 518);
+	assert_ptr_equal(out[0], (void *)516);
+	assert_null(radix_get(&r, 517));
+	assert_ptr_equal(radix_get(&r, 518), (void *)518);
+	assert_int_equal(r.count, 5);
+	radix_destroy(&r);
+	assert_int_equal(pages, 0);
+}
+
 /* Does running out of pages at any point leave a tree that still works? */
 static void
 out_of_memory(void **state)
@@ -125,6 +155,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(set_and_get),
 		cmocka_unit_test(walk),
+		cmocka_unit_test(take),
 		cmocka_unit_test(out_of_memory),
 	};
 

@@ -7,6 +7,7 @@ import pytest
 
 import guest
 from guest import BUILD, run
+from test_cluster_boot import nodes
 
 pytestmark = pytest.mark.skipif(guest.ON_LINUX, reason="reads /proc/holdfast")
 
@@ -143,6 +144,41 @@ def test_overloaded_cluster_is_helped():
     assert found[0]["running"] >= 4 and sum(c["running"] for c in found[1:4]) <= 1, result
     assert sum(c["taken"] for c in found[5:8]) >= 2, result
     assert max(c["running"] for c in found[4:8]) <= 3, result
+
+
+def test_nearest_cluster_helps():
+    """With unequal distances, do memory and time come from the nearest cluster that has some?"""
+    far = [(0, 1, 40), (0, 2, 30), (0, 3, 15), (1, 2, 20), (1, 3, 35), (2, 3, 25)]
+    show = "cat /proc/holdfast/clusters; "
+    fill = "dd if=/dev/zero of=/tmp/x bs=1M count=%d 2>/dev/null; "
+    hogs = "for i in 1 2 3; do while :; do :; done & P=\"$P $!\"; done; "
+    script = ("taskset 3 sh -c '" + fill % 300 + show + fill % 560 + show + "rm /tmp/x; " + hogs +
+              "sleep 0.1; " + show + "for p in $P; do taskset -p ff $p; done; sleep 0.3; " + show +
+              "kill $P'")
+    result = run(*nodes([256] * 4, [[0, 1], [2, 3], [4, 5], [6, 7]], far), "--base", "busybox",
+                 argv=["sh", "-c", script])
+    found = counters(result.out)
+    assert len(found) == 16, result
+    first, more, before, after = (found[i:i + 4] for i in (0, 4, 8, 12))
+    assert first[3]["helped"] > 40 * 256, result
+    assert first[1]["helped"] == first[2]["helped"] == more[1]["helped"] == 0, result
+    assert more[2]["helped"] > 20 * 256, result
+    assert [b["taken"] - a["taken"] for a, b in zip(before, after)][1:3] == [0, 0], result
+    assert after[3]["taken"] > before[3]["taken"], result
+
+
+@pytest.mark.parametrize("clusters", [1, 2, 4])
+def test_devices_are_dealt_to_clusters(clusters):
+    """Is each device served by the cluster of its index modulo the clusters, on a core there?"""
+    more = ["--qemu=-device", "--qemu=virtio-rng-pci"] * 5
+    result = run("--cpus", "4", "--clusters", str(clusters), "--base", "busybox", *more,
+                 argv=["cat", "/proc/holdfast/chdevs"])
+    lines = re.findall(r"^\w+ index (\d+) cluster (\d+) core (\d+)\r?$", result.out, re.M)
+    found = [[int(x) for x in line] for line in lines]
+    assert [line[0] for line in found] == list(range(len(found))) and len(found) >= 6, result
+    for index, cluster, core in found:
+        assert cluster == index % clusters and core // (4 // clusters) == cluster, result
+    assert len({core for _, _, core in found}) == 4, "the cores of a cluster take turns"
 
 
 def test_topology_of_debian():

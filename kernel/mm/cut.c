@@ -96,6 +96,8 @@ vm_persist_start(const struct vm_pager_ops *ops)
 	h->pager = ops;
 	h->verify = machine()->persist_verify;
 	spin_init(&h->lock, "homes", RANK_SLAB);
+	spin_init(&h->flight_lock, "flight", RANK_WAITQ);
+	waitq_init(&h->landed);
 	list_init(&h->changed);
 	list_init(&h->borrowers);
 	list_init(&h->images);
@@ -386,6 +388,18 @@ verify_object(struct registered *r, void *arg)
 
 /* --- the spine --- */
 
+static void
+set_flight(bool on)
+{
+	struct homes *h = homes();
+
+	spin_lock(&h->flight_lock);
+	h->in_flight = on;
+	if (!on)
+		waitq_wake_all(&h->landed);
+	spin_unlock(&h->flight_lock);
+}
+
 int
 vm_cut_collect(u64 cut, struct vm_cut **out)
 {
@@ -408,6 +422,7 @@ vm_cut_collect(u64 cut, struct vm_cut **out)
 		vm_cut_failed(c);
 		return err;
 	}
+	set_flight(true);
 	vm_cut_rewind(c);
 	*out = c;
 	return 0;
@@ -501,6 +516,7 @@ vm_cut_done(struct vm_cut *c)
 			run->whole->image_stored = true;
 		run_free(run);
 	}
+	set_flight(false);
 	kfree(c);
 }
 
@@ -534,6 +550,7 @@ vm_cut_failed(struct vm_cut *c)
 		run_failed(run);
 		run_free(run);
 	}
+	set_flight(false);
 	kfree(c);
 }
 

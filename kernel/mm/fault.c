@@ -362,46 +362,6 @@ copy_private_file(struct fault *f, u64 index)
 	return use_spare(f, index);
 }
 
-/* A page that was shared and is this anon's alone now: it may be written, so that where it is kept
- * has to be the anon's alone, too. => the anon's lock is held */
-static int
-bring_home(struct vm_object *anon, u64 index, struct frame *f)
-{
-	int err = home_adopt(anon, index, f);
-
-	if (err)
-		return err;
-	atomic_fetch_and(&f->flags, (u16)~FF_DIRTY);
-	frame_note_dirty(f);
-	return 0;
-}
-
-/* Where the copy of an anon's page is kept: in its place, if no other object has the page.
- * => the anon's lock is held */
-static int
-home_for_copy(struct vm_object *anon, u64 index, struct frame *old, struct frame *copy)
-{
-	int err = 0;
-
-	if (home_is_own(anon, old))
-		home_replace(old, copy);
-	else
-		err = home_adopt(anon, index, copy);
-	if (err == 0)
-		frame_note_dirty(copy);
-	return err;
-}
-
-/* Whether a page may be written where it is: nobody else has it, the disk neither, and it is kept
- * as the anon's own. => the anon's lock is held */
-static bool
-is_to_write(const struct vm_object *anon, const struct frame *f)
-{
-	if (atomic_load_relaxed(&f->refs.value) != 1)
-		return false;
-	return !persisting() || home_is_own(anon, f);
-}
-
 /*
  * Where clusters have tables of their own, a page that one has come to is likely to have neighbours
  * that another one's threads filled: they are entered along, each would cost a fault.
@@ -426,7 +386,7 @@ show_around(struct fault *f, u64 index, bool writable)
 			continue;
 		if (n == 0)
 			start = va;
-		if (frame != NULL && writable && !is_to_write(v->anon, frame))
+		if (frame != NULL && writable && !home_is_to_write(v->anon, frame))
 			frame = NULL;
 		pa[n++] = frame != NULL ? frame_paddr(frame) : 0;
 	}
@@ -447,7 +407,7 @@ fault_present(struct fault *f, u64 index, struct frame *old, bool *done)
 
 	*done = true;
 	if (sole && persisting() && !home_is_own(anon, old)) {
-		err = bring_home(anon, index, old);
+		err = home_bring(anon, index, old);
 		if (err)
 			return err;
 	}
@@ -596,7 +556,7 @@ fault_anon(struct fault *f)
 	struct vm_mapping *v = f->v;
 	u64 index = anon_index(v, f->va);
 	struct frame *old;
-	bool done = true;
+	bool done = true, flying;
 	int err = 0;
 
 	spin_lock(&v->anon->lock);
@@ -605,6 +565,7 @@ fault_anon(struct fault *f)
 		spin_unlock(&v->anon->lock);
 		return page_in(f, v->anon, index);
 	}
+	flying = old != NULL && (atomic_load(&old->flags) & FF_FLIGHT);
 	if (old != NULL)
 		err = fault_present(f, index, old, &done);
 	else if (is_write(f) && f->spare == NULL && f->huge == NULL)
@@ -619,7 +580,13 @@ fault_anon(struct fault *f)
 	spin_unlock(&v->anon->lock);
 	if (done)
 		return err;
-	return old != NULL ? get_spare(f, false) : prepare_absent(f, index);
+	if (old == NULL)
+		return prepare_absent(f, index);
+	err = flying && !home_may_copy() ? -ENOMEM : get_spare(f, false);
+	if (err != -ENOMEM || !flying)
+		return err;
+	home_wait_landing(); /* then it is written in place */
+	return RETRY;
 }
 
 static int
@@ -802,22 +769,6 @@ mm_trap_page_fault(struct trapframe *f, vaddr_t va)
 		access = VM_EXEC;
 	map = atomic_load(&t->pmap->map);
 	return map == NULL ? -EFAULT : vm_fault(map, va, access);
-}
-
-int
-vm_populate(struct vm_map *m, vaddr_t addr, u64 size, unsigned access)
-{
-	for (vaddr_t va = addr; va < addr + size; va += PAGE_SIZE) {
-		int err;
-
-		if (pmap_allows(m->pmap, va, access))
-			continue;
-		err = vm_fault(m, va, access);
-		if (err)
-			return err;
-		sched_point();
-	}
-	return 0;
 }
 
 ssize_t

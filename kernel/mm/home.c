@@ -15,6 +15,8 @@
 #include "mm/policy.h"
 #include "mm/slab.h"
 
+#define COPY_SHARE 8 /* of all memory is kept free from copies: the commit needs some, too */
+
 static void *
 node_alloc(void)
 {
@@ -240,12 +242,58 @@ home_replace(struct frame *old, struct frame *new)
 	lose_home(old);
 }
 
+int
+home_bring(struct vm_object *o, u64 index, struct frame *f)
+{
+	int err = home_adopt(o, index, f);
+
+	if (err)
+		return err;
+	atomic_fetch_and(&f->flags, (u16)~FF_DIRTY);
+	frame_note_dirty(f);
+	return 0;
+}
+
+int
+home_for_copy(struct vm_object *o, u64 index, struct frame *old, struct frame *copy)
+{
+	int err = 0;
+
+	if (home_is_own(o, old))
+		home_replace(old, copy);
+	else
+		err = home_adopt(o, index, copy);
+	if (err == 0)
+		frame_note_dirty(copy);
+	return err;
+}
+
 bool
 frame_is_sole(const struct frame *f)
 {
 	u16 flags = atomic_load(&f->flags);
 
 	return atomic_load(&f->refs.value) == (flags & FF_FLIGHT ? 2 : 1);
+}
+
+bool
+home_may_copy(void)
+{
+	return frame_free_pages() > frame_total_pages() / COPY_SHARE;
+}
+
+void
+home_wait_landing(void)
+{
+	struct homes *h = homes();
+
+	spin_lock(&h->flight_lock);
+	while (h->in_flight) {
+		int err = waitq_sleep(&h->landed, &h->flight_lock, NS_FOREVER, 0);
+
+		assert(err == 0);
+	}
+	spin_unlock(&h->flight_lock);
 }
 
 /* --- pages that are on the disk only --- */
@@ -324,27 +372,52 @@ still_wanted(struct vm_object *o, u64 index)
 	return yes;
 }
 
-int
-home_page_in(struct vm_object *o, u64 index)
+/* => h->paging held */
+static int
+page_in_locked(struct vm_object *o, const struct vm_home *h, u64 index)
 {
-	struct frame *f = policy_alloc(NULL, index << PAGE_SHIFT, 0, 0);
-	struct vm_home *h = o->home;
-	int err = 0;
+	struct frame *f;
+	int err;
 
+	if (!still_wanted(o, index))
+		return 0;
+	f = policy_alloc(NULL, index << PAGE_SHIFT, 0, 0);
 	if (f == NULL)
 		return -ENOMEM;
-	mutex_lock(&h->paging);
-	if (still_wanted(o, index)) {
-		err = homes()->pager->read(h->stored_id, index, frame_virt(f));
-		spin_lock(&o->lock);
-		if (radix_get(&o->pages, index) == NULL && home_wants(o, index))
-			err = page_came(o, index, &f, err);
-		spin_unlock(&o->lock);
-	}
-	mutex_unlock(&h->paging);
+	err = homes()->pager->read(h->stored_id, index, frame_virt(f));
+	spin_lock(&o->lock);
+	if (radix_get(&o->pages, index) == NULL && home_wants(o, index))
+		err = page_came(o, index, &f, err);
+	spin_unlock(&o->lock);
 	if (f != NULL)
 		frame_put(f);
 	return err == -ENOENT ? 0 : err;
+}
+
+int
+home_page_in(struct vm_object *o, u64 index)
+{
+	const struct frame *there;
+	struct vm_home *h;
+	bool flying;
+	int err = 0;
+
+	spin_lock(&o->lock);
+	there = radix_get(&o->pages, index);
+	flying = there != NULL && (atomic_load(&there->flags) & FF_FLIGHT);
+	h = o->home;
+	if (h != NULL)
+		home_get(h);
+	spin_unlock(&o->lock);
+	if (flying)
+		home_wait_landing();
+	if (h == NULL)
+		return 0;
+	mutex_lock(&h->paging);
+	err = page_in_locked(o, h, index);
+	mutex_unlock(&h->paging);
+	home_put(h);
+	return err;
 }
 
 int

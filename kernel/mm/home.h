@@ -67,6 +67,9 @@ struct homes {
 	struct spinlock lock;		  /* rank RANK_SLAB */
 	struct list changed;		  /* [lock] groups with something dirty or gone */
 	struct list borrowers;		  /* [lock] objects with borrowed pages */
+	struct spinlock flight_lock;	  /* rank RANK_WAITQ */
+	struct waitq landed;		  /* [flight_lock] */
+	bool in_flight;			  /* [flight_lock] a cut is being written */
 	struct list images; /* [cut] objects whose part of the root image has to be stored */
 };
 
@@ -94,6 +97,13 @@ void home_leave(struct vm_object *o, u64 index, struct frame *f);
 /* `new`, with the same content as `old`, takes its place in o; it counts as changed when `old`
  * still had to be written or is being written. => o->lock held */
 void home_replace(struct frame *old, struct frame *new);
+/* A page that was shared and is o's alone now: it may be written, so that where it is kept has to
+ * be o's alone, too. 0 or -ENOMEM. => o->lock held */
+int __must_check home_bring(struct vm_object *o, u64 index, struct frame *f);
+/* The home of a copy of o's page: the page's, if no other object has that. 0 or -ENOMEM.
+ * => o->lock held */
+int __must_check home_for_copy(struct vm_object *o, u64 index, struct frame *old,
+			       struct frame *copy);
 /* The frame's content changes, or has, since the last cut. */
 void frame_note_dirty(struct frame *f);
 /* Whether a frame has no owner but the slot it is found in. */
@@ -103,10 +113,14 @@ bool frame_is_sole(const struct frame *f);
 bool home_wants(const struct vm_object *o, u64 index);
 /* Whether that can be true of any page of [first, end). => o->lock held */
 bool home_wants_any(const struct vm_object *o, u64 first, u64 end);
-/* Brings it in, or finds that it is a hole. 0, -EIO, -ENOMEM, -EBADMSG.
- * => may sleep; no spinlock held */
+/* Brings it in, or finds that it is a hole; a page that is there and on its way to the disk has
+ * arrived when it returns. 0, -EIO, -ENOMEM, -EBADMSG. => may sleep; no spinlock held */
 int __must_check home_page_in(struct vm_object *o, u64 index);
-/* The same for all of them. */
+/* Whether there is memory to copy what is on its way to the disk; if not, who wants to write it
+ * waits until nothing is (may sleep). */
+bool home_may_copy(void);
+void home_wait_landing(void);
+/* Brings in all that may be there. 0, or an error as above. */
 int __must_check home_page_in_all(struct vm_object *o);
 /* The pages of the range that have no frame are zero from now on. -ENOMEM: nothing was changed.
  * => o->lock held */
@@ -170,6 +184,16 @@ static inline void
 group_clear(u64 *set, u64 index)
 {
 	atomic_fetch_and(&set[index % GROUP_PAGES / 64], ~(1UL << (index % 64)));
+}
+
+/* Whether a page may be written where it is: nobody else has it, the disk neither, and it is kept
+ * as the anon's own. => the anon's lock is held */
+static inline bool
+home_is_to_write(const struct vm_object *anon, const struct frame *f)
+{
+	if (atomic_load_relaxed(&f->refs.value) != 1)
+		return false;
+	return !persisting() || home_is_own(anon, f);
 }
 
 #endif

@@ -166,9 +166,9 @@ object_writable(struct vm_object *o, u64 index, struct frame **f)
 
 	if (!(atomic_load(&old->flags) & FF_FLIGHT))
 		return 0;
-	copy = policy_alloc(NULL, index << PAGE_SHIFT, 0, 0);
+	copy = home_may_copy() ? policy_alloc(NULL, index << PAGE_SHIFT, 0, 0) : NULL;
 	if (copy == NULL)
-		return -ENOMEM;
+		return -EAGAIN;
 	object_unmap(o, index, 1);
 	page_copy(frame_virt(copy), frame_virt(old));
 	copy->flags |= o->ops->frame_flag;

@@ -31,7 +31,7 @@ struct vm_object_ops {
 	/* Makes page `index` present in the tree or names it directly: *out gets the frame with a
 	 * reference for the caller. `write` asks for a frame that may be written (a root-image file
 	 * replaces the image's frame by a copy). 0, -ENOMEM, -EFAULT (beyond the end: SIGBUS),
-	 * -EAGAIN (it may be on the disk: home_page_in(), then again).
+	 * -EAGAIN (it is on the disk or on its way there: home_page_in(), then again).
 	 * => called with object->lock held; does not sleep. */
 	int (*get_frame)(struct vm_object *o, u64 index, bool write, struct frame **out);
 	/* The address of page `index` if it is there already and may be shown for reading; else 0.
@@ -95,7 +95,8 @@ struct vm_object *object_create(const struct vm_object_ops *ops);
 int __must_check object_insert(struct vm_object *o, u64 index, struct frame *f);
 /* The same for a frame that another object has, too (after fork). */
 int __must_check object_insert_shared(struct vm_object *o, u64 index, struct frame *f);
-/* Replaces a frame that is on its way to the disk by a copy. 0 or -ENOMEM.
+/* Replaces a frame that is on its way to the disk by a copy. 0; -EAGAIN: there is no memory for
+ * one, home_page_in() waits until the page may be written.
  * => o->lock held; *f is page `index`; not for a mapping's anon */
 int __must_check object_writable(struct vm_object *o, u64 index, struct frame **f);
 /* Takes a frame out; the reference is the caller's. NULL: there was none. => o->lock held */

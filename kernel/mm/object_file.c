@@ -405,21 +405,36 @@ zero_page(struct vm_object *o, u64 index)
 	return err;
 }
 
+/* From *first on, which moves behind the pages of the image that are done. => o->lock held */
+static int
+drop_locked(struct vm_object *o, u64 *first, u64 end)
+{
+	int err = 0;
+
+	object_unmap(o, *first, end - *first);
+	for (; *first < end && in_image(o, *first) && err == 0; ++*first)
+		err = zero_page(o, *first);
+	if (err) {
+		--*first;
+		return err;
+	}
+	err = home_forget(o, *first, end);
+	for (u64 i = *first; err == 0 && radix_next_before(&o->pages, &i, end) != NULL; i++)
+		frame_put(object_extract(o, i));
+	return err;
+}
+
 int
 vm_object_drop(struct vm_object *o, u64 first, u64 n)
 {
 	u64 end = first + n;
-	int err = 0;
+	int err;
 
-	spin_lock(&o->lock);
-	object_unmap(o, first, n);
-	for (; first < end && in_image(o, first) && err == 0; first++)
-		err = zero_page(o, first);
-	if (err == 0)
-		err = home_forget(o, first, end);
-	for (u64 i = first; err == 0 && radix_next_before(&o->pages, &i, end) != NULL; i++)
-		frame_put(object_extract(o, i));
-	spin_unlock(&o->lock);
+	do {
+		spin_lock(&o->lock);
+		err = drop_locked(o, &first, end);
+		spin_unlock(&o->lock);
+	} while (err == -EAGAIN && (err = home_page_in(o, first)) == 0);
 	return err;
 }
 

@@ -25,9 +25,9 @@ def test_the_program_itself(programs, tmp_path):
 
 @needs_store
 def test_cuts_one_after_the_other_see_every_write(programs, tmp_path):
-    result = run(*MACHINE, *VERIFY, "--disk", str(tmp_path / "d.img"), "--checkpoint", "10ms",
+    result = run(*MACHINE, *VERIFY, "--disk", str(tmp_path / "d.img"), "--checkpoint", "30ms",
                  "--add", os.path.join(programs, "memory") + ":/bin/memory",
-                 argv=["sh", "-c", "memory 100; grep broken /proc/holdfast/check"])
+                 argv=["sh", "-c", "memory 50; grep broken /proc/holdfast/check"])
     assert result.status == 0 and "\nok\n" in result.out, result
     assert "broken 0\n" in result.out, result
 
@@ -45,3 +45,11 @@ def test_memory_of_every_kind_goes_on_after_a_power_cut(programs, tmp_path):
         machine.expect(r"\bok\r*\n")
         assert machine.wait() == 0
         assert "WRONG" not in machine.text
+
+
+@needs_store
+def test_a_writer_without_room_for_copies_waits_for_the_disk(programs, tmp_path):
+    result = run("--base", "busybox", "--memory", "64M", "--disk", str(tmp_path / "d.img"),
+                 "--checkpoint", "20ms", "--add", os.path.join(programs, "rewrite") + ":/bin/rewrite",
+                 argv=["sh", "-c", "rewrite 80 6; grep failed /proc/holdfast/persist"])
+    assert result.status == 0 and "ok\nfailed 0\n" in result.out, result

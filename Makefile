@@ -112,11 +112,18 @@ $(B)/gen/calls.h $(B)/gen/calls.c &: tools/gen-calls kernel/linux/calls.tbl
 # Its loops must not become calls of themselves.
 $(B)/obj/kernel/lib/string.o: K_CFLAGS += -fno-tree-loop-distribute-patterns
 
-$(B)/obj/%.o: %.c | $(B)/gen/calls.h
+# What objects were made with: those of another variant are of no use.
+VARIANT := SAN=$(SAN) DEBUG=$(DEBUG) $(K_EXTRA)
+$(B)/variant: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VARIANT)' | cmp -s - $@ || echo '$(VARIANT)' > $@
+FORCE:
+
+$(B)/obj/%.o: %.c $(B)/variant | $(B)/gen/calls.h
 	@mkdir -p $(@D)
 	@echo "  cc      $<"; $(CC) $(K_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/obj/%.S.o: %.S | $(B)/gen/calls.h
+$(B)/obj/%.S.o: %.S $(B)/variant | $(B)/gen/calls.h
 	@mkdir -p $(@D)
 	@echo "  as      $<"; $(CC) $(K_CFLAGS) -D__ASSEMBLER__ -MMD -MP -c -o $@ $<
 
@@ -141,7 +148,7 @@ $(L)/src/.unpacked: kernel/net/lwip/fetch
 
 $(L)/obj/core/tcp.o $(L)/obj/core/tcp_in.o: L_FIRST := -include kernel/net/lwip/pcbs.h
 
-$(L)/obj/%.o: $(L)/src/.unpacked $(L_DEPS)
+$(L)/obj/%.o: $(L)/src/.unpacked $(L_DEPS) $(B)/variant
 	@mkdir -p $(@D)
 	@echo "  cc      lwip/$*.c"
 	@$(CC) $(filter-out -W% -fsanitize=undefined,$(K_CFLAGS)) -w -fno-data-sections $(L_INC) $(L_FIRST) -c -o $@ $(L)/src/src/$*.c
@@ -152,7 +159,7 @@ $(L)/liblwip.a: $(L_OBJ)
 	@rm -f $@; ar rcs $@ $^
 
 # Our side of the stack is the only code that sees lwIP's headers.
-$(B)/obj/kernel/net/%.o: kernel/net/%.c $(L)/src/.unpacked $(L_DEPS) | $(B)/gen/calls.h
+$(B)/obj/kernel/net/%.o: kernel/net/%.c $(L)/src/.unpacked $(L_DEPS) $(B)/variant | $(B)/gen/calls.h
 	@mkdir -p $(@D)
 	@echo "  cc      $<"; $(CC) $(K_CFLAGS) -isystem $(L)/src/src/include -Ikernel/net/lwip -MMD -MP -c -o $@ $<
 

@@ -331,14 +331,15 @@ unlock_dirs(struct dentry *a, struct dentry *b)
 		rwlock_write_done(&b->vnode->lock);
 }
 
+/* => both directories write-locked. */
 static int
 rename_find(struct renaming *r)
 {
-	int err = dir_lookup(r->from.at, r->from.last, r->from.last_len, false, &r->old);
+	int err = dir_lookup_locked(r->from.at, r->from.last, r->from.last_len, false, &r->old);
 
 	if (err)
 		return err;
-	err = dir_lookup(r->to.at, r->to.last, r->to.last_len, true, &r->new);
+	err = dir_lookup_locked(r->to.at, r->to.last, r->to.last_len, true, &r->new);
 	if (err)
 		return err;
 	if (!r->old->in_tree)

@@ -197,6 +197,9 @@ void walk_done(struct walk *w);
  * made with `make_negative`, else -ENOENT. */
 int __must_check dir_lookup(struct dentry *dir, const char *name, size_t len, bool make_negative,
 			    struct dentry **out);
+/* => dir's vnode is locked */
+int __must_check dir_lookup_locked(struct dentry *dir, const char *name, size_t len,
+				   bool make_negative, struct dentry **out);
 
 /* A path from user memory. */
 struct user_path {

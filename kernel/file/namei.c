@@ -231,8 +231,8 @@ walk_run(struct walk *w)
 }
 
 int
-dir_lookup(struct dentry *dir, const char *name, size_t len, bool make_negative,
-	   struct dentry **out)
+dir_lookup_locked(struct dentry *dir, const char *name, size_t len, bool make_negative,
+		  struct dentry **out)
 {
 	struct vnode *v = dir->vnode;
 	struct dentry *d = dentry_find(dir, name, len);
@@ -247,11 +247,8 @@ dir_lookup(struct dentry *dir, const char *name, size_t len, bool make_negative,
 	d = dentry_create(dir, name, len);
 	if (!d)
 		return -ENOMEM;
-	if (v->ops->lookup) {
-		rwlock_read(&v->lock);
+	if (v->ops->lookup)
 		err = v->ops->lookup(v, d);
-		rwlock_read_done(&v->lock);
-	}
 	if (err == 0 && !d->vnode && !make_negative)
 		err = -ENOENT;
 	if (err) {
@@ -260,6 +257,21 @@ dir_lookup(struct dentry *dir, const char *name, size_t len, bool make_negative,
 	}
 	*out = d;
 	return 0;
+}
+
+int
+dir_lookup(struct dentry *dir, const char *name, size_t len, bool make_negative,
+	   struct dentry **out)
+{
+	struct vnode *v = dir->vnode;
+	int err;
+
+	if (!v->ops->lookup)
+		return dir_lookup_locked(dir, name, len, make_negative, out);
+	rwlock_read(&v->lock);
+	err = dir_lookup_locked(dir, name, len, make_negative, out);
+	rwlock_read_done(&v->lock);
+	return err;
 }
 
 /* Follows a link that the file system answers: to an object, or by its text. Consumes d. */

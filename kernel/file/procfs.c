@@ -63,6 +63,19 @@ process_ops(void)
 	return vfs_get()->process_ops;
 }
 
+/* Texts that only who may look into the process gets, whatever their mode says. */
+static bool
+is_secret(const char *what)
+{
+	static const char *const secret[] = {"maps", "smaps", "smaps_rollup", "environ",
+					     "auxv", "io",    "personality"};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(secret); i++)
+		if (strcmp(what, secret[i]) == 0)
+			return true;
+	return false;
+}
+
 static const struct vnode_ops pid_dir_ops, tasks_ops, fds_ops, text_ops, link_ops, fd_link_ops;
 static const struct file_ops pid_dir_file_ops, tasks_file_ops, fds_file_ops, root_file_ops;
 
@@ -104,6 +117,8 @@ node_fill(struct dentry *d, const struct proc_node *from, u32 mode, unsigned ind
 	}
 	v->private = n;
 	v->attr.ino = node_ino(n, index);
+	if (!process_ops()->owner(n->pid, &v->attr.uid, &v->attr.gid) && mode != (S_IFDIR | 0555))
+		v->attr.uid = v->attr.gid = 0;
 	v->attr.blksize = 1024;
 	d->vnode = v;
 	return 0;
@@ -330,6 +345,12 @@ static const struct file_ops tasks_file_ops = {
 
 /* --- fd/ and fdinfo/ --- */
 
+static bool
+may_look(const struct vnode *v)
+{
+	return process_ops()->may_look(((const struct proc_node *)v->private)->pid);
+}
+
 static struct file *
 node_file(const struct proc_node *n)
 {
@@ -397,11 +418,11 @@ static const struct file_ops fds_file_ops = {
 static int
 fd_readlink(struct vnode *v, char *buf, size_t size)
 {
-	struct file *f = node_file(v->private);
+	struct file *f = may_look(v) ? node_file(v->private) : NULL;
 	int n;
 
 	if (!f)
-		return -ENOENT;
+		return may_look(v) ? -ENOENT : -EACCES;
 	if (f->dentry)
 		n = dentry_path(f->dentry, buf, size);
 	else if (f->ops->name)
@@ -415,11 +436,11 @@ fd_readlink(struct vnode *v, char *buf, size_t size)
 static int
 fd_follow(struct vnode *v, struct dentry **out)
 {
-	struct file *f = node_file(v->private);
+	struct file *f = may_look(v) ? node_file(v->private) : NULL;
 	int err = 0;
 
 	if (!f)
-		return -ENOENT;
+		return may_look(v) ? -ENOENT : -EACCES;
 	if (f->dentry) {
 		*out = f->dentry;
 		dentry_get(*out);
@@ -443,7 +464,7 @@ link_follow(struct vnode *v, struct dentry **out)
 {
 	struct proc_node *n = v->private;
 
-	return process_ops()->link(n->pid, n->what, out);
+	return may_look(v) ? process_ops()->link(n->pid, n->what, out) : -EACCES;
 }
 
 static int
@@ -524,6 +545,8 @@ text_open(struct vnode *v, struct file *f)
 
 	if (!process_ops()->exists(n->pid))
 		return -ESRCH;
+	if (n->kind == NODE_TEXT && is_secret(n->what) && !may_look(v))
+		return -EACCES;
 	s = kzalloc(sizeof(*s));
 	if (!s)
 		return -ENOMEM;

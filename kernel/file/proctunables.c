@@ -96,6 +96,7 @@ proctunables_register(void)
 		{"sys/kernel/ostype", &text, "Linux"},
 		{"sys/kernel/version", &text, "#1 SMP"},
 		{"sys/kernel/threads-max", &text, "4194304"},
+		{"sys/kernel/tainted", &text, "0"},
 		{"sys/kernel/cap_last_cap", &text, "40"},
 		{"sys/kernel/ngroups_max", &text, "32"},
 		{"sys/kernel/randomize_va_space", &text, "2"},

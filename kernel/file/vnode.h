@@ -174,6 +174,10 @@ struct procfs_process_ops {
 	int (*last_pid)(void); /* the number given last */
 	int (*self)(void);
 	int (*self_tid)(void);
+	/* Its effective ids; whether its files are theirs (it is dumpable, or the caller). */
+	bool (*owner)(int pid, u32 *uid, u32 *gid);
+	/* Whether the caller may look into it: PTRACE_MODE_READ of man 2 ptrace. */
+	bool (*may_look)(int pid);
 	/* Text of /proc/pid/<what>: what is "stat", "status", "cmdline", "maps", ... */
 	ssize_t (*show)(int pid, int tid, const char *what, char *buf, size_t size);
 	struct fdtable *(*fdtable)(int pid);			     /* referenced, NULL */

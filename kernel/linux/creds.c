@@ -63,6 +63,8 @@ sys_setresuid(u32 ruid, u32 euid, u32 suid)
 	     !among(suid, c->uid, c->euid, c->suid)))
 		return -EPERM;
 	spin_lock(&current_process()->lock);
+	if (euid != KEEP && euid != c->euid)
+		current_process()->dumpable = false; /* what it holds is not the new user's */
 	c->uid = ruid == KEEP ? c->uid : ruid;
 	c->euid = euid == KEEP ? c->euid : euid;
 	c->suid = suid == KEEP ? c->suid : suid;
@@ -82,6 +84,8 @@ sys_setresgid(u32 rgid, u32 egid, u32 sgid)
 	     !among(sgid, c->gid, c->egid, c->sgid)))
 		return -EPERM;
 	spin_lock(&current_process()->lock);
+	if (egid != KEEP && egid != c->egid)
+		current_process()->dumpable = false;
 	c->gid = rgid == KEEP ? c->gid : rgid;
 	c->egid = egid == KEEP ? c->egid : egid;
 	c->sgid = sgid == KEEP ? c->sgid : sgid;

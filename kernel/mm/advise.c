@@ -8,7 +8,6 @@
 #include <asm/errno.h>
 #include <asm/mman.h>
 
-#include "core/sched.h"
 #include "mm/protect.h"
 
 static bool
@@ -288,20 +287,4 @@ vm_mapping_resident(struct vm_mapping *v)
 	if (v->object != NULL)
 		pages += min(atomic_load_relaxed(&v->file_pages), mapping_pages(v) - pages);
 	return pages << PAGE_SHIFT;
-}
-
-int
-vm_populate(struct vm_map *m, vaddr_t addr, u64 size, unsigned access)
-{
-	for (vaddr_t va = addr; va < addr + size; va += PAGE_SIZE) {
-		int err;
-
-		if (pmap_allows(m->pmap, va, access))
-			continue;
-		err = vm_fault(m, va, access);
-		if (err)
-			return err;
-		sched_point();
-	}
-	return 0;
 }

@@ -15,11 +15,7 @@
  */
 #include <asm/errno.h>
 
-#include "arch/trap.h"
 #include "core/core.h"
-#include "core/sched.h"
-#include "lib/assert.h"
-#include "lib/string.h"
 #include "mm/fault.h"
 #include "mm/home.h"
 #include "mm/mapping.h"
@@ -362,6 +358,14 @@ copy_private_file(struct fault *f, u64 index)
 	return use_spare(f, index);
 }
 
+/* Whether a frame of the anon may be written as it is: nobody else has it, it is not on its way to
+ * the disk (which holds it), and where it is kept is the anon's. => the anon's lock is held */
+static bool
+may_write(const struct vm_object *anon, const struct frame *f)
+{
+	return atomic_load_relaxed(&f->refs.value) == 1 && (!persisting() || home_is_own(anon, f));
+}
+
 /*
  * Where clusters have tables of their own, a page that one has come to is likely to have neighbours
  * that another one's threads filled: they are entered along, each would cost a fault.
@@ -386,7 +390,7 @@ show_around(struct fault *f, u64 index, bool writable)
 			continue;
 		if (n == 0)
 			start = va;
-		if (frame != NULL && writable && !home_is_to_write(v->anon, frame))
+		if (frame != NULL && writable && !may_write(v->anon, frame))
 			frame = NULL;
 		pa[n++] = frame != NULL ? frame_paddr(frame) : 0;
 	}
@@ -702,7 +706,7 @@ map_unlock(struct fault *f)
 		rwlock_read_done(&f->map->lock);
 }
 
-static int
+int
 fault_frame(struct vm_map *m, vaddr_t va, unsigned access, struct frame **out)
 {
 	struct fault f = {.map = m, .va = va & PAGE_MASK, .access = access, .result = out};
@@ -743,52 +747,4 @@ vm_fault(struct vm_map *m, vaddr_t va, unsigned access)
 	if (rss > m->max_rss)
 		m->max_rss = rss;
 	return err;
-}
-
-#define ERROR_WRITE 2u
-#define ERROR_RSVD  8u
-#define ERROR_FETCH 16u
-
-int
-mm_trap_page_fault(struct trapframe *f, vaddr_t va)
-{
-	struct core *c = this_core();
-	struct thread *t = current_thread();
-	unsigned access = VM_READ;
-	struct vm_map *map;
-
-	atomic_add_relaxed(&c->stat_faults, 1);
-	if (va >= USER_TOP || t == NULL || t->pmap == NULL || (f->error & ERROR_RSVD))
-		return -EFAULT;
-	if (!trapframe_is_user(f) &&
-	    (c->arch.irq_off_depth > 0 || c->arch.in_irq || !(f->rflags & 0x200)))
-		return -EFAULT;
-	if (f->error & ERROR_WRITE)
-		access = VM_WRITE;
-	else if (f->error & ERROR_FETCH)
-		access = VM_EXEC;
-	map = atomic_load(&t->pmap->map);
-	return map == NULL ? -EFAULT : vm_fault(map, va, access);
-}
-
-ssize_t
-vm_map_copy(struct vm_map *m, vaddr_t addr, void *buf, size_t n, bool write)
-{
-	size_t done = 0;
-
-	while (done < n) {
-		size_t at = (addr + done) & (PAGE_SIZE - 1), len = min(n - done, PAGE_SIZE - at);
-		struct frame *frame = NULL;
-		int err = fault_frame(m, addr + done, write ? VM_WRITE : VM_READ, &frame);
-
-		if (err)
-			return done > 0 ? (ssize_t)done : err;
-		if (write)
-			memcpy(frame_virt(frame) + at, buf + done, len);
-		else
-			memcpy(buf + done, frame_virt(frame) + at, len);
-		frame_put(frame);
-		done += len;
-	}
-	return done;
 }

@@ -186,14 +186,4 @@ group_clear(u64 *set, u64 index)
 	atomic_fetch_and(&set[index % GROUP_PAGES / 64], ~(1UL << (index % 64)));
 }
 
-/* Whether a page may be written where it is: nobody else has it, the disk neither, and it is kept
- * as the anon's own. => the anon's lock is held */
-static inline bool
-home_is_to_write(const struct vm_object *anon, const struct frame *f)
-{
-	if (atomic_load_relaxed(&f->refs.value) != 1)
-		return false;
-	return !persisting() || home_is_own(anon, f);
-}
-
 #endif

@@ -76,6 +76,13 @@ vm_map_create(void)
 }
 
 void
+vm_map_unrandomize(struct vm_map *m)
+{
+	m->stack_top = USER_TOP;
+	m->mmap_base = m->search_top = m->stack_top - STACK_ROOM_MIN;
+}
+
+void
 vm_map_get(struct vm_map *m)
 {
 	refcount_get(&m->refs);

@@ -64,6 +64,7 @@ vm_object_put(struct vm_object *o)
 	assert(list_empty(&o->mappings));
 	registry_remove(&o->registered, REGISTRY_OBJECTS);
 	replicas_destroy(o);
+	policies_destroy(o);
 	object_release(o, 0, ~0UL);
 	home_abandon(o);
 	radix_destroy(&o->pages);
@@ -113,11 +114,11 @@ object_take(struct vm_object *o, u64 *first, u64 end, struct frame **out, unsign
 {
 	unsigned taken = 0, more;
 
-	/* One by one, for each has a home to leave. */
-	while (persisting() && taken < n && radix_next_before(&o->pages, first, end) != NULL)
-		out[taken++] = object_extract(o, (*first)++);
-	if (persisting())
+	if (unlikely(persisting())) {
+		while (taken < n && radix_next_before(&o->pages, first, end) != NULL)
+			out[taken++] = object_extract(o, (*first)++);
 		return taken;
+	}
 	do {
 		more = radix_take(&o->pages, first, end, (void **)out + taken, n - taken);
 		taken += more;

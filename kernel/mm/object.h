@@ -54,6 +54,7 @@ struct vm_object {
 	struct replicas *replicas;    /* [lock] copies of its text in other clusters, or NULL */
 	bool is_private; /* [I] the anon of private mappings: these are on `mappings` */
 	bool closed;	 /* [lock] an anon that is not to be extended any more */
+	struct shared_policy *policies; /* [lock] mm/policy_shared.c */
 	/* What follows is for checkpoints, see mm/home.h. */
 	struct persistent persistent; /* [cut] */
 	struct vm_home *home;	      /* [lock] where its pages are kept on the disk, or NULL */

@@ -30,7 +30,7 @@ shared_get_frame(struct vm_object *o, u64 index, bool write, struct frame **out)
 	if (f == NULL && home_wants(o, index))
 		return -EAGAIN;
 	if (f == NULL) {
-		f = policy_alloc(NULL, index << PAGE_SHIFT, 0, FRAME_ZERO);
+		f = policy_alloc_shared(o, index, FRAME_ZERO);
 		if (f == NULL)
 			return -ENOMEM;
 		if (object_insert(o, index, f)) {

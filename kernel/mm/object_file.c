@@ -60,7 +60,7 @@ static struct frame *
 materialise(struct vm_object *o, u64 index)
 {
 	bool image = in_image(o, index);
-	struct frame *f = policy_alloc(NULL, index << PAGE_SHIFT, 0, image ? 0 : FRAME_ZERO);
+	struct frame *f = policy_alloc_shared(o, index, image ? 0 : FRAME_ZERO);
 	u64 bytes;
 
 	if (f == NULL)
@@ -265,8 +265,8 @@ write_new_page(struct vm_object *o, struct uio *u, u64 index, size_t *moved)
 
 	spin_lock(&o->lock);
 	done = radix_get(&o->pages, index) != NULL || in_image(o, index) || home_wants(o, index);
+	f = done ? NULL : policy_alloc_shared(o, index, 0);
 	spin_unlock(&o->lock);
-	f = done ? NULL : policy_alloc(NULL, index << PAGE_SHIFT, 0, 0);
 	if (f == NULL)
 		return false;
 	*moved = uio_copy_in(u, frame_virt(f), PAGE_SIZE);

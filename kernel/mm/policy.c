@@ -1,9 +1,10 @@
 /*
  * Memory policies: see policy.h; move.c moves pages.
  *
- * A mapping has a policy, and each thread; MPOL_DEFAULT in a mapping means the thread's, in a
- * thread the core's own cluster. Only user memory is taken by policy, never the kernel's own.
- * MPOL_F_STATIC_NODES and MPOL_F_RELATIVE_NODES are kept and told: clusters do not come and go.
+ * A mapping has a policy, and each thread, and shared memory (policy_shared.c); MPOL_DEFAULT in a
+ * mapping means the thread's, in a thread the core's own cluster. Only user memory is taken by
+ * policy, never the kernel's own. MPOL_F_STATIC_NODES and MPOL_F_RELATIVE_NODES are kept and told:
+ * clusters do not come and go.
  */
 #include <asm/errno.h>
 #include <linux/mempolicy.h>
@@ -54,32 +55,29 @@ policy_next(const struct thread *t)
 	return nth_node(t->policy.nodes, t->interleave);
 }
 
-static unsigned
-interleaved(const struct vm_mapping *v, const struct mem_policy *p, vaddr_t va, unsigned order)
-{
-	struct thread *t = current_thread();
-	unsigned node;
-
-	if (v != NULL && p == &v->policy)
-		return nth_node(p->nodes, (v->offset + (va - v->start)) >> (PAGE_SHIFT + order));
-	node = policy_next(t);
-	t->interleave++;
-	return node;
-}
-
 struct frame *
 policy_alloc(const struct vm_mapping *v, vaddr_t va, unsigned order, unsigned how)
 {
-	const struct mem_policy *p = v != NULL && v->policy.mode != MPOL_DEFAULT
-					     ? &v->policy
-					     : &current_thread()->policy;
+	struct thread *t = current_thread();
+
+	if (v != NULL && v->policy.mode != MPOL_DEFAULT)
+		return policy_alloc_by(&v->policy, (v->offset + (va - v->start)) >> PAGE_SHIFT,
+				       order, how);
+	return policy_alloc_by(
+		&t->policy, t->policy.mode == MPOL_INTERLEAVE ? (u64)t->interleave++ << order : 0,
+		order, how);
+}
+
+struct frame *
+policy_alloc_by(const struct mem_policy *p, u64 index, unsigned order, unsigned how)
+{
 	struct frame *f;
 
 	switch (p->mode) {
 	case MPOL_PREFERRED:
 		return frame_alloc_on(__builtin_ctz(p->nodes), order, how);
 	case MPOL_INTERLEAVE:
-		return frame_alloc_on(interleaved(v, p, va, order), order, how);
+		return frame_alloc_on(nth_node(p->nodes, index >> order), order, how);
 	case MPOL_BIND:
 		return alloc_nearest(p->nodes, order, how);
 	case MPOL_PREFERRED_MANY:
@@ -90,9 +88,17 @@ policy_alloc(const struct vm_mapping *v, vaddr_t va, unsigned order, unsigned ho
 	}
 }
 
+static bool
+is_shared(const struct vm_mapping *v)
+{
+	return (v->flags & VM_SHARED) && !(v->flags & VM_DEVICE);
+}
+
 static int
 bind_one(struct vm_mapping *v, void *arg)
 {
+	if (v->object != NULL && is_shared(v))
+		return policy_share(v->object, v->offset >> PAGE_SHIFT, mapping_pages(v), arg);
 	v->policy = *(const struct mem_policy *)arg;
 	return 0;
 }
@@ -147,6 +153,9 @@ vm_policy_at(struct vm_map *m, vaddr_t addr, struct mem_policy *out)
 	v = mapping_find(m, addr);
 	if (v != NULL)
 		*out = v->policy.mode != MPOL_DEFAULT ? v->policy : current_thread()->policy;
+	if (v != NULL && v->object != NULL && is_shared(v))
+		(void)!policy_shared_at(v->object, (v->offset + (addr - v->start)) >> PAGE_SHIFT,
+					out);
 	rwlock_read_done(&m->lock);
 	return v != NULL ? 0 : -EFAULT;
 }

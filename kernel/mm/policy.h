@@ -15,6 +15,16 @@ policy_equal(const struct mem_policy *a, const struct mem_policy *b)
 
 /* As frame_alloc, by the policy of v (NULL: none) for the page at va, else the thread's. */
 struct frame *policy_alloc(const struct vm_mapping *v, vaddr_t va, unsigned order, unsigned how);
+/* The same by policy p, for page `index` of what p is for. => p is not the thread's */
+struct frame *policy_alloc_by(const struct mem_policy *p, u64 index, unsigned order, unsigned how);
+/* The same for page `index` of a shared object. => o->lock held */
+struct frame *policy_alloc_shared(struct vm_object *o, u64 index, unsigned how);
+/* Sets the policy of n pages of a shared object. 0 or -ENOMEM. */
+int __must_check policy_share(struct vm_object *o, u64 first, u64 n, const struct mem_policy *p);
+/* The policy of a page of a shared object; false: it has none. */
+bool policy_shared_at(struct vm_object *o, u64 index, struct mem_policy *out);
+/* => the last reference is gone */
+void policies_destroy(struct vm_object *o);
 /* The cluster the calling thread's next page comes from by MPOL_INTERLEAVE. */
 unsigned policy_next(const struct thread *t);
 /* Sets the policy of a range. 0, -EFAULT at a hole, -ENOMEM. `move`: pages that do not conform are

@@ -11,6 +11,7 @@
 #include "proc/siginfo_uapi.h"
 #include <asm/errno.h>
 #include <linux/fcntl.h>
+#include <linux/personality.h>
 #include <linux/signal.h>
 #include <linux/stat.h>
 
@@ -352,6 +353,8 @@ prepare(struct exec_work *w, char *const *argv, char *const *envp, bool user)
 	w->map = vm_map_create();
 	if (!w->map)
 		return -ENOMEM;
+	if (current_process()->personality & ADDR_NO_RANDOMIZE)
+		vm_map_unrandomize(w->map);
 	err = exec_load(w);
 	return err ? err : exec_build_stack(w);
 }

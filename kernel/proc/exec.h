@@ -45,5 +45,6 @@ int exec_build_stack(struct exec_work *w);
 int exec_read(struct file *f, u64 offset, void *buf, size_t n); /* all of it, or -ENOEXEC/-errno */
 int exec_read_image(struct file *f, const u8 *head, size_t n, struct elf_image *out);
 int exec_load(struct exec_work *w);
+u64 exec_random_below(u64 n);
 
 #endif

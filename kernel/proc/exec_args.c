@@ -218,7 +218,7 @@ exec_build_stack(struct exec_work *w)
 	name_at = top - name_len;
 	env_at = name_at - w->envp.used;
 	arg_at = env_at - w->argv.used;
-	platform_at = ALIGN_DOWN(arg_at - sizeof(PLATFORM), 16) - (random_u64() & 0x1ff0);
+	platform_at = ALIGN_DOWN(arg_at - sizeof(PLATFORM), 16) - exec_random_below(512) * 16;
 	random_at = platform_at - 16;
 	random_bytes(random, sizeof(random));
 	fill_auxv(w, random_at, platform_at, name_at);

@@ -6,6 +6,7 @@
  * it as a whole.
  */
 #include <asm/errno.h>
+#include <linux/personality.h>
 #include <linux/resource.h>
 
 #include "arch/layout.h"
@@ -158,13 +159,14 @@ find_base(struct vm_map *m, const struct elf_image *img, u64 *base)
 	return vm_munmap(m, at, a.size);
 }
 
-static u64
-random_below(u64 n)
+/* 0 for a program that is to lie at the same place each time. */
+u64
+exec_random_below(u64 n)
 {
-	return random_u64() % n;
+	return current_process()->personality & ADDR_NO_RANDOMIZE ? 0 : random_u64() % n;
 }
 
-/* The map came with random places for the stack and the area of mmap. */
+/* The map came with places for the stack and the area of mmap. */
 static int
 place_stack(struct exec_work *w)
 {
@@ -192,14 +194,15 @@ exec_load(struct exec_work *w)
 	if (err)
 		return err;
 	if (w->image.relocatable)
-		w->base = PIE_BASE + random_below(PIE_RANDOM_PAGES) * PAGE_SIZE - w->image.low;
+		w->base = PIE_BASE + exec_random_below(PIE_RANDOM_PAGES) * PAGE_SIZE - w->image.low;
 	if (w->base + w->image.high > w->map->mmap_base)
 		return -ENOEXEC;
 	err = map_segments(w->map, w->file, &w->image, w->base);
 	if (err)
 		return err;
 	w->entry = w->base + w->image.entry;
-	w->map->brk_start = w->base + w->image.high + random_below(BRK_RANDOM_PAGES) * PAGE_SIZE;
+	w->map->brk_start =
+		w->base + w->image.high + exec_random_below(BRK_RANDOM_PAGES) * PAGE_SIZE;
 	w->map->brk = w->map->brk_start;
 	if (w->interp) {
 		if (w->interp_image.relocatable)

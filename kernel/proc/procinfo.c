@@ -504,6 +504,40 @@ op_self_tid(void)
 	return current_thread()->process ? current_thread()->tid : -ENOENT;
 }
 
+static bool
+op_owner(int pid, u32 *uid, u32 *gid)
+{
+	struct process *p = process_find(pid);
+	bool theirs;
+
+	*uid = *gid = 0;
+	if (!p)
+		return false;
+	*uid = p->cred.euid;
+	*gid = p->cred.egid;
+	theirs = p->dumpable || p == current_thread()->process;
+	process_put(p);
+	return theirs;
+}
+
+static bool
+op_may_look(int pid)
+{
+	struct process *p = process_find(pid);
+	const struct credentials *me, *c;
+	bool may;
+
+	if (!p)
+		return true; /* then there is nothing to see */
+	me = &current_process()->cred;
+	c = &p->cred;
+	may = p == current_process() || process_privileged() ||
+	      (p->dumpable && me->fsuid == c->uid && me->fsuid == c->euid && me->fsuid == c->suid &&
+	       me->fsgid == c->gid && me->fsgid == c->egid && me->fsgid == c->sgid);
+	process_put(p);
+	return may;
+}
+
 static struct fdtable *
 op_fdtable(int pid)
 {
@@ -563,6 +597,8 @@ static const struct procfs_process_ops process_ops = {
 	.last_pid = op_last_pid,
 	.self = op_self,
 	.self_tid = op_self_tid,
+	.owner = op_owner,
+	.may_look = op_may_look,
 	.show = op_show,
 	.fdtable = op_fdtable,
 	.link = op_link,

@@ -17,6 +17,7 @@
 #include "mm/slab.h"
 #include "store/disk.h"
 
+#define AHEAD		 16ul /* blocks */
 #define SECTORS_OF_BLOCK (STORE_BLOCK / BLOCK_SECTOR)
 #define TRIAL_TEXT	 1024
 
@@ -35,12 +36,42 @@ struct store_disks {
 };
 
 static int
+read_ahead(struct store_disk *d, u64 block, void *buf)
+{
+	int err;
+
+	if (block - d->ahead_from >= d->ahead_blocks) {
+		d->ahead_blocks = 0;
+		err = block_transfer(d->dev, BLOCK_READ, d->first + block * SECTORS_OF_BLOCK,
+				     d->ahead, min(d->blocks - block, AHEAD) * STORE_BLOCK);
+		if (err) /* perhaps one that nobody asked for */
+			return block_transfer(d->dev, BLOCK_READ,
+					      d->first + block * SECTORS_OF_BLOCK, buf,
+					      STORE_BLOCK);
+		d->ahead_from = block;
+		d->ahead_blocks = (u32)min(d->blocks - block, AHEAD);
+	}
+	memcpy(buf, d->ahead + (block - d->ahead_from) * STORE_BLOCK, STORE_BLOCK);
+	return 0;
+}
+
+void
+store_disk_read_ahead(struct store_disk *d, bool on)
+{
+	kfree(d->ahead);
+	d->ahead = on ? kmalloc(AHEAD * STORE_BLOCK) : NULL;
+	d->ahead_blocks = 0;
+}
+
+static int
 disk_read(void *dev, u64 block, void *buf, u32 blocks)
 {
-	const struct store_disk *d = dev;
+	struct store_disk *d = dev;
 
 	if (block > d->blocks || blocks > d->blocks - block)
 		return -EIO;
+	if (d->ahead && blocks == 1)
+		return read_ahead(d, block, buf);
 	return block_transfer(d->dev, BLOCK_READ, d->first + block * SECTORS_OF_BLOCK, buf,
 			      (size_t)blocks * STORE_BLOCK);
 }
@@ -51,6 +82,7 @@ disk_write(void *dev, u64 block, const struct store_seg *seg, u32 segs)
 	struct store_disk *d = dev;
 	int err = 0;
 
+	d->ahead_blocks = 0;
 	for (u32 i = 0; i < segs && !err; i++) {
 		err = block_batch_add(&d->batch, BLOCK_WRITE, d->first + block * SECTORS_OF_BLOCK,
 				      (void *)seg[i].data, (size_t)seg[i].blocks * STORE_BLOCK);

@@ -6,6 +6,7 @@
 #include "abi.h"
 #include <elf.h>
 #include <sys/auxv.h>
+#include <sys/personality.h>
 
 extern char **environ;
 
@@ -77,6 +78,16 @@ child_limits(void)
 	return access("here", F_OK) == 0 ? 34 : 1;
 }
 
+/* Writes where its stack, heap and mappings are. */
+static int
+child_places(int fd)
+{
+	uintptr_t at[3] = {(uintptr_t)&fd, (uintptr_t)sbrk(0)};
+
+	at[2] = (uintptr_t)mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return write(fd, at, sizeof(at)) == sizeof(at) ? 39 : 1;
+}
+
 static int
 abi_child(int argc, char **argv)
 {
@@ -97,6 +108,8 @@ abi_child(int argc, char **argv)
 		return fcntl(atoi(argv[3]), F_GETFD) == 0 && fcntl(atoi(argv[4]), F_GETFD) == -1
 			       ? 35
 			       : 1;
+	if (strcmp(what, "places") == 0)
+		return child_places(atoi(argv[3]));
 	if (strcmp(what, "pid") == 0)
 		return getpid() == atoi(argv[3]) && gettid() == getpid() ? 36 : 1;
 	if (strcmp(what, "exit") == 0)
@@ -381,6 +394,28 @@ CASE(bad_elf, "are damaged ELF files refused and the caller kept alive?")
 		OK(unlink("bad"));
 	}
 	free(image);
+}
+
+CASE(no_randomize, "with ADDR_NO_RANDOMIZE, does a program lie at the same place twice?")
+{
+	uintptr_t at[2][3];
+	char number[16];
+	int fd[2], i;
+	pid_t pid;
+
+	OK(pipe(fd));
+	snprintf(number, sizeof(number), "%d", fd[1]);
+	for (i = 0; i < 2; i++) {
+		pid = abi_fork();
+		if (pid == 0) {
+			OK(personality(ADDR_NO_RANDOMIZE));
+			execl(abi_self, abi_self, "--child", "places", number, NULL);
+			_exit(1);
+		}
+		CHECK_EQ(abi_reap(pid), 39);
+		CHECK_EQ(read(fd[0], at[i], sizeof(at[i])), sizeof(at[i]));
+	}
+	CHECK(memcmp(at[0], at[1], sizeof(at[0])) == 0);
 }
 
 CASE(fd_exec, "does execveat run an open descriptor?")

@@ -222,6 +222,36 @@ CASE(interleaved, "does an interleaved area use each of its nodes alike?")
 	OK(munmap(map, 96 * PAGE));
 }
 
+CASE(shared, "does a policy of shared memory hold for each mapping of it, and after the last?")
+{
+	unsigned long all = nodes_allowed(), last = 1UL << (63 - __builtin_clzl(all));
+	int fd = OK(syscall(SYS_memfd_create, "shared", 0)), mode, p;
+	nodes_t nodes = {0};
+	char *one, *two;
+
+	OK(ftruncate(fd, 8 * PAGE));
+	one = MAPPED(mmap(NULL, 8 * PAGE, RW, MAP_SHARED, fd, 0));
+	OK(bind_range(one + 2 * PAGE, 5 * PAGE, MPOL_BIND, last, 0));
+	OK(bind_range(one + 3 * PAGE, PAGE, MPOL_PREFERRED, last, 0));
+	OK(bind_range(one + 5 * PAGE, PAGE, MPOL_DEFAULT, 0, 0));
+	OK(munmap(one, 8 * PAGE));
+	two = MAPPED(mmap(NULL, 7 * PAGE, RW, MAP_SHARED, fd, PAGE));
+	for (p = 1; p < 8; p++) {
+		int want = p == 3			? MPOL_PREFERRED
+			   : p == 1 || p == 5 || p == 7 ? MPOL_DEFAULT
+							: MPOL_BIND;
+
+		OK(get_policy(&mode, nodes, two + (p - 1) * PAGE, MPOL_F_ADDR));
+		CHECK_EQ(mode, want);
+		CHECK_EQ(nodes[0], want == MPOL_DEFAULT ? 0 : last);
+		two[(p - 1) * PAGE] = 1;
+		if (want != MPOL_DEFAULT)
+			CHECK_EQ(1L << node_of(two + (p - 1) * PAGE), last);
+	}
+	OK(munmap(two, 7 * PAGE));
+	OK(close(fd));
+}
+
 CASE(moved, "do pages that are moved keep their data and change their node?")
 {
 	unsigned long all = nodes_allowed();

@@ -3,6 +3,7 @@
  * busybox read.
  */
 #include "abi.h"
+#include <sys/prctl.h>
 #include <sys/sysmacros.h>
 
 static char text[1 << 18];
@@ -260,6 +261,57 @@ CASE(others, "is a child seen in /proc, as zombie too, and gone when reaped?")
 	CHECK_ERR(access(path, F_OK), ENOENT);
 }
 
+CASE(of_another_user, "may an ordinary user look into its own process, and not into another's?")
+{
+	char path[64], link[PATH_MAX];
+	struct stat st;
+	pid_t root = getpid(), pid;
+
+	if (geteuid() != 0)
+		SKIP("not root");
+	pid = abi_fork();
+	if (pid == 0) {
+		CHECK_EQ(prctl(PR_GET_DUMPABLE), 1);
+		OK(setresgid(65534, 65534, 65534));
+		OK(setresuid(65534, 65534, 65534));
+		CHECK_EQ(prctl(PR_GET_DUMPABLE), 0);
+		CHECK(opendir("/proc/self/fd") != NULL);
+		OK(readlink("/proc/self/fd/1", link, sizeof(link)));
+		slurp("/proc/self/maps");
+		OK(prctl(PR_SET_DUMPABLE, 1));
+		OK(stat("/proc/self/fd", &st));
+		CHECK_EQ(st.st_uid, 65534);
+		CHECK_EQ(st.st_gid, 65534);
+		slurp("/proc/self/environ");
+		slurp("/proc/self/auxv");
+		OK(readlink("/proc/self/exe", link, sizeof(link)));
+		snprintf(path, sizeof(path), "/proc/%d/fd", root);
+		CHECK_ERR(open(path, O_RDONLY), EACCES);
+		snprintf(path, sizeof(path), "/proc/%d/exe", root);
+		CHECK_ERR(readlink(path, link, sizeof(link)), EACCES);
+		CHECK_ERR(open(path, O_RDONLY), EACCES);
+		snprintf(path, sizeof(path), "/proc/%d/maps", root);
+		CHECK_ERR(open(path, O_RDONLY), EACCES);
+		snprintf(path, sizeof(path), "/proc/%d/environ", root);
+		CHECK_ERR(open(path, O_RDONLY), EACCES);
+		snprintf(path, sizeof(path), "/proc/%d/status", root);
+		slurp(path);
+		_exit(0);
+	}
+	CHECK_EQ(abi_reap(pid), 0);
+}
+
+CASE(renaming, "is nothing in /proc renamed, by whatever name?")
+{
+	CHECK_ERR(rename("/proc/self/comm", "/proc/self/x"), ENOENT);
+	CHECK_ERR(rename("/proc/self/comm", "/proc/self/status"), EPERM);
+	CHECK_ERR(rename("/proc/self/task", "/proc/self/fd"), EPERM);
+	CHECK_ERR(rename("/proc/self/fd/0", "/proc/self/fd/1"), EPERM);
+	CHECK_ERR(rename("/proc/meminfo", "/proc/cpuinfo"), EPERM);
+	CHECK_ERR(rename("/proc/1", "/proc/x"), ENOENT);
+	CHECK_ERR(rename("/proc/self/status", "status"), EXDEV);
+}
+
 CASE(listing, "does listing /proc give this process and the usual files?")
 {
 	DIR *dir = opendir("/proc");
@@ -349,6 +401,7 @@ CASE(sysctl, "do the /proc/sys/kernel files agree with uname and be numbers?")
 	slurp("/proc/sys/kernel/pid_max");
 	CHECK(atoi(text) >= 32768);
 	slurp("/proc/sys/kernel/threads-max");
+	slurp("/proc/sys/kernel/tainted");
 	slurp("/proc/sys/kernel/random/uuid");
 	CHECK_EQ(strlen(text), 37);
 	slurp("/proc/sys/kernel/random/boot_id");

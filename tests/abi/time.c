@@ -518,6 +518,7 @@ CASE(set_moves, "do absolute sleeps, waits and timers end when the clock is set 
 	uint64_t count;
 	timer_t timer;
 	int cancelled;
+	sigset_t usr1;
 
 	if (getenv("ABI_MACHINE") == NULL)
 		SKIP("this machine's clock is not ours to set");
@@ -527,8 +528,13 @@ CASE(set_moves, "do absolute sleeps, waits and timers end when the clock is set 
 	OK(timer_settime(timer, TIMER_ABSTIME, &when, NULL));
 	fd.fd = timerfd_in(0, 3600 * 1000);
 	cancelled = timerfd_in(TFD_TIMER_CANCEL_ON_SET, 7200 * 1000);
-	CHECK_EQ(pthread_create(&sleeper, NULL, sleep_an_hour, NULL), 0);
-	CHECK_EQ(pthread_create(&waiter, NULL, wait_an_hour, NULL), 0);
+	/* The timer's signal is for whichever thread takes it: it would end the others' waits. */
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	PT(pthread_sigmask(SIG_BLOCK, &usr1, NULL));
+	PT(pthread_create(&sleeper, NULL, sleep_an_hour, NULL));
+	PT(pthread_create(&waiter, NULL, wait_an_hour, NULL));
+	PT(pthread_sigmask(SIG_UNBLOCK, &usr1, NULL));
 	abi_nap_ms(20);
 	CHECK_EQ(ticks, 0);
 	CHECK_EQ(poll(&fd, 1, 0), 0);

@@ -320,6 +320,8 @@ kernel_init(struct boot_info *info, struct boot_state *st)
 	if (is_io_core())
 		init_platform(); /* D4: devices, stage 0 */
 	barrier_all();
+	if (is_first())
+		devices_init_cluster(); /* D4: internal devices */
 	make_idle_stack(c); /* D5: idle threads */
 	barrier_all();
 	if (is_io_core()) {

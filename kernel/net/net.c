@@ -2,9 +2,11 @@
  * The start of the network, its lock and its threads.
  *
  * In each cluster that serves queues of a device a thread polls them; the first also runs lwIP's
- * timers. Everybody else calls lwIP under net->lock from their own thread. Whoever releases the
- * lock delivers first what was sent to the loopback, so that a message to a socket on this machine
- * needs no other thread, and tells the devices of all frames that were queued with one kick.
+ * timers. They run when the sockets of a resumed machine are there again: a peer that tries to
+ * connect before finds nobody who refuses. Everybody else calls lwIP under net->lock from their own
+ * thread. Whoever releases the lock delivers first what was sent to the loopback, so that a message
+ * to a socket on this machine needs no other thread, and tells the devices of all frames that were
+ * queued with one kick.
  */
 #include "arch/clock.h"
 #include "cluster/cluster.h"
@@ -140,7 +142,7 @@ net_thread(void *arg)
 		if (first)
 			next = run_timers(n);
 		more = got > 0 || iface_arm_all(n, w->cxy);
-		stale = first && atomic_load(&n->files_ready) && resolv_stale(n);
+		stale = first && resolv_stale(n);
 		net_unlock();
 		if (stale)
 			resolv_update(n);
@@ -282,16 +284,11 @@ net_init(void)
 	inet_register();
 	netlink_register();
 	procnet_register(n);
-	workers_start(n);
 }
 
 void
-net_files_ready(void)
+net_run(void)
 {
-	struct net *n = machine()->net;
-
-	if (!n)
-		return;
-	atomic_store(&n->files_ready, true);
-	net_wake(n->first);
+	if (machine()->net)
+		workers_start(machine()->net);
 }

@@ -87,7 +87,6 @@ struct net {
 	char hostname[64];			 /* [n] sent with DHCP */
 	ip_addr_t dns_seen[DNS_MAX_SERVERS];	 /* [first] what resolv.conf says */
 	const struct dentry *resolv_root;	 /* [first] below which */
-	bool files_ready; /* [a] the name space is whole: it may be written */
 };
 
 /* The cluster that serves the queue. */

@@ -3,14 +3,15 @@
  *
  *   queues CPU...     server i runs on the i-th CPU alone and listens on port 7000 + i
  *
- * Port 6999 takes lines: "show" gives /proc/holdfast/chdevs and an empty line, "move I CPU" puts
- * server I on another processor, "end" ends the program.
+ * Port 6999 takes lines and answers each with /proc/holdfast/chdevs and an empty line: "move I CPU"
+ * puts server I on another processor first, "end" ends the program.
  */
 #define _GNU_SOURCE
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,13 +102,33 @@ show(int s)
 	write_all(s, text, (ssize_t)n + 1);
 }
 
+/* Until the other end goes, or says that this is the end. */
+static bool
+answer(int s)
+{
+	FILE *in = fdopen(s, "r");
+	char line[80];
+	bool end = false;
+
+	must(in, "fdopen");
+	while (!end && fgets(line, sizeof(line), in)) {
+		int i, cpu;
+
+		if (sscanf(line, "move %d %d", &i, &cpu) == 2)
+			pin(servers[i].thread, cpu);
+		show(s);
+		end = strcmp(line, "end\n") == 0;
+	}
+	fclose(in);
+	return end;
+}
+
 int
 main(int argc, char **argv)
 {
 	int asker = listen_on(ask_port), s;
-	char line[80];
-	FILE *in;
 
+	signal(SIGPIPE, SIG_IGN); /* at a resume connections are over */
 	for (int i = 1; i < argc && i <= servers_max; i++) {
 		struct server *me = &servers[i - 1];
 
@@ -117,16 +138,9 @@ main(int argc, char **argv)
 	}
 	printf("%d servers\n", argc - 1);
 	fflush(stdout);
-	s = accept(asker, NULL, NULL);
-	must(s >= 0, "accept");
-	in = fdopen(s, "r");
-	must(in, "fdopen");
-	while (fgets(line, sizeof(line), in) && strcmp(line, "end\n") != 0) {
-		int i, cpu;
-
-		if (sscanf(line, "move %d %d", &i, &cpu) == 2)
-			pin(servers[i].thread, cpu);
-		show(s);
-	}
+	do {
+		s = accept(asker, NULL, NULL);
+		must(s >= 0, "accept");
+	} while (!answer(s));
 	return 0;
 }

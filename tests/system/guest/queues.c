@@ -133,8 +133,8 @@ main(int argc, char **argv)
 		struct server *me = &servers[i - 1];
 
 		me->listener = listen_on(first_port + i - 1);
+		pin(pthread_self(), atoi(argv[i])); /* so that it begins there */
 		must(pthread_create(&me->thread, NULL, echo, me) == 0, "thread");
-		pin(me->thread, atoi(argv[i]));
 	}
 	printf("%d servers\n", argc - 1);
 	fflush(stdout);

@@ -187,11 +187,13 @@ say_result(struct persist *p, int err, int before)
 	else if (st.failed)
 		klog(KLOG_WARN, "persist",
 		     "no more checkpoints, the disk failed twice (error %d): what happens from "
-		     "here on is lost in a power cut", -st.failed);
+		     "here on is lost in a power cut",
+		     -st.failed);
 	else
 		klog(KLOG_WARN, "persist",
 		     "no checkpoint (error %d), it is tried again: until then what happens is "
-		     "lost in a power cut", -err);
+		     "lost in a power cut",
+		     -err);
 	return err;
 }
 

@@ -9,19 +9,9 @@
 #include <asm/errno.h>
 #include "file/dentry.h"
 #include "file/persist.h"
+#include "file/record.h"
 #include "lib/string.h"
 #include "mm/slab.h"
-
-enum {
-	M_KIND = 1,
-	M_DEV = 2,
-	M_FLAGS = 3,
-	M_SOURCE = 4,
-	M_LIMIT = 5,
-};
-
-enum { N_NEXT_INO = 1, N_NEXT_DEV = 2, N_PIPE_INO = 3, N_MOUNT = 4 };
-enum { AT_MOUNT = 1, AT_POINT = 2, AT_ROOT = 3 };
 
 static struct mount **
 singleton(enum fs_kind kind)
@@ -93,7 +83,7 @@ mount_drop(void *object)
 
 const struct persist_kind mount_persist = {
 	.name = "mount",
-	.number = 81,
+	.number = RECORD_MOUNT,
 	.member = offsetof(struct mount, persistent),
 	.save = mount_save,
 	.make = mount_make,
@@ -212,7 +202,7 @@ namespace_drop(void *object)
 
 const struct persist_kind namespace_persist = {
 	.name = "name space",
-	.number = 80,
+	.number = RECORD_NAMESPACE,
 	.member = offsetof(struct vfs, persistent),
 	.save = namespace_save,
 	.make = namespace_make,

@@ -11,22 +11,8 @@
 #include "core/core.h"
 #include "lib/assert.h"
 #include "mm/home.h"
+#include "mm/record.h"
 #include "mm/slab.h"
-
-enum object_tag {
-	OBJECT_KIND = 1, /* enum object_kind */
-	OBJECT_SIZE,	 /* bytes */
-	OBJECT_PRIVATE,	 /* it is the anon of private mappings */
-	OBJECT_FIRST,	 /* hull of its own pages */
-	OBJECT_END,
-	OBJECT_PAGES, /* how many there are, about */
-	OBJECT_PART,  /* a group: pages of a vm_pages */
-	PART_PAGES,   /* its id */
-	PART_FIRST,
-	PART_COUNT,
-};
-
-enum object_kind { OBJECT_ANON, OBJECT_FILE };
 
 #define PAGES_TAG 1
 #define INDEX_MAX (1UL << 52)
@@ -280,7 +266,7 @@ object_put(void *object)
 
 const struct persist_kind vm_object_persist = {
 	.name = "vm_object",
-	.number = 32,
+	.number = RECORD_OBJECT,
 	.member = offsetof(struct vm_object, persistent),
 	.save = object_save,
 	.version = object_version,
@@ -332,7 +318,7 @@ pages_put(void *object)
 
 const struct persist_kind vm_pages_persist = {
 	.name = "vm_pages",
-	.number = 34,
+	.number = RECORD_PAGES,
 	.member = offsetof(struct vm_home, persistent),
 	.save = pages_save,
 	.make = pages_make,

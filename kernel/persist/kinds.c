@@ -66,7 +66,7 @@ root_namespace(void)
 }
 
 const struct persist_root persist_roots[] = {
-	{64, &process_persist, root_init},
-	{65, &namespace_persist, root_namespace},
+	{S_INIT, &process_persist, root_init},
+	{S_NAMESPACE, &namespace_persist, root_namespace},
 };
 const unsigned persist_roots_n = ARRAY_SIZE(persist_roots);

@@ -34,7 +34,7 @@ def test_every_kind_of_object_says_what_becomes_of_it():
     for path, text in sources():
         for name, body in re.findall(r"^const struct persist_kind (\w+)_persist = \{(.*?)^\};",
                                      text, re.M | re.S):
-            number = re.search(r"\.number = (\d+)", body).group(1)
+            number = re.search(r"\.number = (\w+)", body).group(1)
             assert number not in numbers, (name, numbers[number])
             numbers[number] = name
             defined.add(name)

@@ -219,7 +219,7 @@ H_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-comp
 
 H_STORE := $(filter-out kernel/store/disk.c kernel/store/trial.c,$(wildcard kernel/store/*.c))
 H_PURE := $(wildcard kernel/lib/*.c) kernel/mm/buddy.c kernel/boot/plan.c $(H_STORE)
-H_HEADERS := $(wildcard kernel/lib/*.h kernel/store/*.h tests/host/*.h)
+H_HEADERS := $(wildcard kernel/lib/*.h kernel/store/*.h kernel/*/record.h tools/store/*.h tests/host/*.h)
 H_OBJ := $(H_PURE:%.c=$(B)/host/%.o)
 
 $(B)/host/%.o: %.c $(H_HEADERS)
@@ -232,6 +232,9 @@ $(B)/host/libpure.a: $(H_OBJ)
 $(B)/host/%: tests/host/%.c $(B)/host/libpure.a
 	@echo "  test    $<"; $(CC) $(H_CFLAGS) -o $@ $^ -lcmocka
 
+H_EXPORT := $(addprefix tools/store/,export.c tree.c record.c)
+$(B)/host/export_test: tests/host/export_test.c $(B)/host/libpure.a $(H_EXPORT:%.c=$(B)/host/%.o)
+
 .PHONY: host-tests crashstates
 host-tests: $(H_TESTS)
 	@for t in $(H_TESTS); do $$t || exit 1; done
@@ -242,7 +245,7 @@ H_FAST   = $(filter-out -O1 -fsanitize% -fno-sanitize%,$(H_CFLAGS)) -O2
 
 H_LIB   := $(wildcard kernel/lib/*.c) $(H_STORE)
 
-$(B)/holdfast-store: tools/store/main.c $(H_LIB) $(H_HEADERS)
+$(B)/holdfast-store: $(wildcard tools/store/*.c) $(H_LIB) $(H_HEADERS)
 	@mkdir -p $(@D)
 	@echo "  cc      $@"; $(CC) $(H_FAST) -o $@ $(filter %.c,$^)
 
@@ -297,6 +300,11 @@ $(B)/fuzz/store_fuzz: tests/fuzz/store_fuzz.c tests/fuzz/fuzz.h $(H_LIB) $(H_HEA
 	@mkdir -p $(@D)
 	@echo "  fuzzer  $@"; $(F_CC) $(F_CFLAGS) -Itests/host -o $@ $< \
 		$(filter-out kernel/lib/hash.c,$(H_LIB))
+
+# What the host reads out of a store, with the store itself in the target.
+F_TREE := $(addprefix tools/store/,tree.c record.c)
+$(B)/fuzz/tree_fuzz: F_LIB += $(F_TREE)
+$(B)/fuzz/tree_fuzz: $(F_TREE) $(H_HEADERS)
 
 $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(F_LIB) $(wildcard kernel/lib/*.h)
 	@mkdir -p $(@D)

@@ -1,24 +1,32 @@
-"""The `store` command: look into a disk's store, or check it, without booting."""
+"""The `store` command: look into a disk's store, check it, take files out, without booting."""
 import argparse
 import datetime
 import os
 import re
 import subprocess
+import sys
 
 from . import BUILD
-from .errors import Failure, WrongUse
+from .errors import Failure, WrongUse, say
 
 PROGRAM = os.path.join(BUILD, "holdfast-store")
 UNITS = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
 # A store needs as much.
 SMALLEST = 8 << 20
+# Processes that `info` names, the largest first.
+NAMED = 20
+
+
+def _program():
+    if not os.access(PROGRAM, os.X_OK):
+        raise WrongUse("%s is missing; build it first (make)" % PROGRAM)
+    return PROGRAM
 
 
 def _call(*words):
     """=> returns (exit status, lines); raises what the user can put right"""
-    if not os.access(PROGRAM, os.X_OK):
-        raise WrongUse("%s is missing; build it first (make)" % PROGRAM)
-    done = subprocess.run([PROGRAM, *words], check=False, capture_output=True, text=True)
+    done = subprocess.run([_program(), *words], check=False, capture_output=True,
+                          encoding="utf-8", errors="replace")
     if done.returncode not in (0, 1):
         raise WrongUse(done.stderr.strip() or "holdfast-store failed (%d)" % done.returncode)
     return done.returncode, done.stdout.splitlines()
@@ -45,15 +53,37 @@ def _epoch_line(words):
     out = "epoch %s  %s  %s in %d items" % (
         words[1], _when(number["time"]), human(number["bytes"]), number["items"])
     if number["processes"]:
-        out += ", %d processes with %s" % (number["processes"], human(number["memory"]))
+        out += ", %d process%s" % (number["processes"], "es" if number["processes"] > 1 else "")
     if number["files"]:
         out += ", %d files with %s" % (number["files"], human(number["file_bytes"]))
     return out
 
 
+def _inside(number, lines):
+    """What is in the shown epoch."""
+    print("in epoch %s:" % number)
+    processes = sorted(([line.split(None, 3)[1:] for line in lines
+                         if line.startswith("process ")]), key=lambda words: -int(words[1]))
+    for pid, count, name in processes[:NAMED]:
+        print("  process %s  %s  %s" % (pid, name, human(int(count))))
+    if len(processes) > NAMED:
+        print("  and %d processes more with %s" % (len(processes) - NAMED, human(
+            sum(int(words[1]) for words in processes[NAMED:]))))
+    for line in lines:
+        words = line.split(None, 1)
+        if words[0] == "files":
+            count, size_ = words[1].split()
+            print("  %s files with %s" % (count, human(int(size_))))
+        elif words[0] == "broken":
+            print("  " + words[1])
+        elif words[0] == "ended":
+            print("  its program had ended: the next start has the files, not the processes")
+
+
 def info(options):
     _, lines = _call("info", options.file, str(options.epoch or 0))
-    fields = dict(line.split(None, 1) for line in lines if not line.startswith("epoch "))
+    of_epochs = ("epoch ", "process ", "files ", "ended", "broken ")
+    fields = dict(line.split(None, 1) for line in lines if not line.startswith(of_epochs))
     epochs = [line.split() for line in lines if line.startswith("epoch ")]
     print("store %s" % fields["uuid"])
     print("made   %s" % _when(int(fields["created"])))
@@ -65,6 +95,8 @@ def info(options):
         print(_epoch_line(words))
     if not epochs:
         print("nothing has been committed yet")
+        return 0
+    _inside(epochs[-1][1], lines)
     return 0
 
 
@@ -83,7 +115,47 @@ def check(options):
     return 0
 
 
-COMMANDS = {"info": info, "check": check}
+def _exported(line, shown):
+    """A line of holdfast-store, for people; => whether a line of progress is on the screen"""
+    word, text = line.split(None, 1)
+    if word == "progress":
+        if not sys.stderr.isatty():
+            return False
+        files, count = map(int, text.split())
+        sys.stderr.write("\r\033[K%d names, %s" % (files, human(count)))
+        sys.stderr.flush()
+        return True
+    if shown:
+        sys.stderr.write("\r\033[K")
+    if word == "done":
+        files, count, _ = map(int, text.split())
+        print("%d names with %s" % (files, human(count)))
+    else:
+        say(text)
+    return False
+
+
+def export(options):
+    words = [_program(), "export", options.file, str(options.epoch or 0), options.path,
+             options.to] + (["force"] if options.force else [])
+    shown, faults = False, 0
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          encoding="utf-8", errors="replace") as process:
+        for line in process.stdout:
+            faults += line.startswith("fault ")
+            shown = _exported(line.rstrip("\n"), shown)
+        why = process.stderr.read().strip()
+    if process.returncode == 2:
+        raise WrongUse(why)
+    if process.returncode not in (0, 1):
+        raise Failure(why or "holdfast-store failed (%d)" % process.returncode)
+    if process.returncode:
+        raise Failure("%s: %d fault%s; all else is in %s" % (
+            options.file, faults, "s" if faults > 1 else "", options.to))
+    return 0
+
+
+COMMANDS = {"info": info, "check": check, "export": export}
 
 
 def size(text):

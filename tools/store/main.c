@@ -3,10 +3,12 @@
  *
  *	holdfast-store info FILE [EPOCH]	one line for each thing to say, "name value"
  *	holdfast-store check FILE [EPOCH]	the faults, one a line
+ *	holdfast-store export FILE EPOCH PATH DIR [force]	files out of it (export.h)
  *	holdfast-store format FILE		makes a store on a blank file or partition
  *
  * FILE is a disk image or a device: the partition of type 0xD3 if it has one, else the whole of it.
- * Exit status: 0; 1 faults; 2 FILE cannot be used, with one line on stderr that says why.
+ * Exit status: 0; 1 faults; 2 FILE or DIR cannot be used, 3 PATH is not there, with one line on
+ * stderr that says why.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +19,8 @@
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "export.h"
 #include "lib/mbr.h"
 #include "store/store.h"
 
@@ -175,6 +179,7 @@ info(const char *file, u64 epoch)
 		       n, e.note.real_ns, e.items, e.payload * STORE_BLOCK, e.note.processes,
 		       e.note.memory_bytes, e.note.files, e.note.file_bytes);
 	}
+	inside(s);
 	store_close(s);
 	return 0;
 }
@@ -205,6 +210,17 @@ check(const char *file, u64 epoch)
 	say("used", st.used * STORE_BLOCK);
 	store_close(s);
 	return faults > 0;
+}
+
+static int
+export_from(const char *file, char **argv)
+{
+	struct disk d;
+	struct store *s = store_of(&d, file, strtoull(argv[0], NULL, 10));
+	int status = export(s, argv[1], argv[2], argv[3] && strcmp(argv[3], "force") == 0);
+
+	store_close(s);
+	return status;
 }
 
 static int
@@ -246,6 +262,9 @@ main(int argc, char **argv)
 		return check(argv[2], epoch);
 	if (argc == 3 && strcmp(argv[1], "format") == 0)
 		return format(argv[2]);
-	fprintf(stderr, "usage: holdfast-store info|check|format FILE [EPOCH]\n");
+	if (argc >= 6 && strcmp(argv[1], "export") == 0)
+		return export_from(argv[2], argv + 3);
+	fprintf(stderr, "usage: holdfast-store info|check|format FILE [EPOCH]\n"
+			"       holdfast-store export FILE EPOCH PATH DIR [force]\n");
 	return 2;
 }

@@ -86,6 +86,10 @@ def test_what_sync_promised_is_there_and_the_end_is_the_end(tmp_path):
     result = run(*SHELL, *disk, argv=["sh", "-c", "cat /a; sleep 0"])
     assert result.status == 0 and "\ntwo\n" in result.out and "kept" not in result.out, result
     assert "its files without its processes" in result.out, result
+    # And then neither.
+    result = run(*SHELL, *disk, "--fresh", "--wipe", "--yes", argv=["sh", "-c", "ls /a; echo $$"])
+    assert result.status == 0 and "/a: No such file" in result.out, result
+    assert "epoch 0, 0 MiB" in result.out, result
 
 
 @needs_store

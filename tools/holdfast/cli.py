@@ -95,6 +95,9 @@ def _run_options(parser):
                          "100ms or 10ms (default: 1s); off: the disk is left to the programs")
     machine.add_argument("--fresh", action="store_true", help="processes on the disk are "
                          "forgotten, files stay")
+    machine.add_argument("--wipe", action="store_true", help="with --fresh: files are forgotten, "
+                         "too, and all epochs. Asks first")
+    machine.add_argument("--yes", action="store_true", help="the answer to what --wipe asks")
     machine.add_argument("--epoch", metavar="N", type=int, help="go on from an older epoch "
                          "(holdfast store info says which)")
     machine.add_argument("--qemu", metavar="ARG", action="append", default=[],

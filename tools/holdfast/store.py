@@ -13,6 +13,8 @@ PROGRAM = os.path.join(BUILD, "holdfast-store")
 UNITS = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
 # A store needs as much.
 SMALLEST = 8 << 20
+# What holdfast-store says of a disk that holds none.
+NO_STORE = "there is no store on it"
 # Processes that `info` names, the largest first.
 NAMED = 20
 
@@ -212,3 +214,48 @@ def disk(path, wanted):
             file.truncate(bytes_)
     except OSError as error:
         raise WrongUse("--disk %s: %s" % (path, error.strerror)) from error
+
+
+def _contents(lines):
+    """What would be lost, in a few words."""
+    processes = sum(line.startswith("process ") for line in lines)
+    files = [line.split() for line in lines if line.startswith("files ")]
+    out = "%d process%s" % (processes, "" if processes == 1 else "es")
+    if files:
+        out += " and %s files with %s" % (files[0][1], human(int(files[0][2])))
+    return out
+
+
+def wipe(options):
+    """Forgets everything on the disk, if that is what the user wants."""
+    if not options.wipe:
+        if options.yes:
+            raise WrongUse("--yes goes with --wipe")
+        return
+    if not options.fresh or options.disk is None:
+        raise WrongUse("--wipe goes with --fresh and --disk FILE")
+    if not os.path.exists(options.disk) or options.dry_run:
+        return
+    if options.epoch is not None or options.checkpoint == 0:
+        raise WrongUse("--wipe leaves no epoch to go on from, and needs checkpoints")
+    try:
+        _, lines = _call("info", options.disk, "0")
+        what = _contents(lines)
+    except WrongUse as why:
+        if NO_STORE in str(why):
+            return
+        what = "what is on it, which cannot be read"
+    _ask("%s: forget %s?" % (options.disk, what), options.yes)
+    _call("wipe", options.disk)
+
+
+def _ask(question, yes):
+    """=> returns only if the answer is yes"""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise WrongUse("--wipe asks, and there is no terminal to answer: --yes does")
+    sys.stderr.write("holdfast: %s [y/N] " % question)
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Failure("nothing was changed")

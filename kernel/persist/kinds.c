@@ -1,7 +1,6 @@
 /*
  * All kinds of kernel object, and what becomes of each over a power cut. Those of the table below
- * are written down. Of
- * all others that hold anything, this is the list.
+ * are written down. Of all others that hold anything, this is the list.
  *
  * Within the record of another object:
  *	vm_mapping	its vm_map
@@ -32,7 +31,8 @@
  *	virtio_blk, virtio_console, virtio_net, virtio_rng, ahci_port, nvme, block_request,
  *	block_device, block_batch
  *			the same; the engine stops with no request of a program under way
- *	iface, net, netdev	interfaces: up again with an address by DHCP; connections give ECONNRESET
+ *	iface, net, netdev
+ *			interfaces: up again, with an address by DHCP; connections give ECONNRESET
  *	core, cluster, machine_parts, runqueue, timerq, rpc_ring	who runs where is forgotten
  *	klog_ring, klog_shared	dmesg begins anew
  *	random		seeded anew, from the record among others
@@ -53,7 +53,7 @@
  * Families of sockets:
  *	unix_family, inet4, inet6, netlink	kinds of open file
  *
- * tests/system/test_resume_kinds.py compares all this with what the debug information says there is.
+ * tests/system/test_resume_kinds.py compares all this with what the debug information has.
  */
 #include "dev/tty.h"
 #include "file/dentry.h"

@@ -10,6 +10,7 @@
 #   make crashstates N=1000000   what power cuts leave of a disk, and what recovery finds
 #   make fuzz T=60           the readers of foreign data under libFuzzer, T seconds each
 #   make fuzz-calls T=600    random arguments to every system call in a guest, T seconds
+#   make fuzz-records N=100  epochs whose records lie: a machine is resumed from each
 #   make storm T=600         memory calls from every cluster, T seconds, rules checked
 #   make abi                 the Linux programs of tests/abi, as build/abi/NAME
 #   make debug               boot halted, with gdb attached
@@ -253,6 +254,10 @@ $(B)/crashstates: tests/host/crashstates.c $(H_LIB) $(H_HEADERS)
 	@mkdir -p $(@D)
 	@echo "  cc      $@"; $(CC) $(H_FAST) -o $@ $(filter %.c,$^)
 
+$(B)/mutate-records: tests/fuzz/mutate.c tools/store/record.c $(H_LIB) $(H_HEADERS)
+	@mkdir -p $(@D)
+	@echo "  cc      $@"; $(CC) $(H_FAST) -o $@ $(filter %.c,$^)
+
 crashstates: $(B)/crashstates
 	@$< -n $(or $(N),1000000) -s $(or $(SEED),$(shell date +%s))
 
@@ -310,7 +315,7 @@ $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(F_LIB) $(wildcard kernel/lib/*.h
 	@mkdir -p $(@D)
 	@echo "  fuzzer  $@"; $(F_CC) $(F_CFLAGS) -o $@ $< $(F_LIB)
 
-.PHONY: fuzz fuzz-targets fuzz-calls
+.PHONY: fuzz fuzz-targets fuzz-calls fuzz-records
 fuzz-targets: $(F_TARGETS)
 
 fuzz: fuzz-targets
@@ -323,6 +328,9 @@ fuzz-calls: all
 	@$(MAKE) --no-print-directory -s abi
 	@echo "seed $(SEED)"; ./holdfast run --headless --base busybox --cpus $(F_CPUS) --memory 512M \
 		--add build/abi/fuzz:/abi/fuzz -- /abi/fuzz -g -t $(or $(T),600) -s $(SEED)
+
+fuzz-records: all $(B)/mutate-records
+	@$(PYTHON) tests/fuzz/records.py --count $(or $(N),100)
 
 # mmap, munmap, mprotect and fork from every core of four clusters for T seconds, with the walk over
 # all memory after each round.

@@ -161,6 +161,8 @@ put_in_place(struct persist_reader *r, const struct tag_reader *in, bool first)
 
 	if (err == 0 && !first)
 		err = place_load(r, in, AT_POINT, &point);
+	if (err == 0 && point == m->root)
+		err = -EBADMSG;
 	if (err == 0)
 		err = mount_at(m, point);
 	if (err == 0 && first)
@@ -185,11 +187,32 @@ namespace_link(struct persist_reader *r, void *object)
 	return first ? -EBADMSG : err;
 }
 
+/* Whether a mount's root is one, and the places of mounts lead up to the first: none is in its own
+ * tree. */
+static bool
+mount_is_sound(const struct vfs *vfs, const struct mount *m)
+{
+	const struct mount *other;
+	unsigned left = 1;
+
+	if (m->root->parent != m->root)
+		return false;
+	list_for_each_entry (other, &vfs->mounts, link)
+		left++;
+	while (m && m->point && --left > 0)
+		m = m->point->vnode->mount;
+	return left > 0;
+}
+
 static int
 namespace_start(struct persist_reader *r, void *object)
 {
 	struct vfs *vfs = object;
+	const struct mount *m;
 
+	list_for_each_entry (m, &vfs->mounts, link)
+		if (!mount_is_sound(vfs, m))
+			return -EBADMSG;
 	vfs->boot_root = vfs->root;
 	atomic_store(&vfs->root, vfs->saved_root);
 	return 0;

@@ -462,6 +462,32 @@ vnode_link(struct persist_reader *r, void *object)
 	return locks_load(r, V_LOCK, v);
 }
 
+/* Whether the way up ends: what records say may go round. */
+static bool
+leads_up(const struct dentry *d)
+{
+	const struct dentry *slow = d;
+	bool step = false;
+
+	while (d->parent != d) {
+		d = d->parent;
+		if (step)
+			slow = slow->parent;
+		step = !step;
+		if (d == slow)
+			return false;
+	}
+	return true;
+}
+
+static int
+vnode_start(struct persist_reader *r, void *object)
+{
+	const struct vnode *v = object;
+
+	return v->dir && !leads_up(v->dir) ? -EBADMSG : 0;
+}
+
 /* make's reference, and that of a directory's dentry. */
 static void
 vnode_drop(void *object)
@@ -482,5 +508,6 @@ const struct persist_kind vnode_persist = {
 	.refs = vnode_refs,
 	.make = vnode_make,
 	.link = vnode_link,
+	.start = vnode_start,
 	.put = vnode_drop,
 };

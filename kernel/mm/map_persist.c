@@ -158,7 +158,9 @@ link_mapping(struct persist_reader *r, const struct tag_reader *in, struct vm_ma
 	int err;
 
 	if (start < *behind || start >= end || end > USER_TOP ||
-	    !IS_ALIGNED(start | end, PAGE_SIZE))
+	    !IS_ALIGNED(start | end | tag_get_u64(in, AREA_OFFSET, 0) |
+				tag_get_u64(in, AREA_ANON_OFFSET, 0),
+			PAGE_SIZE))
 		return -EBADMSG;
 	v = mapping_create(m, start, end);
 	if (v == NULL)

@@ -218,6 +218,19 @@ load_shared(struct vm_home *h, u64 index, struct frame **out)
 	return 0;
 }
 
+/* There is no page at *index: moves it to just before the next one. True: there are no more; the
+ * stretch that a record names may be much longer than what there is. */
+static bool
+skip_hole(const struct vm_home *h, u64 *index)
+{
+	u64 at = *index + 1;
+
+	if (homes()->pager->next(h->stored_id, &at))
+		return true;
+	*index = at - 1;
+	return false;
+}
+
 static int
 link_part(struct persist_reader *r, const struct tag_reader *in, struct vm_object *o)
 {
@@ -231,6 +244,8 @@ link_part(struct persist_reader *r, const struct tag_reader *in, struct vm_objec
 	err = home_borrow(o, h);
 	for (u64 i = first; i < first + n && err == 0; i++) {
 		err = load_shared(h, i, &f);
+		if (err == 0 && f == NULL && skip_hole(h, &i))
+			break;
 		if (err || f == NULL || radix_get(&o->pages, i) != NULL)
 			continue;
 		frame_get(f);

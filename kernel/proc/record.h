@@ -26,7 +26,7 @@ enum {
 	P_AUXV = 16,
 	P_TIMES = 17,
 	P_COUNTS = 18,
-	P_MISC = 19, /* personality, score for want of memory, tasks alive */
+	P_MISC = 19, /* personality, score for want of memory */
 	P_TTY = 20,
 };
 

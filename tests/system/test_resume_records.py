@@ -22,7 +22,6 @@ LIES = [
     ("flags that no program may have", (49, "4", 20, 0x4202), "refused"),
     ("nice far out of range", (49, "8", 0, 1000000), "refused"),
     ("zombies that run", (48, "10", 0, 0x1fff), "refused"),
-    ("no task alive", (48, "19", 2, 0), "up"),
     ("pages without end", (32, "7/10", 0, 1 << 51), "up"),
     ("a descriptor of 4294967295", (84, "2", 0, 0xffffffff), "refused"),
 ]

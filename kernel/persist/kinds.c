@@ -31,7 +31,7 @@
  *	virtio_blk, virtio_console, virtio_net, virtio_rng, ahci_port, nvme, block_request,
  *	block_device, block_batch
  *			the same; the engine stops with no request of a program under way
- *	iface, net, netdev
+ *	iface, net, net_worker, netdev
  *			interfaces: up again, with an address by DHCP; connections give ECONNRESET
  *	core, cluster, machine_parts, runqueue, timerq, rpc_ring	who runs where is forgotten
  *	klog_ring, klog_shared	dmesg begins anew

@@ -90,7 +90,7 @@ def _network(machine):
                                   for address, host, guest, proto in machine.ports)
     kind, _, rest = netdev.partition(",")
     return ["-netdev", ",".join(x for x in (kind, "id=net0", rest) if x),
-            "-device", "virtio-net-pci,netdev=net0,romfile="]
+            "-device", "virtio-net-pci,netdev=net0,mq=on,romfile="]
 
 
 def _disk(machine):

@@ -191,6 +191,7 @@ parse_setting(struct cmdline *c, const char *word)
 		{"mem=", &c->mem},	     {"io=", &c->io},
 		{"stall=", &c->stall},	     {"odd=", &c->odd},
 		{"patience=", &c->patience}, {"barriers=", &c->barriers},
+		{"disk-patience=", &c->disk_patience},
 	};
 	u32 v;
 

@@ -392,20 +392,53 @@ def test_a_disk_that_holds_something_else_is_left_alone(programs, disk):
 
 def test_a_clean_start_after_the_last_epoch(disk):
     """Three times as it was, three times its files alone, then nothing of it."""
-    def machine():
-        disk.restart()
-        return Guest(*SHELL, "--disk", disk.url, "--checkpoint", "1000s", argv=[
-            "sh", "-c", "cat /m; echo mark > /m; sync; echo ready; sleep 1000"])
-    with machine() as first:
+    def machine(script):
+        return Guest(*SHELL, "--disk", disk.url, "--checkpoint", "1000s",
+                     argv=["sh", "-c", script + "; sleep 1000"])
+    with machine("echo mark > /m; sync; echo ready") as first:
         first.expect(r"\nready")
         first.power_cut()
     disk.power_cut()
     disk.volatile = False
     for way in (r"epoch 1, .* goes on",) * 3 + (
-            r"epoch 1 was resumed 3 times.*a clean start, with the files alone.*"
-            r"its files without its processes",) * 3 + (
+            r"epoch 1 was resumed \d times.*a clean start, with the files alone.*"
+            r"its files without its processes.*mark",) * 3 + (
             r"epoch 1 was resumed 6 times.*files and processes are forgotten.*m: No such file",):
-        disk.fault = None
-        with machine() as again:
+        with machine("cat /m") as again:
             again.expect(way)
             again.power_cut()
+
+
+# --- a disk that does not answer ---
+
+BUSES = ["virtio-blk", "ahci", "nvme"]
+
+
+def stalls(kind, number, seconds, turns=1):
+    """The n-th command and `turns` in all of those after it take so long. (QEMU waits for them when
+    the kernel resets the disk: a disk that never answers stops QEMU itself.)"""
+    left = [turns]
+
+    def fault(k, n, at, data):
+        if k == kind and n >= number and left[0]:
+            left[0] -= 1
+            time.sleep(seconds)
+        return 0
+    return fault
+
+
+@pytest.mark.parametrize("bus", BUSES)
+def test_a_disk_that_does_not_answer_is_reset(programs, disk, bus):
+    """What it had is tried once more: nobody sees an error."""
+    name = {"virtio-blk": "vda", "ahci": "sda", "nvme": "nvme0n1"}[bus]
+    keeper = Keeper(disk, programs, 5000, args=("--disk-bus", bus,
+                                                "--kernel-args", "disk-patience=1"))
+    with keeper.start() as machine:
+        machine.expect(r"\bkept 2\r*\n")
+        for kind in ("write", "flush"):
+            disk.fault = stalls(kind, 1, 2.5)
+            machine.expect(r"block: %s does not answer: reset" % name)
+            machine.expect(r"\bkept \d+\r*\n.*\bkept \d+\r*\n")
+        keeper.off(machine)
+        assert "refused" not in machine.text and "no checkpoint" not in machine.text
+    keeper.goes_on()

@@ -137,13 +137,19 @@ port_wait(struct ahci_port *p, unsigned reg, u32 bits, u32 want, ns_t limit)
 	return 0;
 }
 
+/* Takes no more commands; still receives frames. */
+static int
+port_halt(struct ahci_port *p)
+{
+	*port_reg(p, PORT_CMD) &= ~CMD_START;
+	return port_wait(p, PORT_CMD, CMD_RUNNING, 0, STOP_WAIT);
+}
+
 static int
 port_stop(struct ahci_port *p)
 {
-	int err;
+	int err = port_halt(p);
 
-	*port_reg(p, PORT_CMD) &= ~CMD_START;
-	err = port_wait(p, PORT_CMD, CMD_RUNNING, 0, STOP_WAIT);
 	if (err)
 		return err;
 	*port_reg(p, PORT_CMD) &= ~CMD_FIS;
@@ -171,13 +177,14 @@ port_reset_link(struct ahci_port *p)
 	return port_wait(p, PORT_SSTS, DETECT, DETECTED, NS_PER_SEC);
 }
 
-/* From whatever state it is in to one that takes commands (6.2.2.1). => the disk's thread */
+/* From whatever state it is in to one that takes commands (6.2.2.1). Without an error that ended
+ * its command the disk still works at it, and has to be told. => the disk's thread */
 static int
-port_recover(struct ahci_port *p)
+port_recover(struct ahci_port *p, bool ended)
 {
-	int err = port_stop(p);
+	int err = port_halt(p);
 
-	if (err || (*port_reg(p, PORT_TFD) & TFD_BUSY))
+	if (err || !ended || (*port_reg(p, PORT_TFD) & TFD_BUSY))
 		err = port_reset_link(p);
 	if (err)
 		return err;
@@ -276,7 +283,7 @@ ahci_reset(struct block_device *d, struct list *had)
 	p->failed = false;
 	p->stopped = true;
 	spin_unlock(&p->lock);
-	err = port_recover(p);
+	err = port_recover(p, failed || !r);
 	if (r && failed)
 		block_end(d, r, -EIO);
 	else if (r)

@@ -5,8 +5,9 @@
  * A request belongs to the driver from block_submit until block_end: with no lock held, in
  * interrupt context or in the submitter's. When the oldest has been that for 30 s (disk-patience=N
  * on the kernel's command line), or the driver asks for it, the disk's thread resets the disk: what
- * it had is given to it once more, and ends with -EIO when that needs a reset, too. What a disk does not keep over a power cut before a
- * flush is all that was not finished when the flush was submitted (as in Linux's block layer).
+ * it had is given to it once more, and ends with -EIO when that needs a reset, too. What a disk
+ * does not keep over a power cut before a flush is all that was not finished when the flush was
+ * submitted (as in Linux's block layer).
  */
 #ifndef DEV_BLOCK_H
 #define DEV_BLOCK_H
@@ -15,8 +16,8 @@
 #include "core/waitq.h"
 #include "lib/list.h"
 
-#define BLOCK_SECTOR   512u
-#define BLOCK_SEGS_MAX 32u
+#define BLOCK_SECTOR	  512u
+#define BLOCK_SEGS_MAX	  32u
 #define BLOCK_REQUEST_MAX (1u << 20) /* bytes of a request */
 
 enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH };

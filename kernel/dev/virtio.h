@@ -107,8 +107,8 @@ int __must_check virtio_queue_setup(struct virtio_device *vd, unsigned index,
 				    struct virtio_queue **out);
 /* The device may use its queues from here on. */
 void virtio_ready(struct virtio_device *vd);
-/* Resets the device and waits until it has let go of its queues. 0, -ETIMEDOUT: it may still write to
- * them. What it has finished until then is in them. => may take as long as the device likes */
+/* Resets the device and waits until it has let go of its queues. 0, -ETIMEDOUT: it may still write
+ * to them. What it has finished until then is in them. => may take as long as the device likes */
 int __must_check virtio_stop(struct virtio_device *vd);
 /* After virtio_stop: negotiates the same once more and starts the queues, empty. => nothing is
  * outstanding in them. 0, -EIO */

@@ -5,7 +5,8 @@
  *	keeper BYTES [MS [WHERE]]	so many bytes a turn, beside the number; MS of sleep between
  *					turns. WHERE: over (in a file that is written over; the
  *					default), file (one that grows), memory (that grows): after
- *					every three refusals all of it is given back, which says "freed"
+ *					every three refusals all of it is given back, which says
+ *"freed"
  *
  * "kept N" when fsync has said so; "refused N E WHERE" when it or a write failed with errno E: then
  * what could be written stays in the file, and the next turn tries again. "WRONG ..." and status 1.
@@ -67,7 +68,8 @@ put_ballast(void)
 	memset(block, (int)n + 1, bytes);
 	if (strcmp(where_to, "memory") == 0)
 		memcpy(memory + grown, block, bytes);
-	else if (bytes > 0 && pwrite(ballast, block, bytes, over ? 0 : (off_t)grown) != (ssize_t)bytes)
+	else if (bytes > 0 &&
+		 pwrite(ballast, block, bytes, over ? 0 : (off_t)grown) != (ssize_t)bytes)
 		return false;
 	grown += over ? 0 : bytes;
 	return true;

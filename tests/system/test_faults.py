@@ -13,12 +13,13 @@ import time
 
 import pytest
 
+import crashboot
 from faultdisk import FaultDisk, PowerCut
 from guest import Guest, ON_LINUX, holdfast
 
 SHELL = ("--base", "busybox", "--cpus", "2", "--netdev", "none")
 SIZE = 64 << 20
-# `make faults SWEEP=1` tries every place, `make test` some.
+# `make faults` tries every place, `make test` some.
 EVERY = 1 if os.environ.get("HOLDFAST_TEST_SWEEP") else 0
 
 pytestmark = pytest.mark.skipif(ON_LINUX, reason="Linux has no store")
@@ -442,3 +443,10 @@ def test_a_disk_that_does_not_answer_is_reset(programs, disk, bus):
         keeper.off(machine)
         assert "refused" not in machine.text and "no checkpoint" not in machine.text
     keeper.goes_on()
+
+
+# --- what power cuts leave of a real run ---
+
+def test_crash_states_of_a_real_run_boot(programs):
+    """Four of them; `make crashboot` starts 200."""
+    crashboot.crashboot(4, 1, os.path.join(programs, "blocked"), lambda line: None)

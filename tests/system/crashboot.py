@@ -21,7 +21,6 @@ import guest
 import powercut
 
 SIZE = 24 << 20         # small: the log of records goes round
-LIFE_S = 6
 SECTOR = 512
 LOG_MAGIC = 0x6A736677736872
 FLUSH, DISCARD = 1, 4
@@ -42,7 +41,7 @@ def say_wrong(console):
         raise guest.Hang(console.text[-3000:])
 
 
-def record(folder, program):
+def record(folder, program, life_s):
     """Runs a machine twice, with a power cut in between; => the log's operations"""
     image, logs = os.path.join(folder, "run.img"), []
     with open(image, "wb") as file:
@@ -57,7 +56,7 @@ def record(folder, program):
             "log": {"driver": "file", "filename": log}}})
         with machine(disk, program) as console:
             console.expect(r"turn \d+")
-            time.sleep(LIFE_S * guest.SCALE)
+            time.sleep(life_s)
             console.power_cut()
             say_wrong(console)
         # The log may lack what was on its way when the power went.
@@ -165,7 +164,7 @@ def crashboot(count, seed, program, say):
     """=> raises guest.Hang at the first state that is not right"""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
-        operations = record(folder, program)
+        operations = record(folder, program, 1 + count / 20)
         sizes = [len(data) for at, data in operations if data is not None and at != WHOLE]
         say("%d writes with %.0f MiB logged, for a disk of %d MiB" % (
             len(sizes), sum(sizes) / 2 ** 20, SIZE >> 20))

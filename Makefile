@@ -7,6 +7,8 @@
 #   make programs            Python, Redis, stress-ng and what else users run
 #   make boot-gate N=200     boot N times, every one has to succeed
 #   make powercut N=200      a machine that loses power N times and has to go on each time
+#   make crashboot N=200     N of such disks, from the log of a real run, started
+#   make faults              the failure matrix, every place of each row
 #   make crashstates N=1000000   what power cuts leave of a disk, and what recovery finds
 #   make fuzz T=60           the readers of foreign data under libFuzzer, T seconds each
 #   make fuzz-calls T=600    random arguments to every system call in a guest, T seconds
@@ -26,7 +28,7 @@ KERNEL        := $(BUILD)/holdfast.elf $(BUILD)/holdfast-pvh.elf
 export HOLDFAST_BUILD := $(abspath $(BUILD))
 B             := $(BUILD)
 
-.PHONY: all help deps run test check bench boot-gate powercut programs debug clean distclean
+.PHONY: all help deps run test check bench boot-gate powercut crashboot faults programs debug clean distclean
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -58,6 +60,14 @@ boot-gate: deps
 powercut: deps
 	@$(MAKE) --no-print-directory all
 	@$(PYTHON) tests/system/powercut.py --count $(or $(N),200)
+
+crashboot: deps
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) tests/system/crashboot.py --count $(or $(N),200) $(if $(SEED),--seed $(SEED))
+
+faults: deps
+	@$(MAKE) --no-print-directory all
+	@HOLDFAST_TEST_SWEEP=1 $(PYTHON) -m pytest -q -p no:cacheprovider tests/system/test_faults.py
 
 programs: deps
 	@$(MAKE) --no-print-directory all

@@ -62,7 +62,7 @@ persist_set_period(ns_t period)
 	spin_unlock(&p->lock);
 }
 
-/* machine()->room */
+/* machine()->room. It is known anew after each checkpoint: who finds none asks for one. */
 static int
 room_for_file(u64 bytes)
 {
@@ -72,6 +72,10 @@ room_for_file(u64 bytes)
 	spin_lock(&p->lock);
 	fits = bytes <= p->room;
 	p->room -= fits ? bytes : 0;
+	if (!fits && p->asked == p->begun) {
+		p->asked++;
+		waitq_wake_all(&p->work);
+	}
 	spin_unlock(&p->lock);
 	return fits ? 0 : -ENOSPC;
 }

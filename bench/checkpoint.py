@@ -39,8 +39,8 @@ class Disk:
         return words if os.path.exists(self.path) else (*words, "--disk-size", size)
 
 
-def boot(disk, argv, *options, period="10000s"):
-    return Machine("holdfast", argv, "--cpus", "2", *disk.options(period), *options)
+def boot(disk, argv, *options, period="10000s", kernel="holdfast"):
+    return Machine(kernel, argv, "--cpus", "2", *disk.options(period), *options)
 
 
 def named(text):
@@ -92,8 +92,9 @@ def resumed(disk, memory, runs):
             figures = said(port)
             if not figures["resumed_epoch"]:
                 raise Stuck("the machine was not resumed")
-            progress("reply %.3f s after power-on; resumed in %d ms" % (
-                times[-1], figures["resume_ms"]))
+            seen = machine.disk()
+            progress("reply %.3f s after power-on; resumed in %d ms; %.1f MiB in %d reads" % (
+                times[-1], figures["resume_ms"], seen["rd_bytes"] / MIB, seen["rd_operations"]))
             ask(port, b"checkpoint\n")      # else the third try of an epoch is its last
     return statistics.median(times)
 
@@ -185,6 +186,12 @@ def commit(_runs):
             Row("  the store's part", "us", {"raw": raw, "holdfast": stored})]
 
 
+def grown(before, after):
+    """=> (bytes written, in so many requests, flushes) from one look at the disk to the other"""
+    return tuple(after[name] - before[name] for name in
+                 ("wr_bytes", "wr_operations", "flush_operations"))
+
+
 def written(_runs):
     """Bytes that the disk was given, over bytes of pages that changed."""
     rows = []
@@ -192,12 +199,12 @@ def written(_runs):
         with Disk() as disk, boot(disk, ["/bench/resident", "64", "random", str(pages)],
                                   *SHELL) as machine:
             machine.until(b"random ready")
-            before = machine.disk_writes()
+            before = machine.disk()
             machine.type(b"\n")
             machine.until(b"random pages", 600)
-            after = machine.disk_writes()
+            after = machine.disk()
             changed = named(machine.text.decode().replace("\r", ""))["random pages"] * 4096
-        bytes_, requests, flushes = (b - a for a, b in zip(before, after))
+        bytes_, requests, flushes = grown(before, after)
         progress("%d pages: %.2f MiB in %d requests and %d flushes, of %.2f MiB that changed" % (
             pages, bytes_ / MIB, requests, flushes, changed / MIB))
         rows.append(Row("bytes written over bytes dirty, %d random pages" % pages, "MiB",
@@ -210,10 +217,10 @@ def quiet(_runs):
     with Disk() as disk, boot(disk, ["erl"], "--memory", "512M", period="1s") as machine:
         machine.until(b"1> ")
         time.sleep(10)
-        before = machine.disk_writes()
+        before = machine.disk()
         time.sleep(QUIET_S)
-        after = machine.disk_writes()
-    bytes_, requests, flushes = (b - a for a, b in zip(before, after))
+        after = machine.disk()
+    bytes_, requests, flushes = grown(before, after)
     progress("%d bytes in %d requests, %d flushes" % (bytes_, requests, flushes))
     return [Row("commits of an idle shell in %d s" % QUIET_S, "1", {"holdfast": flushes}, 60, 0,
                 "value")]

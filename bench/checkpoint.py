@@ -106,7 +106,7 @@ def _of_size(mib, memory, runs):
             "--", *RESPONDER]
     with Disk() as disk:
         with boot(disk, argv, "--memory", memory, "--port", "%d:8080" % port) as machine:
-            machine.until(b"spread fork_ns", 900)
+            machine.until(b"\ndone", 900)
             first_reply(machine, port)
             figures = named(machine.text.decode("utf-8", "replace").replace("\r", ""))
             ask(port, b"checkpoint\n")
@@ -201,7 +201,7 @@ def written(_runs):
             machine.until(b"random ready")
             before = machine.disk()
             machine.type(b"\n")
-            machine.until(b"random pages", 600)
+            machine.until(b"\ndone", 600)
             after = machine.disk()
             changed = named(machine.text.decode().replace("\r", ""))["random pages"] * 4096
         bytes_, requests, flushes = grown(before, after)

@@ -198,7 +198,7 @@ write_watched(size_t pages)
 	fflush(stdout);
 	if (getchar() == EOF)
 		fail("input");
-	printf("random pages %lld\n", (long long)write_anywhere(pages));
+	printf("random pages %lld\ndone 0\n", (long long)write_anywhere(pages));
 	fflush(stdout);
 	(void)getchar();
 }
@@ -243,6 +243,8 @@ measure_all(char **form)
 		blocks = in_blocks;
 		measure(form[0], strtoul(form[1], NULL, 10));
 	}
+	printf("done 0\n");
+	fflush(stdout);
 }
 
 /* Measures in a child that stays; the caller is to be another program then. */

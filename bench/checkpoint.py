@@ -82,21 +82,23 @@ def pause(_runs):
     return rows
 
 
+def resumed_once(disk, memory):
+    """=> (seconds from power-on to the first reply of what is on the disk, what the disk saw)"""
+    port = free_port()
+    with boot(disk, RESPONDER, "--memory", memory, "--port", "%d:8080" % port) as machine:
+        took = first_reply(machine, port)
+        seen, figures = machine.disk(), said(port)
+        if not figures["resumed_epoch"]:
+            raise Stuck("the machine was not resumed")
+        progress("reply %.3f s after power-on; resumed in %d ms; %.1f MiB in %d reads" % (
+            took, figures["resume_ms"], seen["rd_bytes"] / MIB, seen["rd_operations"]))
+        ask(port, b"checkpoint\n")      # else the third try of an epoch is its last
+    return took, seen
+
+
 def resumed(disk, memory, runs):
-    """Median of the seconds from power-on to the first reply of what is on the disk."""
-    times = []
-    for _ in range(runs):
-        port = free_port()
-        with boot(disk, RESPONDER, "--memory", memory, "--port", "%d:8080" % port) as machine:
-            times.append(first_reply(machine, port))
-            figures = said(port)
-            if not figures["resumed_epoch"]:
-                raise Stuck("the machine was not resumed")
-            seen = machine.disk()
-            progress("reply %.3f s after power-on; resumed in %d ms; %.1f MiB in %d reads" % (
-                times[-1], figures["resume_ms"], seen["rd_bytes"] / MIB, seen["rd_operations"]))
-            ask(port, b"checkpoint\n")      # else the third try of an epoch is its last
-    return statistics.median(times)
+    """Median of the seconds to the first reply."""
+    return statistics.median(resumed_once(disk, memory)[0] for _ in range(runs))
 
 
 def _of_size(mib, memory, runs):
@@ -192,19 +194,24 @@ def grown(before, after):
                  ("wr_bytes", "wr_operations", "flush_operations"))
 
 
+def written_for(pages):
+    """=> (bytes written, requests, flushes, bytes that changed) of checkpoints of random pages"""
+    with Disk() as disk, boot(disk, ["/bench/resident", "64", "random", str(pages)],
+                              *SHELL) as machine:
+        machine.until(b"random ready")
+        before = machine.disk()
+        machine.type(b"\n")
+        machine.until(b"\ndone", 600)
+        after = machine.disk()
+        changed = named(machine.text.decode().replace("\r", ""))["random pages"] * 4096
+    return (*grown(before, after), changed)
+
+
 def written(_runs):
     """Bytes that the disk was given, over bytes of pages that changed."""
     rows = []
     for pages in (256, 1024):
-        with Disk() as disk, boot(disk, ["/bench/resident", "64", "random", str(pages)],
-                                  *SHELL) as machine:
-            machine.until(b"random ready")
-            before = machine.disk()
-            machine.type(b"\n")
-            machine.until(b"\ndone", 600)
-            after = machine.disk()
-            changed = named(machine.text.decode().replace("\r", ""))["random pages"] * 4096
-        bytes_, requests, flushes = grown(before, after)
+        bytes_, requests, flushes, changed = written_for(pages)
         progress("%d pages: %.2f MiB in %d requests and %d flushes, of %.2f MiB that changed" % (
             pages, bytes_ / MIB, requests, flushes, changed / MIB))
         rows.append(Row("bytes written over bytes dirty, %d random pages" % pages, "MiB",

@@ -8,6 +8,7 @@
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/home.h"
+#include "mm/policy.h"
 
 enum map_tag {
 	MAP_NUMBERS = 1,  /* struct field below: one each, from here on */
@@ -132,6 +133,7 @@ set_plain(struct vm_mapping *v, const struct tag_reader *in)
 	v->policy.mode = (__typeof__(v->policy.mode))tag_get_u64(in, AREA_POLICY_MODE, 0);
 	v->policy.flags = (__typeof__(v->policy.flags))tag_get_u64(in, AREA_POLICY_FLAGS, 0);
 	v->policy.nodes = (__typeof__(v->policy.nodes))tag_get_u64(in, AREA_POLICY_NODES, 0);
+	policy_fit(&v->policy);
 	v->label = find_label(in);
 }
 

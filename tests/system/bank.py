@@ -24,7 +24,7 @@ PORT = 9100
 ACCOUNTS, BALANCE = 20, 1000
 TELLERS = 4
 LIFE_S = (0.0, 1.5)         # after the first reply
-EARLY_S = (0.0, 1.0)        # of one machine in four: after its start, whatever it does then
+EARLY_S = (0.0, 1.0)        # of one machine in four: after its first line, whatever it does then
 FRESH_EVERY = 20
 STEP_S = 0.05
 
@@ -233,6 +233,7 @@ def power_cuts(count, image, ebin, say, fresh_every=FRESH_EVERY):
             # Two early cuts in a row would be one epoch tried in vain twice.
             early = not early and not fresh and 0 < n < count and random.random() < 0.25
             if early:
+                console.expect("Holdfast, started by")
                 time.sleep(random.uniform(*EARLY_S))
                 watch(console)
             else:

@@ -94,6 +94,7 @@ mount_drop(void *object)
 const struct persist_kind mount_persist = {
 	.name = "mount",
 	.number = 81,
+	.marked = true,
 	.member = offsetof(struct mount, persistent),
 	.save = mount_save,
 	.make = mount_make,

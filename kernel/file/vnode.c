@@ -67,6 +67,7 @@ vnode_put(struct vnode *v)
 		vm_object_put(v->object);
 	if (v->mount)
 		mount_put(v->mount);
+	persist_gone(&v->persistent);
 	kfree(v);
 }
 
@@ -213,6 +214,7 @@ set_plain(struct vnode *v, const struct attr *a, unsigned which)
 	if (which & ATTR_MTIME)
 		v->attr.mtime = a->mtime;
 	v->attr.ctime = real_now();
+	vnode_touch(v);
 }
 
 int

@@ -205,10 +205,11 @@ find_borrowed(const struct home_group *g, void *const *slots, u64 *put)
 			set_bit(put, i);
 }
 
+/* Whether the store has the record of the home, or will have it with this cut. */
 static bool
-reached(const struct vm_home *h, u64 cut)
+is_known(const struct vm_home *h)
 {
-	return (h->object != NULL ? h->object->persistent.cut : h->persistent.cut) == cut;
+	return (h->object != NULL ? h->object->persistent.known : h->persistent.known) != NULL;
 }
 
 /* A group on the list. When it is left there, the next cut finds it. */
@@ -220,7 +221,7 @@ collect_group(struct vm_cut *c, struct home_group *g)
 	u64 put[GROUP_WORDS];
 	int err;
 
-	if (!reached(g->home, c->number))
+	if (!is_known(g->home))
 		return 0;
 	find_changed(g, slots, put);
 	if (count_bits(put) + count_bits(g->gone) > 0) {
@@ -259,7 +260,7 @@ collect_borrowed(struct vm_cut *c, struct vm_object *o)
 	u64 at = 0;
 	int err = 0;
 
-	if (!o->borrowed_dirty || o->persistent.cut != c->number)
+	if (!o->borrowed_dirty || o->persistent.known == NULL)
 		return 0;
 	while (err == 0 && radix_next(&o->pages, &at) != NULL) {
 		at = ALIGN_DOWN(at, (u64)GROUP_PAGES);
@@ -323,7 +324,7 @@ collect(struct vm_cut *c)
 	int err = 0;
 
 	list_for_each_entry_safe (o, next_object, &h->images, image_link) {
-		if (err == 0 && o->persistent.cut == c->number)
+		if (err == 0 && o->persistent.known != NULL)
 			err = collect_image(c, o);
 		list_del(&o->image_link);
 	}

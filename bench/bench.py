@@ -6,9 +6,9 @@ usage: bench.py [--only FIGURE,...] [--runs N] [--json FILE]
 Both kernels take turns in one run, with the same root tree and the same
 QEMU flags; every figure is the median of its runs. Linux is Debian's cloud
 kernel with the init of tools/linux, which does no more than is needed.
+Figures of the checkpoint have their baselines in the same boot (checkpoint.py).
 """
 import argparse
-import json
 import math
 import os
 import re
@@ -18,42 +18,15 @@ import sys
 import tempfile
 import time
 
+import checkpoint
 import wire
+from figures import Row, progress, save, table
 from machines import KERNELS, OUT, TOP, Machine, Stuck, WrongUse, built
 
 IDLE_S = 30
 HTTP_CONNECTIONS = (1, 50)
 HTTP_S = 8
 FIRST = b"\nFIRST"
-
-
-class Row:
-    """One line of the table. Bounds are on the ratio of Holdfast to Linux, or
-    on Holdfast's own value; `more` says that large is good."""
-
-    def __init__(self, figure, unit, sides, must=None, aim=None, of="ratio", more=False):
-        self.figure, self.unit, self.sides = figure, unit, sides
-        self.must, self.aim, self.of, self.more = must, aim, of, more
-
-    def ratio(self):
-        if not self.sides.get("linux"):
-            return None
-        return self.sides["holdfast"] / self.sides["linux"]
-
-    def verdict(self):
-        value = self.ratio() if self.of == "ratio" else self.sides["holdfast"]
-        if self.must is None or value is None:
-            return ""
-
-        def good(bound):
-            return value >= bound if self.more else value <= bound
-        if self.aim is not None and good(self.aim):
-            return "aim"
-        return "must" if good(self.must) else "MISSED"
-
-
-def progress(text):
-    print("  " + text, file=sys.stderr, flush=True)
 
 
 def paired(runs, measure):
@@ -202,22 +175,7 @@ def size(_runs):
 
 
 FIGURES = {"user": user, "boot": boot, "memory": memory, "beam": beam, "http": http,
-           "idle": idle, "calls": calls, "size": size}
-
-
-def number(value):
-    return "%.0f" % value if value >= 100 else "%.3g" % value
-
-
-def table(rows):
-    print("%-40s %10s %10s %8s %6s  %s" % ("figure", "Linux", "Holdfast", "ratio", "must", ""))
-    for row in rows:
-        ratio = row.ratio()
-        linux = number(row.sides["linux"]) if "linux" in row.sides else "-"
-        print("%-40s %10s %10s %8s %6s  %s" % (
-            "%s, %s" % (row.figure, row.unit), linux, number(row.sides["holdfast"]),
-            "-" if ratio is None else "%.2f" % ratio,
-            "-" if row.must is None else "%g" % row.must, row.verdict()))
+           "idle": idle, "calls": calls, "size": size, **checkpoint.FIGURES}
 
 
 def main():
@@ -238,10 +196,7 @@ def main():
             progress("%s FAILED: %s" % (name, stuck))
             failed = True
     table(rows)
-    os.makedirs(os.path.dirname(os.path.abspath(options.json)), exist_ok=True)
-    with open(options.json, "w", encoding="utf-8") as file:
-        json.dump([{"figure": r.figure.strip(), "unit": r.unit, "ratio": r.ratio(),
-                    "verdict": r.verdict(), **r.sides} for r in rows], file, indent=1)
+    save(rows, options.json)
     return 1 if failed else 0
 
 

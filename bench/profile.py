@@ -64,8 +64,8 @@ class Symbols:
 
 
 def symbols(kernel):
-    if kernel == "holdfast":
-        elf = os.path.join(TOP, "build", "holdfast.elf")
+    if kernel != "linux":
+        elf = os.path.join(TOP, "build", "holdfast.elf") if kernel == "holdfast" else kernel
         return Symbols(subprocess.run(["nm", elf], capture_output=True, text=True,
                                       check=True).stdout)
     with Machine(kernel, ["cat", "/proc/kallsyms"], "--cpus", "1", "--base", "busybox",
@@ -145,10 +145,14 @@ def loaded_from_host(link, machine):
     return done
 
 
+def counts_file(kernel):
+    return os.path.join(OUT, "counts-" + ("other" if os.sep in kernel else kernel))
+
+
 def profiled_http(kernel, options):
     """{name: Section} of a run of one kernel, for a thousand requests"""
     argv = ["erl", "-noshell", "-pa", "/bench", "-eval", "hf_bench:http(8080)."]
-    counts = os.path.join(OUT, "counts-" + kernel)
+    counts = counts_file(kernel)
     with tempfile.TemporaryDirectory(prefix="holdfast-") as work, wire.Wire(work) as link, \
             Machine(kernel, argv, "--netdev", link.netdev, "--cpus", str(options.cpus),
                     "--memory", "512M", "--qemu=-plugin",
@@ -169,7 +173,7 @@ def profiled(kernel, options):
     if options.set == "http":
         return profiled_http(kernel, options)
     argv, titles = command(options)
-    counts = os.path.join(OUT, "counts-" + kernel)
+    counts = counts_file(kernel)
     loaded = "%s,out=%s%s" % (plugin(), counts, ",first=1" if titles else "")
     with Machine(kernel, argv, "--cpus", str(options.cpus), "--memory", "512M", "--qemu=-plugin",
                  "--qemu=" + loaded, *plain(kernel)) as machine:

@@ -14,12 +14,20 @@ def available():
 
 
 class Wire:
-    """With-block in which `prefix` runs a command inside, and a lease is given."""
+    """With-block in which `prefix` runs a command inside, and a lease is given.
 
-    def __init__(self, work):
+    With several queues the card has as many, and the host sends what belongs
+    to a flow to the queue that the guest sends it through.
+    """
+
+    def __init__(self, work, queues=1):
         self.name = "hfbench%d" % os.getpid()
         self.prefix = ["ip", "netns", "exec", self.name]
         self.netdev = "tap,ifname=hf0,script=no,downscript=no"
+        self.kind = "tap"
+        if queues > 1:
+            self.netdev += ",queues=%d" % queues
+            self.kind += " multi_queue"
         self.work = work
         self.dhcp = None
 
@@ -29,7 +37,7 @@ class Wire:
 
     def __enter__(self):
         subprocess.run(["ip", "netns", "add", self.name], check=True)
-        for command in ("ip link set lo up", "ip tuntap add hf0 mode tap",
+        for command in ("ip link set lo up", "ip tuntap add hf0 mode " + self.kind,
                         "ip address add %s/24 dev hf0" % HOST, "ip link set hf0 up"):
             self.run(*command.split())
         conf = os.path.join(self.work, "udhcpd.conf")

@@ -1,9 +1,10 @@
 %% The BEAM set: what a typical node does, each as a fixed amount of work.
 %% main/0 prints "name microseconds", the best of some rounds; profile/1 runs some of them as
-%% sections of a profile; http/1 is the server of the keep-alive figure.
+%% sections of a profile; http/1 is the server of the keep-alive figure, periods/2 the throughput
+%% with checkpoints, reply/1 who answers after a power cut.
 -module(hf_bench).
 
--export([main/0, profile/1, http/1]).
+-export([main/0, profile/1, http/1, periods/2, reply/1]).
 
 -define(ROUNDS, 3).
 
@@ -201,3 +202,61 @@ http_headers(S) ->
         {ok, {http_header, _, _, _, _}} -> http_headers(S);
         _ -> gen_tcp:close(S)
     end.
+
+%% The whole set with a checkpoint every so many milliseconds (0: none), in turns. What was done
+%% before the first counts is on the disk then.
+periods(Periods, Rounds) ->
+    [alone(Fun) || {_, Fun} <- set()],
+    period(0),
+    holdfast("checkpoint"),
+    [begin
+         period(P),
+         [io:format("round ~b period ~b ~s ~b~n", [Round, P, Name, alone(Fun)])
+          || {Name, Fun} <- set()]
+     end || Round <- lists:seq(1, Rounds), P <- turned(Round, Periods)],
+    period(0).
+
+%% No period always comes behind the same one.
+turned(Round, List) ->
+    {Front, Back} = lists:split(Round rem length(List), List),
+    case Round rem 2 of
+        0 -> Back ++ Front;
+        1 -> lists:reverse(Back ++ Front)
+    end.
+
+period(Ms) -> holdfast("period " ++ integer_to_list(Ms)).
+
+holdfast(Word) ->
+    {ok, Device} = file:open("/dev/holdfast", [write, raw]),
+    ok = file:write(Device, Word ++ "\n"),
+    ok = file:close(Device).
+
+%% Answers lines over TCP: `checkpoint` when one is durable, `figures` with what the kernel says of
+%% checkpoints in one line, others at once.
+reply(Port) ->
+    {ok, L} = gen_tcp:listen(Port, [binary, {active, false}, {packet, line}, {reuseaddr, true},
+                                    {backlog, 512}]),
+    reply_accept(L).
+
+reply_accept(L) ->
+    {ok, S} = gen_tcp:accept(L),
+    Pid = spawn(fun() -> receive go -> reply_lines(S) end end),
+    _ = gen_tcp:controlling_process(S, Pid),
+    Pid ! go,
+    reply_accept(L).
+
+reply_lines(S) ->
+    case gen_tcp:recv(S, 0) of
+        {ok, <<"checkpoint\n">>} -> holdfast("checkpoint"), reply_line(S, <<"here">>);
+        {ok, <<"figures\n">>} -> reply_line(S, figures());
+        {ok, _} -> reply_line(S, <<"here">>);
+        _ -> gen_tcp:close(S)
+    end.
+
+reply_line(S, Line) ->
+    _ = gen_tcp:send(S, [Line, $\n]),
+    reply_lines(S).
+
+figures() ->
+    {ok, Text} = file:read_file("/proc/holdfast/persist"),
+    binary:replace(Text, <<"\n">>, <<",">>, [global]).

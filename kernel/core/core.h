@@ -106,6 +106,7 @@ struct machine {
 	struct persist_marks *marks;		 /* core/persist.c; NULL: no store in use */
 	int (*commit)(void);			 /* core/persist.h, persist_durable; or NULL */
 	void (*ending)(void);			 /* the same, persist_ending; or NULL */
+	int (*room)(u64 bytes);			 /* the same, persist_room; or NULL */
 };
 
 static inline struct core *

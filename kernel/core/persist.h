@@ -153,6 +153,14 @@ persist_durable(void)
 	return machine()->commit ? machine()->commit() : 0;
 }
 
+/* Before a file takes so many bytes: 0, or -ENOSPC when the store could not keep them. What it lets
+ * through may still be too much: then persist_durable says so. */
+static inline int
+persist_room(u64 bytes)
+{
+	return machine()->room ? machine()->room(bytes) : 0;
+}
+
 /* Before the machine is switched off because its first program ended: the next start has its files,
  * not its processes. May sleep. */
 static inline void

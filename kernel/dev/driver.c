@@ -9,6 +9,7 @@
 #include "core/klog.h"
 #include "dev/driver.h"
 #include "dev/netdev.h"
+#include "lib/atomic.h"
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/slab.h"
@@ -66,6 +67,16 @@ devices_start(int stage)
 			start_driver(driver_table[i]);
 }
 
+/* Gives it the next index, and with that its place. => devs->lock */
+static void
+place_chdev(struct devices *devs, struct chdev *c)
+{
+	c->index = devs->chdev_nr++;
+	c->cxy = c->index % machine()->nclusters;
+	c->core = chdev_core(c, 0);
+	list_add_tail(&devs->chdevs, &c->link);
+}
+
 struct chdev *
 chdev_create(const char *name, struct pci_device *d)
 {
@@ -75,20 +86,42 @@ chdev_create(const char *name, struct pci_device *d)
 
 	if (!c)
 		return NULL;
+	c->pci = d;
 	spin_lock(&devs->lock);
 	list_for_each_entry (other, &devs->chdevs, link)
-		if (strncmp(other->name, name, strlen(name)) == 0)
+		if (other->channel == 0 && strncmp(other->name, name, strlen(name)) == 0)
 			same++;
-	c->index = devs->chdev_nr++;
-	list_add_tail(&devs->chdevs, &c->link);
-	spin_unlock(&devs->lock);
 	format(c->name, sizeof(c->name), "%s%u", name, same);
-	c->pci = d;
-	c->cxy = c->index % machine()->nclusters;
-	c->core = chdev_core(c, 0);
+	place_chdev(devs, c);
+	spin_unlock(&devs->lock);
 	if (d)
 		d->cxy = c->cxy;
 	return c;
+}
+
+struct chdev *
+chdev_create_channel(const struct chdev *first, unsigned channel)
+{
+	struct devices *devs = machine()->devices;
+	struct chdev *c = kzalloc(sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->pci = first->pci;
+	c->channel = channel;
+	format(c->name, sizeof(c->name), "%sq%u", first->name, channel);
+	spin_lock(&devs->lock);
+	place_chdev(devs, c);
+	spin_unlock(&devs->lock);
+	return c;
+}
+
+void
+chdev_interrupted(struct chdev *c)
+{
+	atomic_fetch_add(&c->irqs, 1);
+	if (this_core()->arch.cxy != c->cxy)
+		atomic_fetch_add(&c->strays, 1);
 }
 
 struct core *
@@ -99,11 +132,24 @@ chdev_core(const struct chdev *c, unsigned n)
 	return cl->core[(c->index / machine()->nclusters + n) % cl->cores_nr];
 }
 
+/* A cluster sends through the queue that it serves, else through one of the others in turn. */
+static void
+choose_near(struct netdev *d)
+{
+	unsigned clusters = machine()->nclusters;
+
+	for (unsigned i = 0; i < clusters; i++)
+		d->near[(d->queue[0]->chdev->cxy + i) % clusters] = (u8)(i % d->queues);
+	for (unsigned i = 0; i < d->queues; i++)
+		d->near[d->queue[i]->chdev->cxy] = (u8)i;
+}
+
 void
 netdev_register(struct netdev *d)
 {
 	struct devices *devs = machine()->devices;
 
+	choose_near(d);
 	spin_lock(&devs->lock);
 	list_add_tail(&devs->netdevs, &d->link);
 	spin_unlock(&devs->lock);
@@ -121,4 +167,22 @@ netdev_next(struct netdev *after)
 	at = after ? after->link.next : devs->netdevs.next;
 	spin_unlock(&devs->lock);
 	return at == &devs->netdevs ? NULL : list_entry(at, struct netdev, link);
+}
+
+void
+netdev_stats(const struct netdev *d, struct netdev_stats *out)
+{
+	memset(out, 0, sizeof(*out));
+	for (unsigned i = 0; i < d->queues; i++) {
+		const struct netdev_stats *s = &d->queue[i]->stats;
+
+		out->rx_packets += s->rx_packets;
+		out->rx_bytes += s->rx_bytes;
+		out->rx_dropped += s->rx_dropped;
+		out->rx_errors += s->rx_errors;
+		out->tx_packets += s->tx_packets;
+		out->tx_bytes += s->tx_bytes;
+		out->tx_dropped += s->tx_dropped;
+		out->tx_errors += s->tx_errors;
+	}
 }

@@ -20,13 +20,18 @@ struct driver {
 	int (*probe)(struct pci_device *d);	   /* 0 bound; -ENODEV. d is NULL without match */
 };
 
+struct netdev_stats;
+
 struct chdev {
-	struct list link;	/* [lock] devices->chdevs */
-	char name[16];		/* [I] "net0" */
-	unsigned index;		/* [I] over the machine, in the order of binding */
-	unsigned cxy;		/* [I] cluster that serves it */
-	struct core *core;	/* [I] core of that cluster for its first interrupt */
-	struct pci_device *pci; /* [I] NULL: no PCI device */
+	struct list link;		/* [lock] devices->chdevs */
+	char name[16];			/* [I] "net0" */
+	unsigned index;			/* [I] over the machine, in the order of binding */
+	unsigned channel;		/* [I] 0, or of a device with several */
+	unsigned cxy;			/* [I] cluster that serves it */
+	struct core *core;		/* [I] core of that cluster for its first interrupt */
+	struct pci_device *pci;		/* [I] NULL: no PCI device */
+	const struct netdev_stats *net; /* [I] of a network queue; NULL */
+	u64 irqs, strays;		/* [a] interrupts; those of them taken in another cluster */
 };
 
 struct devices {		  /* machine()->devices */
@@ -50,6 +55,10 @@ void devices_start(int stage); /* probes drivers of the stage */
 /* Places a device: external ones by index modulo clusters, and over the cores of that cluster in
  * turn. "name%u" gets a number when numbered. NULL: no memory. */
 struct chdev *chdev_create(const char *name, struct pci_device *d);
+/* A further channel of a device: "name%uqN", placed as a device of its own. NULL: no memory. */
+struct chdev *chdev_create_channel(const struct chdev *first, unsigned channel);
+/* For a driver's interrupt handler: counts. */
+void chdev_interrupted(struct chdev *c);
 /* The core for the chdev's n-th interrupt: the cores of its cluster in turn. */
 struct core *chdev_core(const struct chdev *c, unsigned n);
 

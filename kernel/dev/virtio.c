@@ -1,11 +1,13 @@
 /*
  * The part of virtio that no transport changes: negotiation, ring memory, life of a queue.
- * Ring memory comes in whole frames from the cluster of the calling core and is never freed once a
- * queue has started: the device may still write to it.
+ * A queue and its rings lie in the cluster of the core that takes its interrupts. Ring memory comes
+ * in whole frames and is never freed once a queue has started: the device may still write to it.
  */
 #include <asm/errno.h>
 #include "arch/cpu.h"
+#include "cluster/cluster.h"
 #include "dev/virtio.h"
+#include "lib/atomic.h"
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "mm/slab.h"
@@ -61,27 +63,24 @@ order_for(size_t bytes)
 	return order;
 }
 
-/* Rings and, behind them, the indirect tables in one zeroed block. */
+/* Rings, behind them the indirect tables, then our own notes on descriptors: one zeroed block. */
 static int
-queue_memory(struct virtio_queue *q, u16 size, u16 max_indirect)
+queue_memory(struct virtio_queue *q, u16 size, u16 max_indirect, unsigned cxy)
 {
 	size_t align = q->dev->legacy ? PAGE_SIZE : 64;
 	size_t rings = ALIGN_UP(virtqueue_layout(size, align).bytes, 64);
-	size_t bytes = rings + (size_t)size * max_indirect * sizeof(struct vring_desc_k);
-	struct vq_slot *slots = kcalloc(size, sizeof(*slots));
+	size_t tables = (size_t)size * max_indirect * sizeof(struct vring_desc_k);
 	struct frame *f;
 
-	if (!slots)
+	q->mem_order = order_for(rings + tables + size * sizeof(struct vq_slot));
+	f = q->mem_order > FRAME_MAX_ORDER
+		    ? NULL
+		    : frame_alloc_on(cxy, q->mem_order, FRAME_ZERO | FRAME_KERNEL);
+	if (!f)
 		return -ENOMEM;
-	q->mem_order = order_for(bytes);
-	f = q->mem_order > FRAME_MAX_ORDER ? NULL
-					   : frame_alloc(q->mem_order, FRAME_ZERO | FRAME_KERNEL);
-	if (!f) {
-		kfree(slots);
-		return -ENOMEM;
-	}
 	q->mem = frame_virt(f);
-	virtqueue_init(&q->vq, size, q->mem, align, slots);
+	virtqueue_init(&q->vq, size, q->mem, align,
+		       (struct vq_slot *)((char *)q->mem + rings + tables));
 	q->vq.event_idx = virtio_has(q->dev, VIRTIO_FEATURE_EVENT_IDX);
 	if (max_indirect)
 		virtqueue_set_indirect(&q->vq, max_indirect, (char *)q->mem + rings,
@@ -93,15 +92,16 @@ int
 virtio_queue_setup(struct virtio_device *vd, unsigned index, const struct virtio_queue_want *want,
 		   struct virtio_queue **out)
 {
+	struct core *core = want->core ? want->core : this_core();
 	u16 size = vd->ops->queue_size(vd, index);
 	struct virtio_queue *q;
 	int err;
 
-	if (index >= VIRTIO_MAX_QUEUES || size == 0 || (size & (size - 1)))
+	if (vd->queues == VIRTIO_MAX_QUEUES || size == 0 || (size & (size - 1)))
 		return -ENXIO;
 	if (want->max_size && size > want->max_size && !vd->legacy)
 		size = want->max_size;
-	q = kzalloc(sizeof(*q));
+	q = kzalloc_on(core->arch.cxy, sizeof(*q));
 	if (!q)
 		return -ENOMEM;
 	q->dev = vd;
@@ -109,21 +109,22 @@ virtio_queue_setup(struct virtio_device *vd, unsigned index, const struct virtio
 	q->fn = want->fn;
 	q->arg = want->arg;
 	err = queue_memory(q, size,
-			   virtio_has(vd, VIRTIO_FEATURE_INDIRECT) ? want->max_indirect : 0);
+			   virtio_has(vd, VIRTIO_FEATURE_INDIRECT) ? want->max_indirect : 0,
+			   core->arch.cxy);
 	if (err)
 		goto no_memory;
 	if (!want->fn)
 		virtqueue_cb_off(&q->vq);
-	vd->queue[index] = q;
-	err = vd->ops->queue_start(q, want->core);
+	vd->queue[vd->queues] = q;
+	atomic_store(&vd->queues, vd->queues + 1);
+	err = vd->ops->queue_start(q, core);
 	if (err)
 		goto no_start;
 	*out = q;
 	return 0;
 
 no_start:
-	vd->queue[index] = NULL;
-	kfree(q->vq.slot);
+	atomic_store(&vd->queues, vd->queues - 1);
 	frame_free(frame_of_virt(q->mem), q->mem_order);
 no_memory:
 	kfree(q);

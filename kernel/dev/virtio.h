@@ -49,10 +49,10 @@ struct virtio_queue {
 };
 
 struct virtio_queue_want {
-	u16 max_size;	  /* 0: as the device says */
-	u16 max_indirect; /* descriptors of an indirect table; 0: none */
-	struct core *core;
-	irq_handler fn; /* NULL: polled only */
+	u16 max_size;	   /* 0: as the device says */
+	u16 max_indirect;  /* descriptors of an indirect table; 0: none */
+	struct core *core; /* takes its interrupts; its memory comes from there. NULL: this one */
+	irq_handler fn;	   /* NULL: polled only */
 	void *arg;
 };
 
@@ -68,14 +68,15 @@ struct virtio_transport_ops {
 	void (*notify)(struct virtio_queue *q);
 };
 
-#define VIRTIO_MAX_QUEUES 32
+#define VIRTIO_MAX_QUEUES 32 /* that a driver sets up */
 
 struct virtio_device {
 	const struct virtio_transport_ops *ops;	       /* [I] */
 	u64 features;				       /* [I] negotiated */
 	bool legacy;				       /* [I] */
 	bool shared_irq;			       /* [I] one interrupt for all, read ISR */
-	struct virtio_queue *queue[VIRTIO_MAX_QUEUES]; /* [I] after setup */
+	struct virtio_queue *queue[VIRTIO_MAX_QUEUES]; /* [I] after setup, in its order */
+	unsigned queues;			       /* [I] after setup */
 	void (*config_changed)(void *arg);	       /* [I] interrupt context; NULL */
 	void *config_arg;
 	/* PCI */

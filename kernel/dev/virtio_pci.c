@@ -10,6 +10,7 @@
 #include "arch/cpu.h"
 #include "cluster/cluster.h"
 #include "dev/virtio.h"
+#include "lib/atomic.h"
 #include "lib/string.h"
 
 #define NO_VECTOR 0xffff
@@ -241,10 +242,10 @@ config_interrupt(void *arg)
 static void
 queues_interrupt(struct virtio_device *vd)
 {
-	for (unsigned i = 0; i < VIRTIO_MAX_QUEUES; i++) {
+	for (unsigned i = 0; i < atomic_load(&vd->queues); i++) {
 		struct virtio_queue *q = vd->queue[i];
 
-		if (q && q->fn)
+		if (q->fn)
 			q->fn(q->arg);
 	}
 }
@@ -299,8 +300,6 @@ bind_queue_irq(struct virtio_queue *q, struct core *core, u16 *vector)
 	int err;
 
 	*vector = NO_VECTOR;
-	if (!core)
-		core = this_core();
 	if (!vd->irq_bound) {
 		err = bind_config_irq(vd, core);
 		if (err)

@@ -3,7 +3,8 @@
  *   clusters  a line of figures for each (holdfast:clusters() in Erlang reads it)
  *   rpc       remote calls from cluster to cluster, and the table of procedures
  *   selftest  measures remote calls and barriers (selftest.c)
- *   chdevs    each bound device: its index, the cluster that serves it, its core
+ *   chdevs    each bound device or channel of one: its index, the cluster that serves it, its core,
+ *             its interrupts (strays: in another cluster), a network queue's packets
  *   check     stops the machine and walks all memory (mm/check.c); "broken 0" when all is well
  */
 #include <asm/errno.h>
@@ -11,6 +12,7 @@
 #include "cluster/cluster.h"
 #include "core/place.h"
 #include "dev/driver.h"
+#include "dev/netdev.h"
 #include "file/dentry.h"
 #include "mm/check.h"
 #include "mm/frame.h"
@@ -99,9 +101,15 @@ chdevs_show(char *buf, size_t size, void *arg)
 	if (devs == NULL)
 		return 0;
 	spin_lock(&devs->lock);
-	list_for_each_entry (c, &devs->chdevs, link)
-		gen_printf(buf, size, &len, "%s index %u cluster %u core %u\n", c->name, c->index,
-			   c->cxy, c->core->arch.index);
+	list_for_each_entry (c, &devs->chdevs, link) {
+		gen_printf(buf, size, &len, "%s index %u cluster %u core %u irqs %lu strays %lu",
+			   c->name, c->index, c->cxy, c->core->arch.index,
+			   atomic_load_relaxed(&c->irqs), atomic_load_relaxed(&c->strays));
+		if (c->net != NULL)
+			gen_printf(buf, size, &len, " received %lu sent %lu", c->net->rx_packets,
+				   c->net->tx_packets);
+		gen_printf(buf, size, &len, "\n");
+	}
 	spin_unlock(&devs->lock);
 	return len;
 }

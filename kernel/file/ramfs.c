@@ -389,6 +389,9 @@ write_limited(struct vnode *v, struct uio *u, u64 pos)
 		return -EFBIG;
 	}
 	over = u->resid > limit - pos ? u->resid - (limit - pos) : 0;
+	n = persist_room(u->resid - over);
+	if (n)
+		return n;
 	u->resid -= over;
 	n = vm_object_write(v->object, u, pos);
 	u->resid += over;

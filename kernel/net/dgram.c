@@ -475,7 +475,9 @@ send_raw(struct inet *s, struct pbuf *p, const struct dgram_to *to)
 		r->ttl = (u8)to->ttl;
 	if (to->tos >= 0)
 		r->tos = (u8)to->tos;
+	net_root()->raw_sends = true;
 	err = raw_sendto(r, p, &to->ip);
+	net_root()->raw_sends = false;
 	r->ttl = ttl;
 	r->tos = tos;
 	return err;

@@ -30,7 +30,7 @@ rx_free(struct pbuf *p)
 	struct rx_pbuf *r = container_of(p, struct rx_pbuf, pc.pbuf);
 	struct netdev_buf *b = container_of((void *)r, struct netdev_buf, client);
 
-	b->dev->ops->recycle(b->dev, b);
+	b->queue->dev->ops->recycle(b);
 }
 
 static struct pbuf *
@@ -40,7 +40,7 @@ rx_copy(struct netdev_buf *b)
 
 	if (p)
 		memcpy(p->payload, b->data, b->len);
-	b->dev->ops->recycle(b->dev, b);
+	b->queue->dev->ops->recycle(b);
 	return p;
 }
 
@@ -70,11 +70,12 @@ static void
 on_receive(void *arg, struct netdev_buf *frame, unsigned flags)
 {
 	struct iface *i = arg;
+	struct netdev_queue *q = frame->queue;
 	struct pbuf *p = !frame->next && frame->len <= COPY_BREAK ? rx_copy(frame) : rx_wrap(frame);
 	u16 checks = NETIF_CHECKSUM_ENABLE_ALL;
 
 	if (!p) {
-		i->dev->stats.rx_dropped++;
+		q->stats.rx_dropped++;
 		return;
 	}
 	if (flags & NETDEV_RX_CHECKED)
@@ -113,7 +114,7 @@ static err_t
 link_output(struct netif *netif, struct pbuf *p)
 {
 	struct iface *i = netif->state;
-	struct net *net = net_root();
+	struct netdev_queue *q = steer_transmit(i, p);
 	struct netdev_vec vec[NETDEV_MAX_VEC];
 	unsigned n = to_vec(p, vec);
 	int err;
@@ -126,15 +127,13 @@ link_output(struct netif *netif, struct pbuf *p)
 	} else {
 		pbuf_ref(p);
 	}
-	err = i->dev->ops->send(i->dev, vec, n, p);
+	err = i->dev->ops->send(q, vec, n, p);
 	if (err) {
 		pbuf_free(p);
 		return ERR_MEM;
 	}
-	i->kick = true;
-	if (clock_now() > net->busy_until)
-		net->poke = true;
-	net_timers_busy(net);
+	i->kick |= 1u << q->index;
+	net_timers_busy(net_root());
 	return ERR_OK;
 }
 
@@ -155,8 +154,19 @@ follow_link(struct iface *i)
 		netif_set_link_down(&i->netif);
 }
 
+static unsigned
+poll_queues(struct netdev *d, unsigned cxy, unsigned budget)
+{
+	unsigned got = 0;
+
+	for (unsigned k = 0; k < d->queues; k++)
+		if (queue_cluster(d->queue[k]) == cxy)
+			got += d->ops->poll(d->queue[k], budget);
+	return got;
+}
+
 unsigned
-iface_poll_all(struct net *n, unsigned budget)
+iface_poll_all(struct net *n, unsigned cxy, unsigned budget)
 {
 	struct iface *i;
 	unsigned got = 0;
@@ -166,21 +176,32 @@ iface_poll_all(struct net *n, unsigned budget)
 			continue;
 		if (atomic_xchg(&i->dev->link_changed, false))
 			follow_link(i);
-		got += i->dev->ops->poll(i->dev, budget);
+		got += poll_queues(i->dev, cxy, budget);
 	}
 	return got;
 }
 
 bool
-iface_arm_all(struct net *n)
+iface_arm_all(struct net *n, unsigned cxy)
 {
 	struct iface *i;
 	bool more = false;
 
 	list_for_each_entry (i, &n->ifaces, link)
-		if (i->dev)
-			more |= i->dev->ops->arm(i->dev);
+		for (unsigned k = 0; i->dev && k < i->dev->queues; k++)
+			if (queue_cluster(i->dev->queue[k]) == cxy)
+				more |= i->dev->ops->arm(i->dev->queue[k]);
 	return more;
+}
+
+void
+iface_reap_all(struct net *n)
+{
+	struct iface *i;
+
+	list_for_each_entry (i, &n->ifaces, link)
+		for (unsigned k = 0; i->dev && k < i->dev->queues; k++)
+			i->dev->ops->reap(i->dev->queue[k]);
 }
 
 void
@@ -189,17 +210,15 @@ iface_kick_all(struct net *n)
 	struct iface *i;
 
 	list_for_each_entry (i, &n->ifaces, link) {
-		if (!i->kick)
-			continue;
-		i->kick = false;
-		i->dev->ops->kick(i->dev);
+		for (; i->kick; i->kick &= i->kick - 1)
+			i->dev->ops->kick(i->dev->queue[__builtin_ctz(i->kick)]);
 	}
 }
 
 static void
-on_wake(void *arg)
+on_wake(void *arg, struct netdev_queue *q)
 {
-	net_wake(net_root());
+	net_wake(net_worker_of(net_root(), queue_cluster(q)));
 }
 
 static const struct netdev_client client = {

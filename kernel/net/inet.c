@@ -69,6 +69,7 @@ inet_alloc(int family, int type, int protocol)
 	s->keepidle = 7200;
 	s->keepintvl = 75;
 	s->keepcnt = 9;
+	s->user_cxy = s->sends_by = (u16)this_core()->arch.cxy;
 	s->syncnt = TCP_SYNMAXRTX;
 	if (family == AF_INET6) {
 		s->local = *IP6_ADDR_ANY;

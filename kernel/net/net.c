@@ -1,12 +1,13 @@
 /*
- * The start of the network, its lock and its thread.
+ * The start of the network, its lock and its threads.
  *
- * The thread polls the devices and runs lwIP's timers; everybody else calls lwIP under net->lock
- * from their own thread. Whoever releases the lock delivers first what was sent to the loopback,
- * so that a message to a socket on this machine needs no other thread, and tells the devices of
- * all frames that were queued with one kick.
+ * In each cluster that serves queues of a device a thread polls them; the first also runs lwIP's
+ * timers. Everybody else calls lwIP under net->lock from their own thread. Whoever releases the
+ * lock delivers first what was sent to the loopback, so that a message to a socket on this machine
+ * needs no other thread, and tells the devices of all frames that were queued with one kick.
  */
 #include "arch/clock.h"
+#include "cluster/cluster.h"
 #include "core/klog.h"
 #include "core/quiesce.h"
 #include "core/sched.h"
@@ -58,7 +59,7 @@ net_unlock(void)
 	n->poke = false;
 	mutex_unlock(&n->lock);
 	if (poke)
-		net_wake(n);
+		net_wake(n->first);
 }
 
 void
@@ -86,51 +87,67 @@ net_bury_chain(struct pbuf *p)
 }
 
 void
-net_wake(struct net *n)
+net_wake(struct net_worker *w)
 {
-	spin_lock(&n->wake_lock);
-	n->woken = true;
-	waitq_wake_all(&n->wake);
-	spin_unlock(&n->wake_lock);
+	spin_lock(&w->lock);
+	w->woken = true;
+	waitq_wake_all(&w->wake);
+	spin_unlock(&w->lock);
+}
+
+struct net_worker *
+net_worker_of(struct net *n, unsigned cxy)
+{
+	return n->worker[cxy] ? n->worker[cxy] : n->first;
 }
 
 static void
-wait_for_work(struct net *n, ns_t deadline)
+wait_for_work(struct net_worker *w, ns_t deadline)
 {
 	int err = 0;
 
-	spin_lock(&n->wake_lock);
-	while (!n->woken && err == 0)
-		err = waitq_sleep(&n->wake, &n->wake_lock, deadline, 0);
-	n->woken = false;
-	spin_unlock(&n->wake_lock);
+	spin_lock(&w->lock);
+	while (!w->woken && err == 0)
+		err = waitq_sleep(&w->wake, &w->lock, deadline, 0);
+	w->woken = false;
+	spin_unlock(&w->lock);
+}
+
+/* The first worker's further duties; when it has to look again. => net->lock */
+static ns_t
+run_timers(struct net *n)
+{
+	n->poke = false; /* what follows is what it would be woken for */
+	return net_timers_run(n);
 }
 
 static void
 net_thread(void *arg)
 {
-	struct net *n = arg;
+	struct net_worker *w = arg;
+	struct net *n = w->net;
 
 	for (;;) {
+		bool more, stale, first = w == n->first;
+		ns_t next = NS_FOREVER;
 		unsigned got;
-		bool more, stale;
-		ns_t next;
 
 		quiesce_point();
 		net_lock();
-		got = iface_poll_all(n, POLL_BUDGET);
+		got = iface_poll_all(n, w->cxy, POLL_BUDGET);
 		if (got)
 			net_timers_busy(n);
-		next = net_timers_run(n);
-		more = got > 0 || iface_arm_all(n);
-		stale = atomic_load(&n->files_ready) && resolv_stale(n);
+		if (first)
+			next = run_timers(n);
+		more = got > 0 || iface_arm_all(n, w->cxy);
+		stale = first && atomic_load(&n->files_ready) && resolv_stale(n);
 		net_unlock();
 		if (stale)
 			resolv_update(n);
 		if (more)
 			sched_point();
 		else
-			wait_for_work(n, next);
+			wait_for_work(w, next);
 	}
 }
 
@@ -167,6 +184,59 @@ receive_limit(void)
 }
 
 static int
+worker_create(struct net *n, unsigned cxy)
+{
+	struct net_worker *w;
+
+	if (n->worker[cxy])
+		return 0;
+	w = kzalloc_on(cxy, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	w->net = n;
+	w->cxy = cxy;
+	spin_init(&w->lock, "net-wake", RANK_NET);
+	waitq_init(&w->wake);
+	n->worker[cxy] = w;
+	if (!n->first)
+		n->first = w;
+	return 0;
+}
+
+/* One for each cluster that serves a queue, and at least one. */
+static int
+workers_create(struct net *n)
+{
+	int err = 0;
+
+	for (struct netdev *d = netdev_next(NULL); d; d = netdev_next(d))
+		for (unsigned i = 0; i < d->queues && !err; i++)
+			err = worker_create(n, queue_cluster(d->queue[i]));
+	if (!n->first && !err)
+		err = worker_create(n, this_core()->arch.cxy);
+	return err;
+}
+
+/* Each stays in its cluster. */
+static void
+workers_start(struct net *n)
+{
+	for (unsigned cxy = 0; cxy < machine()->nclusters; cxy++) {
+		struct net_worker *w = n->worker[cxy];
+		u64 cores = 0;
+
+		if (!w)
+			continue;
+		for (unsigned i = 0; i < machine()->cluster[cxy]->cores_nr; i++)
+			cores |= 1UL << machine()->cluster[cxy]->core[i]->arch.index;
+		w->thread = kthread_create("net", net_thread, w, cores);
+		if (!w->thread)
+			klog(KLOG_ERROR, "net", "no memory for the network thread of cluster %u",
+			     cxy);
+	}
+}
+
+static int
 net_create(struct net **out)
 {
 	struct net *n = kzalloc(sizeof(*n));
@@ -177,10 +247,10 @@ net_create(struct net **out)
 	mutex_init(&n->lock, "net");
 	list_init(&n->sockets);
 	list_init(&n->ifaces);
-	spin_init(&n->wake_lock, "net-wake", RANK_NET);
-	waitq_init(&n->wake);
 	n->rx_limit = receive_limit();
 	err = pcb_table_init(&n->pcbs);
+	if (!err)
+		err = workers_create(n);
 	if (err)
 		return err;
 	machine()->net = n;
@@ -212,9 +282,7 @@ net_init(void)
 	inet_register();
 	netlink_register();
 	procnet_register(n);
-	n->thread = kthread_create("net", net_thread, n, 0);
-	if (!n->thread)
-		klog(KLOG_ERROR, "net", "no memory for the network thread");
+	workers_start(n);
 }
 
 void
@@ -225,5 +293,5 @@ net_files_ready(void)
 	if (!n)
 		return;
 	atomic_store(&n->files_ready, true);
-	net_wake(n);
+	net_wake(n->first);
 }

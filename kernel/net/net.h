@@ -17,6 +17,7 @@
 
 #include "core/mutex.h"
 #include "core/waitq.h"
+#include "dev/driver.h"
 #include "dev/netdev.h"
 #include "file/socket.h"
 #include "file/vnode.h"
@@ -39,7 +40,7 @@ struct iface { /* an interface; netif.state points to it */
 	u64 packets, bytes; /* [n] of the loopback */
 	bool link_was_up;   /* [n] */
 	u32 told_ip4;	    /* [n] the address that the log has */
-	bool kick;	    /* [n] frames were queued since the last kick */
+	u32 kick;	    /* [n] mask of the device's queues with frames since the last kick */
 };
 
 struct net_timer {
@@ -48,6 +49,15 @@ struct net_timer {
 	ns_t last; /* [n] */
 };
 #define NET_TIMERS 12
+
+struct net_worker {	 /* a network thread: serves the queues of one cluster, in its memory */
+	struct net *net; /* [I] */
+	unsigned cxy;	 /* [I] */
+	struct spinlock lock;  /* rank RANK_NET */
+	struct waitq wake;     /* [lock] the thread */
+	bool woken;	       /* [lock] */
+	struct thread *thread; /* [I] */
+};
 
 struct pcb_node;
 
@@ -63,23 +73,29 @@ struct net {
 	struct iface *loopback;			   /* [I] */
 	struct loop_packet *loop_head, *loop_tail; /* [n] on their way through the loopback */
 	struct pbuf *graveyard;			   /* [a] pbufs that readers are done with */
-	bool copy_fault;			   /* [n] a copy from a program's memory failed */
-	struct net_timer timer[NET_TIMERS];	   /* [n] */
-	unsigned timers;			   /* [I] */
-	ns_t busy_until;			   /* [n] timers run in time until then */
-	bool poke;				   /* [n] the thread has to look at its timers */
-	u64 rx_limit, rx_held; /* [a] bytes of received data held by all sockets */
-	struct spinlock wake_lock;
-	struct waitq wake;		     /* [wake_lock] the thread */
-	bool woken;			     /* [wake_lock] */
-	struct thread *thread;		     /* [I] */
-	struct raw_pcb *icmp_errors;	     /* [I] */
-	struct pcb_table pcbs;		     /* [n] */
-	char hostname[64];		     /* [n] sent with DHCP */
-	ip_addr_t dns_seen[DNS_MAX_SERVERS]; /* [thread] what resolv.conf says */
-	const struct dentry *resolv_root;    /* [thread] below which */
-	bool files_ready;		     /* [a] the name space is whole: it may be written */
+	bool raw_sends;			    /* [n] lwIP works for a raw socket: net/steer.c */
+	bool copy_fault;		    /* [n] a copy from a program's memory failed */
+	struct net_timer timer[NET_TIMERS]; /* [n] */
+	unsigned timers;		    /* [I] */
+	ns_t busy_until;		    /* [n] timers run in time until then */
+	bool poke;			    /* [n] the first worker has to look at its timers */
+	u64 rx_limit, rx_held;		    /* [a] bytes of received data held by all sockets */
+	struct net_worker *worker[MAX_CLUSTERS]; /* [I] by cluster; NULL: no queue there */
+	struct net_worker *first;		 /* [I] who runs the timers, too */
+	struct raw_pcb *icmp_errors;		 /* [I] */
+	struct pcb_table pcbs;			 /* [n] */
+	char hostname[64];			 /* [n] sent with DHCP */
+	ip_addr_t dns_seen[DNS_MAX_SERVERS];	 /* [first] what resolv.conf says */
+	const struct dentry *resolv_root;	 /* [first] below which */
+	bool files_ready; /* [a] the name space is whole: it may be written */
 };
+
+/* The cluster that serves the queue. */
+static inline unsigned
+queue_cluster(const struct netdev_queue *q)
+{
+	return q->chdev->cxy;
+}
 
 static inline struct net *
 net_root(void)
@@ -91,8 +107,10 @@ net_root(void)
 void net_lock(void);
 /* Delivers what went to the loopback, kicks the devices, frees, unlocks. */
 void net_unlock(void);
-/* Wakes the network thread. Any context. */
-void net_wake(struct net *n);
+/* Wakes a network thread. Any context. */
+void net_wake(struct net_worker *w);
+/* The network thread of the cluster; where there is none, the first. */
+struct net_worker *net_worker_of(struct net *n, unsigned cxy);
 /* Frees a pbuf (alone, next is used) without net->lock. */
 void net_bury(struct pbuf *p);
 /* The same for a whole packet. */
@@ -102,15 +120,19 @@ void net_bury_chain(struct pbuf *p);
 void net_timers_init(struct net *n);
 /* Runs what is due; the deadline of the next. => net->lock */
 ns_t net_timers_run(struct net *n);
-/* There is traffic: timers run in time for a while. */
+/* There is traffic: timers run in time for a while. => net->lock */
 void net_timers_busy(struct net *n);
 
 /* iface.c, loopback.c, resolv.c */
 void iface_attach_all(struct net *n);
-/* Polls the devices; how many frames came. => net->lock */
-unsigned iface_poll_all(struct net *n, unsigned budget);
-bool iface_arm_all(struct net *n);
+/* Polls the queues that a cluster serves; how many frames came. => net->lock */
+unsigned iface_poll_all(struct net *n, unsigned cxy, unsigned budget);
+bool iface_arm_all(struct net *n, unsigned cxy);
+/* Frees what any queue has sent. => net->lock */
+void iface_reap_all(struct net *n);
 void iface_kick_all(struct net *n);
+/* The queue for a frame that lwIP sends now. => net->lock */
+struct netdev_queue *steer_transmit(const struct iface *i, const struct pbuf *p);
 struct iface *iface_by_index(struct net *n, unsigned index);
 struct iface *iface_by_name(struct net *n, const char *name);
 void iface_name(const struct iface *i, char out[16]);
@@ -205,6 +227,8 @@ struct inet {
 	ns_t rcvtimeo, sndtimeo; /* NS_FOREVER: none */
 	ns_t progress;		 /* when the peer last acknowledged */
 	struct list groups;	 /* [n] struct inet_group */
+	u16 user_cxy;		 /* [a] cluster of who read or wrote last: net/steer.c */
+	u16 sends_by;		 /* [n] cluster whose queue it sends through */
 	struct persistent persistent;
 };
 
@@ -220,6 +244,16 @@ static inline struct inet *
 inet_of(struct file *f)
 {
 	return f->private;
+}
+
+/* The calling thread reads or writes: the connection is to be served in its cluster. */
+static inline void
+inet_used_here(struct inet *s)
+{
+	u16 here = (u16)this_core()->arch.cxy;
+
+	if (unlikely(atomic_load_relaxed(&s->user_cxy) != here))
+		atomic_store_relaxed(&s->user_cxy, here);
 }
 
 /* inet.c */

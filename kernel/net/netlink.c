@@ -139,17 +139,19 @@ link_stats(struct nl_out *o, const struct iface *i)
 {
 	struct rtnl_link_stats64 st;
 	struct rtnl_link_stats st32;
+	struct netdev_stats sum;
 
 	memset(&st, 0, sizeof(st));
 	memset(&st32, 0, sizeof(st32));
 	if (i->dev) {
-		st.rx_packets = i->dev->stats.rx_packets;
-		st.rx_bytes = i->dev->stats.rx_bytes;
-		st.rx_dropped = i->dev->stats.rx_dropped;
-		st.rx_errors = i->dev->stats.rx_errors;
-		st.tx_packets = i->dev->stats.tx_packets;
-		st.tx_bytes = i->dev->stats.tx_bytes;
-		st.tx_dropped = i->dev->stats.tx_dropped;
+		netdev_stats(i->dev, &sum);
+		st.rx_packets = sum.rx_packets;
+		st.rx_bytes = sum.rx_bytes;
+		st.rx_dropped = sum.rx_dropped;
+		st.rx_errors = sum.rx_errors;
+		st.tx_packets = sum.tx_packets;
+		st.tx_bytes = sum.tx_bytes;
+		st.tx_dropped = sum.tx_dropped;
 	} else {
 		st.rx_packets = st.tx_packets = i->packets;
 		st.rx_bytes = st.tx_bytes = i->bytes;

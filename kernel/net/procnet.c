@@ -46,7 +46,7 @@ show_dev(char *buf, size_t size, void *arg)
 					  .tx_bytes = i->bytes};
 
 		if (i->dev)
-			st = i->dev->stats;
+			netdev_stats(i->dev, &st);
 		iface_name(i, name);
 		put(&t,
 		    "%6s: %7lu %7lu %4lu %4lu    0     0          0         0 "
@@ -319,7 +319,7 @@ statistic(const struct iface *i, enum sysnet_what what)
 				  .tx_bytes = i->bytes};
 
 	if (i->dev)
-		st = i->dev->stats;
+		netdev_stats(i->dev, &st);
 	switch (what) {
 	case SYS_RX_BYTES:
 		return st.rx_bytes;

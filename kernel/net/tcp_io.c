@@ -223,6 +223,7 @@ recv_some(struct file *f, struct inet *s, struct socket_msg *m, u64 want, ns_t d
 	spin_unlock(&s->lock);
 	if (r <= 0)
 		return r;
+	inet_used_here(s);
 	mutex_lock(&s->rx_lock);
 	if (m->flags & MSG_PEEK) {
 		n = peek(s, m->data);
@@ -405,6 +406,7 @@ send_locked(struct inet *s, struct uio *u, unsigned flags)
 
 	if (!s->tcp || s->state != INET_CONNECTED)
 		return 0; /* wait_room says why */
+	inet_used_here(s);
 	n = write_some(s, u, more);
 	if (copy_failed(s))
 		return -EFAULT;

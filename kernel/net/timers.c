@@ -28,6 +28,7 @@ net_tcp_tmr(void)
 {
 	if (!tcp_active_pcbs && !tcp_tw_pcbs)
 		return;
+	iface_reap_all(net_root()); /* a segment that a queue still holds is not sent again */
 	tcp_tmr();
 	tcp_reap_time_wait();
 }
@@ -63,7 +64,11 @@ net_timers_init(struct net *n)
 void
 net_timers_busy(struct net *n)
 {
-	n->busy_until = clock_now() + BUSY_TIME;
+	ns_t now = clock_now();
+
+	if (now > n->busy_until)
+		n->poke = true;
+	n->busy_until = now + BUSY_TIME;
 }
 
 /* Whether an interface is on its way to an address. */

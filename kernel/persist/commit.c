@@ -7,6 +7,7 @@
 #include <asm/errno.h>
 
 #include "arch/clock.h"
+#include "core/klog.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "persist/impl.h"
@@ -83,6 +84,33 @@ note_stored(struct persist *p, struct cut *c)
 		entry_drop(p, e);
 }
 
+static int
+put_and_commit(struct store *s, struct cut *c, const struct store_note *note, u64 *epoch)
+{
+	int err = put_all(s, c);
+
+	if (!err)
+		return store_commit(s, note, epoch);
+	store_abort(s);
+	return err;
+}
+
+/* What files may take from now on. On a full disk nothing, until a checkpoint is made again: what
+ * is taken away from files is a change like others. */
+void
+commit_note_room(struct persist *p, int err)
+{
+	struct store_status st;
+
+	store_status(p->store, &st);
+	spin_lock(&p->lock);
+	if (err == -ENOSPC)
+		p->room = 0;
+	else if (!err)
+		p->room = st.room * STORE_BLOCK;
+	spin_unlock(&p->lock);
+}
+
 int
 cut_commit(struct persist *p, struct cut *c, u64 *epoch)
 {
@@ -97,11 +125,12 @@ cut_commit(struct persist *p, struct cut *c, u64 *epoch)
 	int err;
 
 	mutex_lock(&p->store_lock);
-	err = put_all(p->store, c);
-	if (!err)
-		err = store_commit(p->store, &note, epoch);
-	else
-		store_abort(p->store);
+	err = put_and_commit(p->store, c, &note, epoch);
+	if (err == -ENOSPC && store_recycle(p->store) == 0) {
+		vm_cut_rewind(c->memory);
+		err = put_and_commit(p->store, c, &note, epoch);
+	}
+	commit_note_room(p, err);
 	mutex_unlock(&p->store_lock);
 	if (err) {
 		vm_cut_failed(c->memory);
@@ -126,6 +155,9 @@ read_page(u64 id, u64 index, void *page)
 	mutex_unlock(&p->store_lock);
 	if (!err)
 		memset((char *)page + length, 0, PAGE_SIZE - length);
+	else if (err == -EIO || err == -EBADMSG)
+		klog(KLOG_WARN, "persist", "page %lu of object %lu cannot be read: error %d; who "
+		     "uses it gets SIGBUS", index, id, -err);
 	return err;
 }
 

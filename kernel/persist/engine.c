@@ -62,6 +62,20 @@ persist_set_period(ns_t period)
 	spin_unlock(&p->lock);
 }
 
+/* machine()->room */
+static int
+room_for_file(u64 bytes)
+{
+	struct persist *p = persist();
+	bool fits;
+
+	spin_lock(&p->lock);
+	fits = bytes <= p->room;
+	p->room -= fits ? bytes : 0;
+	spin_unlock(&p->lock);
+	return fits ? 0 : -ENOSPC;
+}
+
 /* --- the end --- */
 
 /* machine()->ending: process 1 switches the machine off. The next start is a clean one. */
@@ -160,17 +174,30 @@ checkpoint(struct persist *p, bool last)
 	return err;
 }
 
-static void
+/* One line when it stops, and one when it goes on. => returns what was said */
+static int
 say_result(struct persist *p, int err, int before)
 {
+	struct store_status st;
+
+	mutex_lock(&p->store_lock);
+	store_status(p->store, &st);
+	mutex_unlock(&p->store_lock);
+	if (err && st.failed)
+		err = -ENODEV; /* for good */
 	if (err == before)
-		return;
-	if (err)
+		return err;
+	if (!err)
+		klog(KLOG_WARN, "persist", "checkpoints go on with epoch %lu", p->epoch);
+	else if (st.failed)
 		klog(KLOG_WARN, "persist",
-		     "no checkpoint: error %d; what happens from here on is lost in a power cut",
-		     -err);
+		     "no more checkpoints, the disk failed twice (error %d): what happens from "
+		     "here on is lost in a power cut", -st.failed);
 	else
-		klog(KLOG_INFO, "persist", "checkpoints go on with epoch %lu", p->epoch);
+		klog(KLOG_WARN, "persist",
+		     "no checkpoint (error %d), it is tried again: until then what happens is "
+		     "lost in a power cut", -err);
+	return err;
 }
 
 /* Sleeps until somebody asks or the period is over. */
@@ -203,8 +230,7 @@ engine_thread(void *arg)
 		err = checkpoint(p, off);
 		if (off && !err)
 			power_off();
-		say_result(p, err, before);
-		before = err;
+		before = say_result(p, err, before);
 		spin_lock(&p->lock);
 		p->finished = p->begun;
 		p->result = err;
@@ -218,6 +244,7 @@ engine_init(void)
 {
 	machine()->commit = commit_for_call;
 	machine()->ending = end_of_system;
+	machine()->room = room_for_file;
 }
 
 void

@@ -114,6 +114,7 @@ struct persist {
 	u64 finished;		   /* [lock] requests whose commit is over */
 	int result;		   /* [lock] of that commit */
 	u64 epoch;		   /* [lock] the last durable one */
+	u64 room;		   /* [lock] bytes that files may take until the next */
 	ns_t period;		   /* [lock] NS_FOREVER: none */
 	ns_t cut_ns;		   /* [lock] when the last durable one was cut */
 	u64 resumes;		   /* [I] of this system, ever */
@@ -163,6 +164,7 @@ void cut_free(struct cut *c);
 /* commit.c */
 int __must_check cut_commit(struct persist *p, struct cut *c, u64 *epoch);
 int __must_check vm_pager_start(struct persist *p);
+void commit_note_room(struct persist *p, int err); /* as the last commit ended. => store_lock */
 
 /* resume.c */
 int __must_check resume_read_system(struct persist *p);

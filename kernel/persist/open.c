@@ -89,13 +89,21 @@ open_epoch(struct persist *p, u64 epoch)
 	return store_open(&store_disk_ops, &p->disk, p->disk.blocks, &how, &p->store);
 }
 
-/* Opens the youngest epoch that has not been tried too often. *found is false when there is none:
- * then the last one is open. */
-static int
-open_untried(struct persist *p, bool *found)
+static bool
+store_is_empty(const struct store *s)
 {
 	struct store_status st;
-	u64 epoch = p->options.epoch;
+
+	store_status(s, &st);
+	return st.epoch == 0;
+}
+
+/* Opens the youngest epoch from `epoch` on back that was tried less than `tries` times. *found is
+ * false when there is none: then the oldest is open. */
+static int
+open_tried_less(struct persist *p, u64 epoch, u32 tries, bool *found)
+{
+	struct store_status st;
 	int err;
 
 	for (;;) {
@@ -103,7 +111,7 @@ open_untried(struct persist *p, bool *found)
 		if (err)
 			return err;
 		store_status(p->store, &st);
-		*found = st.epoch > 0 && st.attempts < RESUME_TRIES;
+		*found = st.epoch > 0 && st.attempts < tries;
 		if (*found || st.epoch == 0)
 			return 0;
 		klog(KLOG_WARN, "persist", "epoch %lu was resumed %u times and came to nothing",
@@ -114,6 +122,26 @@ open_untried(struct persist *p, bool *found)
 		store_close(p->store);
 		p->store = NULL;
 	}
+}
+
+/* First epochs as they are, then the same without their processes; *found is false when neither
+ * came to anything. */
+static int
+open_untried(struct persist *p, bool *found)
+{
+	int err = open_tried_less(p, p->options.epoch, RESUME_TRIES, found);
+
+	if (err || *found || store_is_empty(p->store))
+		return err;
+	store_close(p->store);
+	p->store = NULL;
+	p->options.fresh = true;
+	err = open_tried_less(p, p->options.epoch, 2 * RESUME_TRIES, found);
+	if (!err && *found)
+		klog(KLOG_WARN, "persist", "a clean start, with the files alone");
+	else if (!err)
+		klog(KLOG_WARN, "persist", "a clean start: files and processes are forgotten");
+	return err;
 }
 
 static int
@@ -215,6 +243,8 @@ open_store(struct persist *p)
 		err = vm_pager_start(p);
 	if (err)
 		no_store(p, err);
+	else
+		commit_note_room(p, 0);
 }
 
 void

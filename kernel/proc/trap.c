@@ -113,6 +113,8 @@ page_fault_signal(struct trapframe *f, vaddr_t va, struct siginfo_k *info)
 		info->code = SEGV_ACCERR;
 		break;
 	case -ENXIO:
+	case -EIO: /* the page could not be read */
+	case -EBADMSG:
 		info->signo = SIGBUS;
 		info->code = BUS_ADRERR;
 		break;

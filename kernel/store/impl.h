@@ -101,6 +101,7 @@ struct tx {
 	u32 part;
 	struct chain chain; /* behind the parts written */
 	u64 all_items, all_blks;
+	u64 freed; /* bytes of items that end with it */
 };
 
 struct out { /* writes that are being merged */
@@ -166,6 +167,7 @@ void space_drop(struct store *s, u64 block);  /* => a held block */
 int space_alloc(struct store *s, u64 *block); /* one, near the last; held, and in tx.given */
 int space_dying(struct store *s, struct vec *v, u64 block); /* into a list of the dead */
 u64 space_reserve(const struct store *s);
+u64 space_room(const struct store *s);
 void space_mature(struct store *s); /* frees what died up to the horizon */
 
 /* btree.c */

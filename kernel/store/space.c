@@ -132,13 +132,23 @@ space_dying(struct store *s, struct vec *v, u64 block)
 	return vec_push(s, v, block);
 }
 
-/* What only a base, and an epoch that frees more than it takes, may use. */
+/* What only a base, and up to its half an epoch that frees more than it takes, may use. */
 u64
 space_reserve(const struct store *s)
 {
 	u64 part = (s->super.blocks - STORE_DATA_FIRST) / 32;
 
 	return min(part, (u64)4096) + 16;
+}
+
+/* What is free or will be, but for the reserve. What is dying is counted by holders: a little more
+ * than there is. */
+u64
+space_room(const struct store *s)
+{
+	u64 sum = s->space.free + (s->pending.n - s->pending_head) / 2, kept = space_reserve(s);
+
+	return sum > kept ? sum - kept : 0;
 }
 
 void

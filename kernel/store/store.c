@@ -113,6 +113,7 @@ store_status(const struct store *s, struct store_status *st)
 				    .oldest = store_oldest(s, s->chain.epoch, s->kept),
 				    .base = s->super.base.epoch,
 				    .items_since_base = s->items_since_base,
+				    .room = space_room(s),
 				    .attempts = s->attempts,
 				    .readonly = s->readonly,
 				    .failed = s->failed};

@@ -51,6 +51,7 @@ struct store_status {
 	u64 oldest; /* that can be opened */
 	u64 base;   /* epoch of the tree on the disk */
 	u64 items_since_base;
+	u64 room;     /* blocks that may be put at most, older epochs given up for them */
 	u32 attempts; /* to resume this epoch so far */
 	bool readonly;
 	int failed; /* 0, or why there are no more commits */
@@ -83,6 +84,9 @@ int __must_check store_put(struct store *s, u64 oid, u64 idx, const void *data, 
 int __must_check store_delete(struct store *s, u64 oid, u64 first, u64 last);
 int __must_check store_commit(struct store *s, const struct store_note *note, u64 *epoch);
 void store_abort(struct store *s);
+/* After -ENOSPC: commits epochs that change nothing until what was deleted can be used again, at the
+ * price of the older epochs. 0: there is more room than before; -ENOSPC, and errors as store_commit. */
+int __must_check store_recycle(struct store *s);
 
 /* buf has room for a block. -ENOENT, -EBADMSG (not what was put), -EIO, -ENOMEM. */
 int __must_check store_get(struct store *s, u64 oid, u64 idx, void *buf, u32 *length);

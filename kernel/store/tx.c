@@ -24,7 +24,7 @@ tx_begin(struct store *s)
 	tx->root = s->root;
 	tx->chain = s->chain;
 	tx->items = tx->blks = tx->part = 0;
-	tx->all_items = tx->all_blks = 0;
+	tx->all_items = tx->all_blks = tx->freed = 0;
 	tx->pack = NULL;
 	return 0;
 }
@@ -97,6 +97,7 @@ apply_delete(struct store *s, const struct store_item *range)
 		err = btree_remove(s, item.oid, item.idx, &item);
 		if (!err)
 			err = space_dying(s, &s->tx.dead, item.block);
+		s->tx.freed += item.length;
 		if (err || item.idx == range->block)
 			return err;
 	}
@@ -117,6 +118,7 @@ tx_apply(struct store *s, const struct store_item *item)
 		err = btree_insert(s, item, &old, &had);
 	if (!err && had)
 		err = space_dying(s, &s->tx.dead, old.block);
+	s->tx.freed += had ? old.length : 0;
 	return err;
 }
 
@@ -265,15 +267,16 @@ part_done(struct store *s)
 	tx->part++;
 }
 
-/* Whether there is room for the part and, unless it only takes out, for what is reserved. */
+/* Whether the part, which has its places, leaves what is reserved. */
 static int
-part_fits(struct store *s, u32 descs)
+part_fits(const struct store *s)
 {
-	u64 need = descs + s->tx.blks + 2;
+	const struct tx *tx = &s->tx;
+	u64 kept = space_reserve(s), taken = tx->all_blks + tx->blks;
 
-	if (s->tx.blks > 0)
-		need += space_reserve(s);
-	return s->space.free < need ? -ENOSPC : 0;
+	if (taken * STORE_BLOCK <= tx->freed)
+		kept = tx->blks > 0 ? kept / 2 : 0;
+	return s->space.free < kept ? -ENOSPC : 0;
 }
 
 /* Writes what was put as a record. */
@@ -284,16 +287,17 @@ part_write(struct store *s, const struct store_note *note, u32 flags)
 	struct store_record *r = store_buf(s, &tx->bufs);
 	u32 descs = tx->items > STORE_INLINE ? DIV_ROUND_UP(tx->items, STORE_LEAF_MAX) : 0;
 	u64 head;
-	int err = part_fits(s, descs);
+	int err;
 
 	if (!r)
 		return -ENOMEM;
-	if (!err)
-		err = place_descs(s, r, descs);
+	err = place_descs(s, r, descs);
 	if (!err)
 		err = place_rest(s, r, &head);
 	if (!err)
 		err = fill_descs(s, r);
+	if (!err)
+		err = part_fits(s);
 	if (err)
 		return err;
 	r->magic = STORE_RECORD_MAGIC;
@@ -520,6 +524,20 @@ store_commit(struct store *s, const struct store_note *note, u64 *epoch)
 	if (payload >= SEAL_BLOCKS)
 		mark_seal(s);
 	return 0;
+}
+
+/* What died in the last epoch may be used two and STORE_KEEP epochs later, and as many more when a
+ * base is waiting for its superblock. */
+int
+store_recycle(struct store *s)
+{
+	const struct store_note note = s->recent[s->chain.epoch % STORE_KEEP].note;
+	u64 before = s->space.free, epoch;
+	int err = 0;
+
+	for (unsigned i = 0; i < 2 * STORE_KEEP + 2 && !err && s->pending.n > s->pending_head; i++)
+		err = store_commit(s, &note, &epoch);
+	return err ? err : s->space.free > before ? 0 : -ENOSPC;
 }
 
 void

@@ -13,6 +13,10 @@ import guest  # noqa: E402
 WORK = os.path.join(guest.TOP, "build", "tests")
 SOURCES = os.path.join(guest.TOP, "tests", "system", "guest")
 
+# Tests of the power button without a store: there the program is asked to end. With one, the
+# button means a last checkpoint (test_resume.py), and no program hears of it.
+asks_the_program = pytest.mark.skipif(guest.HAS_DISK, reason="with a disk, the button keeps all")
+
 
 @pytest.fixture(scope="session")
 def ebin():

@@ -6,7 +6,9 @@ run()      a machine that runs one program to its end
 
 Time limits find hangs; they claim nothing about speed. HOLDFAST_TEST_KERNEL
 names another kernel (`linux`: Debian's, the oracle), HOLDFAST_TEST_ACCEL an
-accelerator, HOLDFAST_TEST_SCALE stretches every limit.
+accelerator, HOLDFAST_TEST_SCALE stretches every limit, HOLDFAST_TEST_DISK gives
+each machine that has no disk one of its own and a checkpoint after each such
+period (`100ms`): everything has to work as without.
 """
 import codecs
 import fcntl
@@ -17,6 +19,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import termios
 import threading
 import time
@@ -27,12 +30,14 @@ HOLDFAST = os.path.join(TOP, "holdfast")
 KERNEL = os.environ.get("HOLDFAST_TEST_KERNEL", "")
 ACCEL = os.environ.get("HOLDFAST_TEST_ACCEL", "auto")
 SCALE = float(os.environ.get("HOLDFAST_TEST_SCALE", "1"))
+DISK = os.environ.get("HOLDFAST_TEST_DISK", "")
 LIMIT_S = 120
 
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 HALF = re.compile(r"\x1b(\[[\d;]*)?")
 
 ON_LINUX = KERNEL == "linux"
+HAS_DISK = bool(DISK) and not ON_LINUX
 
 
 def free_port():
@@ -46,6 +51,28 @@ def command_line(args, argv):
     if KERNEL:
         out += ["--kernel", KERNEL]
     return out + list(args) + (["--", *argv] if argv else [])
+
+
+class OwnDisk:
+    """What HOLDFAST_TEST_DISK adds to a machine's arguments, and the file behind it."""
+
+    def __init__(self, args):
+        self.args = list(args)
+        self.folder = None
+        if HAS_DISK and not any(a.split("=")[0] == "--disk" for a in self.args):
+            self.folder = tempfile.TemporaryDirectory(prefix="holdfast-disk-")
+            self.args += ["--disk", os.path.join(self.folder.name, "state.img"),
+                          "--checkpoint", DISK]
+
+    def close(self):
+        if self.folder:
+            self.folder.cleanup()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
 
 
 class Hang(AssertionError):
@@ -64,8 +91,9 @@ class Guest:
         self._closed = False
         self.master, slave = pty.openpty()
         self.resize(rows, columns)
+        self.disk = OwnDisk(args)
         self.process = subprocess.Popen(
-            command_line(args, argv), stdin=slave, stdout=slave, stderr=slave, env=env,
+            command_line(self.disk.args, argv), stdin=slave, stdout=slave, stderr=slave, env=env,
             preexec_fn=lambda: self._take_terminal(slave))
         os.close(slave)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -150,6 +178,7 @@ class Guest:
             self.process.wait(10)
         self._reader.join(5)
         os.close(self.master)
+        self.disk.close()
 
     def __enter__(self):
         return self
@@ -218,4 +247,5 @@ def holdfast(*args, limit=300, env=None):
 
 def run(*args, argv=None, limit=LIMIT_S, stdin=b"", env=None):
     """`./holdfast run ARGS -- ARGV` to its end, without a terminal."""
-    return _captured(command_line(["--headless", *args], argv), limit, stdin, env)
+    with OwnDisk(args) as disk:
+        return _captured(command_line(["--headless", *disk.args], argv), limit, stdin, env)

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 import guest
+from conftest import asks_the_program
 from guest import Guest, run
 
 ELIXIR = ("--debian", "elixir", "--cpus", "2", "--memory", "768M")
@@ -55,6 +56,7 @@ def test_iex():
         assert machine.wait() == 2
 
 
+@asks_the_program
 def test_release_starts_by_itself(release):
     with Guest("--release", release, "--cpus", "2", "--env", "PLACE=Holdfast") as machine:
         machine.expect("mix_demo is up in Holdfast")

@@ -5,7 +5,7 @@ import time
 import pytest
 
 import guest
-from conftest import erlang_guest
+from conftest import asks_the_program, erlang_guest
 
 CASES = ["os_cmd", "port_to_cat", "port_exit_status", "many_ports", "getifaddrs", "resolve",
          "files", "big_file", "directory", "links", "random", "tls", "sleep_accuracy",
@@ -102,6 +102,7 @@ def test_crash_dump():
     assert "Slogan: slogan here" in result.out and "=end" in result.out, result
 
 
+@asks_the_program
 def test_power_button_stops_erlang(testing):
     """Does the button end in init:stop(), applications stopped in order?"""
     with erlang_guest(testing, "--cpus", "2") as machine:

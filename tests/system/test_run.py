@@ -6,6 +6,7 @@ import time
 import pytest
 
 import guest
+from conftest import asks_the_program
 from guest import Guest, run
 
 BUSYBOX = ("--base", "busybox", "--cpus", "2")
@@ -91,6 +92,7 @@ def test_tree_and_rootfs(tmp_path):
     assert result.status == 9 and "from the tree" in result.out, result
 
 
+@asks_the_program
 def test_power_button():
     with Guest(*BUSYBOX, argv=["sh", "-c", "trap 'echo caught; exit 5' TERM; echo up; "
                                "while :; do sleep 0.1; done"]) as machine:
@@ -100,6 +102,7 @@ def test_power_button():
         assert machine.wait() == 5
 
 
+@asks_the_program
 def test_second_signal_ends_a_deaf_guest():
     with Guest(*BUSYBOX, argv=["sh", "-c", "trap 'echo heard' TERM; echo up; "
                                "while :; do sleep 0.1; done"]) as machine:

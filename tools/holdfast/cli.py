@@ -2,7 +2,7 @@
 import argparse
 import os
 
-from . import VERSION, pack, rootfs, run, sets, store
+from . import VERSION, pack, qemu, rootfs, run, sets, store
 from .errors import Failure, WrongUse, say
 
 
@@ -88,7 +88,10 @@ def _run_options(parser):
                          "such as tap,ifname=tap0,script=no; or none")
     machine.add_argument("--disk", metavar="FILE", help="a disk image that the machine's state "
                          "outlives in; made if there is none. The next run with it goes on where "
-                         "this one was, power cut or not")
+                         "this one was, power cut or not. Also what QEMU calls a file by its "
+                         "protocol: nbd:..., json:{...}")
+    machine.add_argument("--disk-bus", choices=sorted(qemu.DISKS), default="virtio-blk",
+                         help="how the disk is attached (default: virtio-blk)")
     machine.add_argument("--disk-size", metavar="SIZE", help="of a new disk (default: 4G; the file "
                          "takes what is written to it)")
     machine.add_argument("--checkpoint", metavar="PERIOD", type=store.period, help="such as 1s, "

@@ -7,6 +7,9 @@ from .errors import NoQemu, WrongUse
 
 QEMU = "qemu-system-x86_64"
 MIB = 1 << 20
+# How a disk is attached: QEMU's device, and what the kernel calls it.
+DISKS = {"virtio-blk": ("virtio-blk-pci", "vda"), "ahci": ("ide-hd", "sda"),
+         "nvme": ("nvme,serial=holdfast", "nvme0n1")}
 
 
 class Machine:
@@ -26,7 +29,8 @@ class Machine:
         self.files = {}         # fw_cfg name: file
         self.control = "null"   # chardev of the second serial port
         self.monitor = None     # descriptor of the machine monitor, or None
-        self.disk = None        # path of a raw image
+        self.disk = None        # path of a raw image, or QEMU's name for one
+        self.disk_bus = "virtio-blk"
         self.extra = []
 
 
@@ -86,14 +90,14 @@ def _network(machine):
                                   for address, host, guest, proto in machine.ports)
     kind, _, rest = netdev.partition(",")
     return ["-netdev", ",".join(x for x in (kind, "id=net0", rest) if x),
-            "-device", "virtio-net-pci,netdev=net0,romfile="]
+            "-device", "virtio-net-pci,netdev=net0,mq=on,romfile="]
 
 
 def _disk(machine):
     if machine.disk is None:
         return []
     return ["-drive", "id=disk0,if=none,format=raw,discard=unmap,file=%s"
-            % _escaped(machine.disk), "-device", "virtio-blk-pci,drive=disk0"]
+            % _escaped(machine.disk), "-device", DISKS[machine.disk_bus][0] + ",drive=disk0"]
 
 
 def command(machine):

@@ -118,7 +118,7 @@ def prepare(options, recipe, work):
     if not command:
         raise WrongUse("this image has no command of its own: name one after --")
     _choose_memory(machine, options)
-    machine.disk = _disk(options)
+    machine.disk, machine.disk_bus = _disk(options), options.disk_bus
     machine.append = options.kernel_args
     contents = {"argv": _blob(command), "env": _blob(environment)}
     size = None if options.headless or not terminal.interactive() else terminal.size()

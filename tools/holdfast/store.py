@@ -5,11 +5,13 @@ import os
 import re
 import subprocess
 
-from . import BUILD
+from . import BUILD, qemu
 from .errors import Failure, WrongUse
 
 PROGRAM = os.path.join(BUILD, "holdfast-store")
 UNITS = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
+# What QEMU finds by itself, and not under a path.
+PROTOCOL = re.compile(r"[a-z][a-z0-9+-]+:")
 # A store needs as much.
 SMALLEST = 8 << 20
 
@@ -117,7 +119,7 @@ def request(options):
         return None
     if options.checkpoint == 0:
         return None
-    words = ["disk=vda", "period=%d" % (options.checkpoint or 1000)]
+    words = ["disk=" + qemu.DISKS[options.disk_bus][1], "period=%d" % (options.checkpoint or 1000)]
     if options.epoch is not None:
         words.append("epoch=%d" % options.epoch)
     if options.fresh:
@@ -127,6 +129,10 @@ def request(options):
 
 def disk(path, wanted):
     """Makes a sparse file where there is none; => raises WrongUse when it cannot be a disk."""
+    if PROTOCOL.match(path):
+        if wanted:
+            raise WrongUse("--disk-size is for a file, and %s is none" % path)
+        return
     try:
         if os.path.exists(path):
             if wanted and os.path.isfile(path) and os.path.getsize(path) != size(wanted):

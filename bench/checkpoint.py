@@ -1,0 +1,239 @@
+"""Figures of the checkpoint: what it stops, slows, writes, and how soon all is there again.
+
+Baselines are measured in the same boot, by the kernel or by the program in the guest; but for a
+cold boot, which takes turns with the resume of it. Disks are files in the build folder, on the
+drive that `holdfast run --disk` would give QEMU: its page cache is between, and a flush of the
+guest's is an fdatasync of the host's.
+"""
+import os
+import re
+import statistics
+import subprocess
+import tempfile
+import time
+
+from figures import Row, progress
+from machines import BUILD, MIB, OUT, Machine, Stuck, ask, first_reply, free_port
+
+PERIODS_MS = {1000: (0.98, 1.0), 100: (0.95, 0.98), 10: (0.80, 0.95)}
+QUIET_S = 60
+SMALL, LARGE = 64, 4096         # MiB
+FIRST_PAGES = SMALL * 256 // 100
+RESPONDER = ["erl", "-noshell", "-pa", "/bench", "-eval", "hf_bench:reply(8080)."]
+
+
+class Disk:
+    """With-block around a folder with the path of a disk that is not there yet."""
+
+    def __enter__(self):
+        os.makedirs(OUT, exist_ok=True)
+        self.folder = tempfile.TemporaryDirectory(prefix="disk-", dir=OUT)
+        self.path = os.path.join(self.folder.name, "state.img")
+        return self
+
+    def __exit__(self, *error):
+        self.folder.cleanup()
+
+    def options(self, period, size="8G"):
+        words = ("--disk", self.path, "--checkpoint", period)
+        return words if os.path.exists(self.path) else (*words, "--disk-size", size)
+
+
+def boot(disk, argv, *options, period="10000s"):
+    return Machine("holdfast", argv, "--cpus", "2", *disk.options(period), *options)
+
+
+def named(text):
+    """{words: number} of lines that end in a number"""
+    return {name: int(value) for name, value in re.findall(r"^(.+?) (-?\d+)$", text, re.M)}
+
+
+def said(port):
+    """What the kernel says of its checkpoints, by RESPONDER."""
+    return named(ask(port, b"figures\n").decode().replace(",", "\n"))
+
+
+# --- the standstill ---
+
+def standstill(figures, form):
+    """Milliseconds; the wait for the last thread is a part of it for all others."""
+    return (figures[form + " wait_us"] + figures[form + " pause_us"]) / 1e3
+
+
+def tell_standstill(title, figures, form):
+    parts = ", ".join("%s %d" % (name, figures[form + " " + name]) for name in
+                      ("wait_us", "pause_us", "walk_us", "memory_us", "commit_us", "pages"))
+    progress("%s, %s: %s; fork %d us" % (title, form, parts, figures[form + " fork_ns"] // 1000))
+
+
+def pause(_runs):
+    """The standstill at 1 GiB resident with 1 % dirty, against fork() of that process."""
+    forms = ("packed", "spread", "blocks")
+    words = [word for form in forms for word in (form, str((1 << 18) // 100))]
+    with Disk() as disk, boot(disk, ["/bench/resident", "1024", *words],
+                              "--memory", "2560M") as machine:
+        figures = named(machine.output(900))
+    rows = []
+    for form in forms:
+        tell_standstill("1 GiB", figures, form)
+        rows.append(Row("pause at 1 GiB against fork(), 1 %% dirty, %s" % form, "ms",
+                        {"fork": figures[form + " fork_ns"] / 1e6,
+                         "holdfast": standstill(figures, form)}, 0.20, 0.05))
+    return rows
+
+
+def resumed(disk, memory, runs):
+    """Median of the seconds from power-on to the first reply of what is on the disk."""
+    times = []
+    for _ in range(runs):
+        port = free_port()
+        with boot(disk, RESPONDER, "--memory", memory, "--port", "%d:8080" % port) as machine:
+            times.append(first_reply(machine, port))
+            figures = said(port)
+            if not figures["resumed_epoch"]:
+                raise Stuck("the machine was not resumed")
+            progress("reply %.3f s after power-on; resumed in %d ms" % (
+                times[-1], figures["resume_ms"]))
+            ask(port, b"checkpoint\n")      # else the third try of an epoch is its last
+    return statistics.median(times)
+
+
+def _of_size(mib, memory, runs):
+    """=> (its standstill's figures, seconds to the first reply after a resume)"""
+    port = free_port()
+    argv = ["/bench/resident", str(mib), "first", str(FIRST_PAGES), "spread", str(FIRST_PAGES),
+            "--", *RESPONDER]
+    with Disk() as disk:
+        with boot(disk, argv, "--memory", memory, "--port", "%d:8080" % port) as machine:
+            machine.until(b"spread fork_ns", 900)
+            first_reply(machine, port)
+            figures = named(machine.text.decode("utf-8", "replace").replace("\r", ""))
+            ask(port, b"checkpoint\n")
+        for form in ("first", "spread"):
+            tell_standstill("%d MiB" % mib, figures, form)
+        return figures, resumed(disk, memory, runs)
+
+
+def large(runs):
+    """4 GiB resident against 64 MiB: the standstill and the resume."""
+    small, small_s = _of_size(SMALL, "6G", runs)
+    big, big_s = _of_size(LARGE, "6G", runs)
+    rows = [Row("pause at 4 GiB against 64 MiB, %s" % what, "ms",
+                {"64 MiB": standstill(small, form), "holdfast": standstill(big, form)}, must, aim)
+            for form, what, must, aim in (
+                ("first", "the same dirty set", 2.0, 1.25),
+                ("spread", "as many dirty over all of it", None, None))]
+    return rows + [Row("first reply after resume, 4 GiB against 64 MiB", "s",
+                       {"64 MiB": small_s, "holdfast": big_s}, 2.0, 1.3)]
+
+
+# --- what it slows ---
+
+def periods(runs):
+    """Throughput of the BEAM set with a checkpoint every so often, against none."""
+    argv = ["erl", "-noshell", "-pa", "/bench", "-eval",
+            "hf_bench:periods([0,%s], %d), halt()." % (
+                ",".join(map(str, PERIODS_MS)), max(2, runs))]
+    with Disk() as disk, boot(disk, argv, "--memory", "512M") as machine:
+        text = machine.output(1200)
+    took = {}
+    for round_, period, took_us in re.findall(r"^round (\d+) period (\d+) .+ (\d+)$", text, re.M):
+        turn = took.setdefault(int(round_), {})
+        turn[int(period)] = turn.get(int(period), 0) + int(took_us)
+    if not took:
+        raise Stuck("no figures in: " + text[-400:])
+    for turn in took.values():
+        progress(", ".join("%s %.2f s" % ("period %d ms" % p if p else "off", t / 1e6)
+                           for p, t in sorted(turn.items())))
+    off = statistics.median(turn[0] for turn in took.values())
+    return [Row("throughput of the BEAM set, period %d ms" % period, "1/s",
+                {"off": 1e6 / off, "holdfast": 1e6 / off * statistics.median(
+                    turn[0] / turn[period] for turn in took.values())}, must, aim, more=True)
+            for period, (must, aim) in PERIODS_MS.items()]
+
+
+# --- what it writes ---
+
+SHELL = ("--base", "busybox", "--memory", "512M")
+
+
+def _raw_write(text):
+    found = re.search(r"^pages 16 raw_ns (\d+) commit_ns (\d+)", text, re.M)
+    if not found:
+        raise Stuck("no figures in: " + text[-400:])
+    return int(found.group(1)) / 1e3, int(found.group(2)) / 1e3
+
+
+def commit(_runs):
+    """A commit of 64 KiB, against one raw write of as much and a flush."""
+    script = ("echo vdb > /proc/holdfast/store-trial; cat /proc/holdfast/store-trial; "
+              "/bench/resident 64 packed 16")
+    with Disk() as disk, Disk() as other:
+        with open(other.path, "wb") as file:
+            file.truncate(64 * MIB)
+        subprocess.run([os.path.join(BUILD, "holdfast-store"), "format", other.path], check=True)
+        with boot(disk, ["sh", "-c", script], *SHELL, "--qemu=-drive",
+                  "--qemu=id=disk1,if=none,format=raw,discard=unmap,file=" + other.path,
+                  "--qemu=-device", "--qemu=virtio-blk-pci,drive=disk1") as machine:
+            text = machine.output(300)
+    raw, stored = _raw_write(text)
+    figures = named(text)
+    tell_standstill("64 KiB", figures, "packed")
+    whole = figures["packed pause_us"] + figures["packed commit_us"]
+    return [Row("commit of 64 KiB, cut to durable, against a raw write", "us",
+                {"raw": raw, "holdfast": whole}, 2.0, 1.15),
+            Row("  the store's part", "us", {"raw": raw, "holdfast": stored})]
+
+
+def written(_runs):
+    """Bytes that the disk was given, over bytes of pages that changed."""
+    rows = []
+    for pages in (256, 1024):
+        with Disk() as disk, boot(disk, ["/bench/resident", "64", "random", str(pages)],
+                                  *SHELL) as machine:
+            machine.until(b"random ready")
+            before = machine.disk_writes()
+            machine.type(b"\n")
+            machine.until(b"random pages", 600)
+            after = machine.disk_writes()
+            changed = named(machine.text.decode().replace("\r", ""))["random pages"] * 4096
+        bytes_, requests, flushes = (b - a for a, b in zip(before, after))
+        progress("%d pages: %.2f MiB in %d requests and %d flushes, of %.2f MiB that changed" % (
+            pages, bytes_ / MIB, requests, flushes, changed / MIB))
+        rows.append(Row("bytes written over bytes dirty, %d random pages" % pages, "MiB",
+                        {"dirty": changed / MIB, "holdfast": bytes_ / MIB}, 1.25, 1.06))
+    return rows
+
+
+def quiet(_runs):
+    """Commits of an idle shell."""
+    with Disk() as disk, boot(disk, ["erl"], "--memory", "512M", period="1s") as machine:
+        machine.until(b"1> ")
+        time.sleep(10)
+        before = machine.disk_writes()
+        time.sleep(QUIET_S)
+        after = machine.disk_writes()
+    bytes_, requests, flushes = (b - a for a, b in zip(before, after))
+    progress("%d bytes in %d requests, %d flushes" % (bytes_, requests, flushes))
+    return [Row("commits of an idle shell in %d s" % QUIET_S, "1", {"holdfast": flushes}, 60, 0,
+                "value")]
+
+
+def resume(runs):
+    """Power-on to the first reply after a power cut, against a cold boot to the same."""
+    cold, warm = [], []
+    for _ in range(runs):
+        port = free_port()
+        with Disk() as disk:
+            with boot(disk, RESPONDER, "--memory", "512M", "--port", "%d:8080" % port) as machine:
+                cold.append(first_reply(machine, port))
+                progress("cold reply after %.3f s" % cold[-1])
+                ask(port, b"checkpoint\n")
+            warm.append(resumed(disk, "512M", 1))
+    return [Row("first reply after resume, against a cold boot", "s",
+                {"cold": statistics.median(cold), "holdfast": statistics.median(warm)},
+                0.40, 0.05)]
+
+
+FIGURES = {"pause": pause, "large": large, "periods": periods, "commit": commit,
+           "written": written, "resume": resume, "quiet": quiet}

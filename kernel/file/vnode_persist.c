@@ -139,14 +139,11 @@ vnode_save(struct persist_writer *w, void *object)
 	locks_save(w, V_LOCK, v);
 }
 
-/* Locks know their owners, which are written each time; a directory of /dev has the attributes of
- * the kernel's nodes in its record. */
+/* Locks know their owners, which are written each time. */
 static bool
 vnode_restless(const void *object)
 {
-	const struct vnode *v = object;
-
-	return locks_any(v) || (v->dir && v->mount->kind == FS_DEV);
+	return locks_any(object);
 }
 
 /* --- making --- */

@@ -296,6 +296,16 @@ write_object(struct cut *c, const struct persist_kind *kind, void *object)
 }
 
 static int
+reach_roots(struct cut *c)
+{
+	tag_reset(&c->writer.tags);
+	persist_only_reach(&c->writer);
+	system_reach(&c->writer);
+	return c->writer.tags.err < 0 ? c->writer.tags.err : 0;
+}
+
+/* => the ids are given: the record has the next free one */
+static int
 write_system(struct cut *c)
 {
 	struct entry *e = entry_get(c->engine, ID_SYSTEM);
@@ -305,7 +315,9 @@ write_system(struct cut *c)
 	see(c, e);
 	tag_reset(&c->writer.tags);
 	system_save(c->engine, &c->writer);
-	return c->writer.tags.err < 0 ? c->writer.tags.err : 0;
+	if (c->writer.tags.err < 0)
+		return c->writer.tags.err;
+	return keep_record(c, e, NULL, 0);
 }
 
 static int
@@ -330,14 +342,11 @@ walk(struct cut *c)
 	int err = queue_marked(c);
 
 	if (!err)
-		err = write_system(c);
+		err = reach_roots(c);
 	if (!err)
 		err = write_queue(c);
-	/* Once more, now that the ids are given: the record has the next free one. */
 	if (!err)
 		err = write_system(c);
-	if (!err)
-		err = keep_record(c, entry_get(c->engine, ID_SYSTEM), NULL, 0);
 	if (err) {
 		keep_marks(c);
 		return err;

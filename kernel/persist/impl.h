@@ -20,6 +20,7 @@
 
 #define RECORD_VERSION 1
 #define RESUME_TRIES   3u
+#define FEATURE_WORDS  7
 
 /* In front of the fields of every record. */
 struct record_head {
@@ -101,29 +102,30 @@ struct persist {
 	struct list entries; /* [engine] of kinds that are not marked, and of no object */
 	u64 nentries;	     /* [engine] on the list */
 	struct persist_marks marks;
-	bool full;		   /* [engine] the next cut trusts no mark */
-	u64 next_id;		   /* [engine] */
-	u64 cut;		   /* [engine] number of the last begun */
-	u64 good_cut;		   /* [engine] of the last whose walk was complete */
-	struct spinlock lock;	   /* rank RANK_FILE: */
-	struct waitq work;	   /* [lock] the engine's thread */
-	struct waitq done;	   /* [lock] who waits for a commit */
-	struct waitq resumed;	   /* [lock] readers of /dev/holdfast */
-	u64 asked;		   /* [lock] requests so far */
-	u64 begun;		   /* [lock] requests that the cut under way holds */
-	u64 finished;		   /* [lock] requests whose commit is over */
-	int result;		   /* [lock] of that commit */
-	u64 epoch;		   /* [lock] the last durable one */
-	u64 room;		   /* [lock] bytes that files may take until the next */
-	ns_t period;		   /* [lock] NS_FOREVER: none */
-	ns_t cut_ns;		   /* [lock] when the last durable one was cut */
-	u64 resumes;		   /* [I] of this system, ever */
-	u64 resumed_epoch;	   /* [I] 0: this was a clean boot */
-	ns_t outage_ns, resume_ns; /* [I] off; from opening the store to running */
-	struct figures figures;	   /* [lock] */
-	struct load *load;	   /* while resuming */
-	bool ended;		   /* [a] process 1 has: the next start is a clean one */
-	bool button;		   /* [a] pressed: off after the next commit */
+	bool full;		     /* [engine] the next cut trusts no mark */
+	u64 next_id;		     /* [engine] */
+	u64 cut;		     /* [engine] number of the last begun */
+	u64 good_cut;		     /* [engine] of the last whose walk was complete */
+	struct spinlock lock;	     /* rank RANK_FILE: */
+	struct waitq work;	     /* [lock] the engine's thread */
+	struct waitq done;	     /* [lock] who waits for a commit */
+	struct waitq resumed;	     /* [lock] readers of /dev/holdfast */
+	u64 asked;		     /* [lock] requests so far */
+	u64 begun;		     /* [lock] requests that the cut under way holds */
+	u64 finished;		     /* [lock] requests whose commit is over */
+	int result;		     /* [lock] of that commit */
+	u64 epoch;		     /* [lock] the last durable one */
+	u64 room;		     /* [lock] bytes that files may take until the next */
+	ns_t period;		     /* [lock] NS_FOREVER: none */
+	ns_t cut_ns;		     /* [lock] when the last durable one was cut */
+	u64 resumes;		     /* [I] of this system, ever */
+	u64 resumed_epoch;	     /* [I] 0: this was a clean boot */
+	ns_t outage_ns, resume_ns;   /* [I] off; from opening the store to running */
+	struct figures figures;	     /* [lock] */
+	u64 features[FEATURE_WORDS]; /* [I] the processor's, system.c */
+	struct load *load;	     /* while resuming */
+	bool ended;		     /* [a] process 1 has: the next start is a clean one */
+	bool button;		     /* [a] pressed: off after the next commit */
 };
 
 /* kinds.c */
@@ -140,7 +142,9 @@ extern const struct persist_root persist_roots[];
 extern const unsigned persist_roots_n;
 
 /* system.c: the record of the system. */
+void system_features(u64 word[FEATURE_WORDS]);
 void system_save(struct persist *p, struct persist_writer *w);
+void system_reach(struct persist_writer *w); /* its references alone */
 /* Sets clocks and names. => before the file systems. 0, -EBADMSG, -EOPNOTSUPP: the processor lacks
  * what the processes use */
 int __must_check system_load(struct persist *p, struct persist_reader *r);

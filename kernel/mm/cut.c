@@ -132,12 +132,11 @@ take_frame(struct cut_run *run, struct frame *f, unsigned i)
 {
 	struct home_group *g = run->group;
 
-	atomic_fetch_and(&f->flags, (u16)~FF_DIRTY);
-	atomic_fetch_or(&f->flags, (u16)FF_FLIGHT);
+	f->flags = (u16)((f->flags & ~FF_DIRTY) | FF_FLIGHT);
 	frame_get(f);
 	run->frame[run->n++] = f;
-	group_clear(g->dirty, i);
-	group_set(g->stored, i);
+	g->dirty[i / 64] &= ~(1UL << (i % 64));
+	set_bit(g->stored, i);
 	home_note_put(g, i, frame_virt(f));
 }
 
@@ -171,8 +170,10 @@ take_pages(struct vm_cut *c, struct vm_object *o, struct home_group *g, void *co
 	for_each_in_group(i, put) take_frame(run, slots[i], i);
 	if (run->n > 0)
 		shield(o, g->first, run->put);
-	for (i = 0; i < GROUP_WORDS; i++)
-		run->del[i] = atomic_xchg(&g->gone[i], 0UL) & ~put[i];
+	for (i = 0; i < GROUP_WORDS; i++) {
+		run->del[i] = g->gone[i] & ~put[i];
+		g->gone[i] = 0;
+	}
 	c->figures.deletions += count_bits(run->del);
 	return 0;
 }

@@ -403,6 +403,7 @@ stop_everything(struct cut *c, struct machine_stop *stop)
 		if (quiesce_reached())
 			return;
 		machine_go(stop);
+		machine_gone(stop);
 	}
 }
 
@@ -435,6 +436,7 @@ cut_take(struct persist *p, struct cut *c)
 	if (!c->last)
 		quiesce_end();
 	c->released = clock_now();
+	machine_gone(stop);
 	kfree(stop);
 	kfree(c->writer.tags.buf);
 	c->writer.tags.buf = NULL;

@@ -15,7 +15,10 @@
 #include "mm/policy.h"
 #include "mm/slab.h"
 
-#define COPY_SHARE 8 /* of all memory is kept free from copies: the commit needs some, too */
+/* Kept free from copies, since the commit needs memory, too: by the page that is written, and, in
+ * pages, for the store's map and tree however little is written. */
+#define COPY_SHARE 8
+#define COPY_KEEP  1024
 
 static void *
 node_alloc(void)
@@ -281,7 +284,7 @@ frame_is_sole(const struct frame *f)
 bool
 home_may_copy(void)
 {
-	return frame_free_pages() > frame_total_pages() / COPY_SHARE;
+	return frame_free_pages() > frame_total_pages() / COPY_SHARE + COPY_KEEP;
 }
 
 void

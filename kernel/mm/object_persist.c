@@ -11,22 +11,9 @@
 #include "core/core.h"
 #include "lib/assert.h"
 #include "mm/home.h"
+#include "mm/policy.h"
+#include "mm/record.h"
 #include "mm/slab.h"
-
-enum object_tag {
-	OBJECT_KIND = 1, /* enum object_kind */
-	OBJECT_SIZE,	 /* bytes */
-	OBJECT_PRIVATE,	 /* it is the anon of private mappings */
-	OBJECT_FIRST,	 /* hull of its own pages */
-	OBJECT_END,
-	OBJECT_PAGES, /* how many there are, about */
-	OBJECT_PART,  /* a group: pages of a vm_pages */
-	PART_PAGES,   /* its id */
-	PART_FIRST,
-	PART_COUNT,
-};
-
-enum object_kind { OBJECT_ANON, OBJECT_FILE };
 
 #define PAGES_TAG 1
 #define INDEX_MAX (1UL << 52)
@@ -130,6 +117,7 @@ object_save(struct persist_writer *w, void *object)
 		tag_u64(t, OBJECT_END, max(image, h != NULL ? h->high : 0UL));
 		tag_u64(t, OBJECT_PAGES, max(image, vm_object_resident(o)));
 	}
+	policies_save(t, OBJECT_POLICY, o);
 	if (!list_empty(&o->borrowed))
 		save_borrowed(w, o);
 }
@@ -140,7 +128,7 @@ object_version(const void *object)
 {
 	const struct vm_object *o = object;
 	const struct vm_home *h = o->home;
-	u64 version = persist_mix(1, o->size);
+	u64 version = policies_version(o, persist_mix(1, o->size));
 
 	if (!list_empty(&o->borrowed) || (o->image_base != 0 && !o->image_stored))
 		return 0;
@@ -232,6 +220,19 @@ load_shared(struct vm_home *h, u64 index, struct frame **out)
 	return 0;
 }
 
+/* There is no page at *index: moves it to just before the next one. True: there are no more; the
+ * stretch that a record names may be much longer than what there is. */
+static bool
+skip_hole(const struct vm_home *h, u64 *index)
+{
+	u64 at = *index + 1;
+
+	if (homes()->pager->next(h->stored_id, &at))
+		return true;
+	*index = at - 1;
+	return false;
+}
+
 static int
 link_part(struct persist_reader *r, const struct tag_reader *in, struct vm_object *o)
 {
@@ -245,6 +246,8 @@ link_part(struct persist_reader *r, const struct tag_reader *in, struct vm_objec
 	err = home_borrow(o, h);
 	for (u64 i = first; i < first + n && err == 0; i++) {
 		err = load_shared(h, i, &f);
+		if (err == 0 && f == NULL && skip_hole(h, &i))
+			break;
 		if (err || f == NULL || radix_get(&o->pages, i) != NULL)
 			continue;
 		frame_get(f);
@@ -260,11 +263,14 @@ object_link(struct persist_reader *r, void *object)
 {
 	struct tag_field field = {0};
 	struct vm_object *o = object;
+	int err = policies_load(&r->tags, OBJECT_POLICY, o);
 
+	if (err)
+		return err;
 	while (tag_next(&r->tags, OBJECT_PART, &field)) {
 		struct tag_reader in = tag_group(&field);
-		int err = link_part(r, &in, o);
 
+		err = link_part(r, &in, o);
 		if (err)
 			return err;
 	}
@@ -280,7 +286,7 @@ object_put(void *object)
 
 const struct persist_kind vm_object_persist = {
 	.name = "vm_object",
-	.number = 32,
+	.number = RECORD_OBJECT,
 	.member = offsetof(struct vm_object, persistent),
 	.save = object_save,
 	.version = object_version,
@@ -332,7 +338,7 @@ pages_put(void *object)
 
 const struct persist_kind vm_pages_persist = {
 	.name = "vm_pages",
-	.number = 34,
+	.number = RECORD_PAGES,
 	.member = offsetof(struct vm_home, persistent),
 	.save = pages_save,
 	.make = pages_make,

@@ -22,7 +22,7 @@ LAST = re.compile(r"(\d+) passed, (\d+) failed")
 CMOCKA = re.compile(r"\[  (PASSED|FAILED)  \] (\d+) test")
 ABI_LIMIT_S = int(900 * float(os.environ.get("HOLDFAST_TEST_SCALE", "1")))
 # Tests of the tools that boot nothing.
-QUICK = ("test_cli.py", "test_pack.py", "test_store.py")
+QUICK = ("test_cli.py", "test_pack.py", "test_resume_kinds.py", "test_store.py")
 
 
 def show(text):

@@ -116,8 +116,11 @@ release(paddr_t base, u64 size)
 		u64 from = max(base, boot_info.range[i].base);
 		u64 to = min(base + size, boot_info.range[i].base + boot_info.range[i].size);
 
-		if (from < to)
-			frame_release_range(from, to - from);
+		if (from >= to)
+			continue;
+		/* Code of the first phases ran there: see mm/frame.h. */
+		pages_zero(phys_to_virt(from), (to - from) / PAGE_SIZE);
+		frame_release_range(from, to - from);
 	}
 }
 

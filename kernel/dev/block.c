@@ -1,25 +1,31 @@
 /*
  * The list of disks, and transfers: a range of memory becomes requests that the driver can take,
- * and somebody sleeps until the last is finished.
+ * and somebody sleeps until the last is finished. block_watch.c looks after what takes too long.
  */
 #include <asm/errno.h>
 #include "arch/layout.h"
 #include "cluster/cluster.h"
 #include "dev/block.h"
+#include "dev/block_watch.h"
 #include "dev/driver.h"
 #include "lib/assert.h"
 #include "mm/slab.h"
 
-void
+int
 block_register(struct block_device *d)
 {
 	struct devices *devs = machine()->devices;
+	int err;
 
 	assert(d->segs_max > 0 && d->seg_max >= PAGE_SIZE);
 	d->segs_max = min(d->segs_max, BLOCK_SEGS_MAX);
+	err = block_watch_start(d);
+	if (err)
+		return err;
 	spin_lock(&devs->lock);
 	list_add_tail(&devs->blocks, &d->link);
 	spin_unlock(&devs->lock);
+	return 0;
 }
 
 struct block_device *
@@ -84,15 +90,17 @@ block_batch_push(struct block_batch *b)
 	spin_lock(&b->lock);
 	b->pending++;
 	spin_unlock(&b->lock);
-	b->dev->ops->submit(b->dev, r);
+	block_submit(b->dev, r);
 }
 
-/* As much of the range as one request takes. => returns the bytes */
+/* As much of the range as one request takes: a slow disk finishes it in time. => returns the bytes
+ */
 static size_t
 fill(const struct block_device *d, struct block_request *r, void *mem, size_t bytes)
 {
 	size_t done = 0;
 
+	bytes = min(bytes, (size_t)BLOCK_REQUEST_MAX);
 	while (done < bytes && r->segs < d->segs_max) {
 		u32 len = (u32)min(bytes - done, (size_t)d->seg_max);
 

@@ -268,6 +268,17 @@ last_entry_interrupt(void *arg)
 	queues_interrupt(arg);
 }
 
+static void
+tell_config_entry(struct virtio_device *vd)
+{
+	if (vd->shared_irq)
+		return;
+	if (vd->legacy)
+		outw(vd->port + VIRTIO_MSI_CONFIG_VECTOR, 0);
+	else
+		COMMON(vd, u16, msix_config) = 0;
+}
+
 /* The device's configuration interrupt: the first thing that is bound. */
 static int
 bind_config_irq(struct virtio_device *vd, struct core *core)
@@ -281,18 +292,13 @@ bind_config_irq(struct virtio_device *vd, struct core *core)
 		return err;
 	vd->irq_bound = true;
 	vd->irq_next = 1;
-	if (vd->shared_irq)
-		return 0;
-	if (vd->legacy)
-		outw(vd->port + VIRTIO_MSI_CONFIG_VECTOR, 0);
-	else
-		COMMON(vd, u16, msix_config) = 0;
+	tell_config_entry(vd);
 	return 0;
 }
 
 /* Gives the queue an entry: its own, or the last one for it and all that follow. */
 static int
-bind_queue_irq(struct virtio_queue *q, struct core *core, u16 *vector)
+take_entry(struct virtio_queue *q, struct core *core, u16 *vector)
 {
 	struct virtio_device *vd = q->dev;
 	unsigned count = pci_irq_count(vd->pci);
@@ -318,6 +324,21 @@ bind_queue_irq(struct virtio_queue *q, struct core *core, u16 *vector)
 		return err;
 	*vector = (u16)vd->irq_next++;
 	return 0;
+}
+
+/* The queue's entry for the device. After a reset it has the same as before. */
+static int
+bind_queue_irq(struct virtio_queue *q, struct core *core, u16 *vector)
+{
+	int err = 0;
+
+	if (q->bound)
+		tell_config_entry(q->dev);
+	else
+		err = take_entry(q, core, &q->vector);
+	q->bound = q->bound || !err;
+	*vector = q->vector;
+	return err;
 }
 
 /* ---- discovery ---- */

@@ -58,10 +58,10 @@ table_grow(struct fdtable *t, u32 fd)
 	struct fd_array *a;
 	u64 *maps;
 
+	if (fd >= MAX_SIZE)
+		return -EMFILE;
 	while (size <= fd)
 		size *= 2;
-	if (size > MAX_SIZE)
-		return -EMFILE;
 	a = kmalloc(sizeof(*a) + size * sizeof(a->slot[0]));
 	maps = kzalloc(size / 64 * 2 * sizeof(u64));
 	if (!a || !maps) {

@@ -11,45 +11,11 @@
 #include <linux/stat.h>
 #include "file/dentry.h"
 #include "file/persist.h"
+#include "file/record.h"
 #include "lib/string.h"
 #include "mm/cut.h"
 #include "mm/object.h"
 #include "mm/slab.h"
-
-enum {
-	V_MODE = 1,
-	V_UID = 2,
-	V_GID = 3,
-	V_NLINK = 4,
-	V_INO = 5,
-	V_DEV = 6,
-	V_RDEV = 7,
-	V_ATIME = 8,
-	V_MTIME = 9,
-	V_CTIME = 10,
-	V_BTIME = 11,
-	V_FLAGS = 12,
-	V_SEALS = 13,
-	V_TEXT = 14,
-	V_OBJECT = 15,
-	V_MOUNT = 16,
-	V_LOCK = 17,
-	/* directories */
-	V_NAME = 32,
-	V_PARENT = 33, /* of one that is in no directory */
-	V_NEXT_SEQ = 34,
-	V_CHILD = 35,
-	V_DEV_PATH = 36,
-};
-
-enum {
-	CHILD_NAME = 1,
-	CHILD_SEQ = 2,
-	CHILD_FILE = 3, /* one of these three */
-	CHILD_DIR = 4,
-	CHILD_MODE = 5, /* the kernel's, in /dev */
-	CHILD_IDS = 6,
-};
 
 /* --- writing --- */
 
@@ -496,6 +462,32 @@ vnode_link(struct persist_reader *r, void *object)
 	return locks_load(r, V_LOCK, v);
 }
 
+/* Whether the way up ends: what records say may go round. */
+static bool
+leads_up(const struct dentry *d)
+{
+	const struct dentry *slow = d;
+	bool step = false;
+
+	while (d->parent != d) {
+		d = d->parent;
+		if (step)
+			slow = slow->parent;
+		step = !step;
+		if (d == slow)
+			return false;
+	}
+	return true;
+}
+
+static int
+vnode_start(struct persist_reader *r, void *object)
+{
+	const struct vnode *v = object;
+
+	return v->dir && !leads_up(v->dir) ? -EBADMSG : 0;
+}
+
 /* make's reference, and that of a directory's dentry. */
 static void
 vnode_drop(void *object)
@@ -509,12 +501,13 @@ vnode_drop(void *object)
 
 const struct persist_kind vnode_persist = {
 	.name = "vnode",
-	.number = 82,
+	.number = RECORD_VNODE,
 	.member = offsetof(struct vnode, persistent),
 	.save = vnode_save,
 	.version = vnode_version,
 	.refs = vnode_refs,
 	.make = vnode_make,
 	.link = vnode_link,
+	.start = vnode_start,
 	.put = vnode_drop,
 };

@@ -8,26 +8,7 @@
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/home.h"
-
-enum map_tag {
-	MAP_NUMBERS = 1,  /* struct field below: one each, from here on */
-	MAP_MAPPING = 64, /* a group: */
-	AREA_START,
-	AREA_END,
-	AREA_PROT,
-	AREA_MAX_PROT,
-	AREA_FLAGS,
-	AREA_OBJECT, /* ids of vm_objects */
-	AREA_OFFSET,
-	AREA_ANON,
-	AREA_ANON_OFFSET,
-	AREA_NEEDS_COPY,
-	AREA_POLICY_MODE,
-	AREA_POLICY_FLAGS,
-	AREA_POLICY_NODES,
-	AREA_FILE,
-	AREA_LABEL,
-};
+#include "mm/record.h"
 
 #define FIELD(name) offsetof(struct vm_map, name)
 
@@ -177,7 +158,9 @@ link_mapping(struct persist_reader *r, const struct tag_reader *in, struct vm_ma
 	int err;
 
 	if (start < *behind || start >= end || end > USER_TOP ||
-	    !IS_ALIGNED(start | end, PAGE_SIZE))
+	    !IS_ALIGNED(start | end | tag_get_u64(in, AREA_OFFSET, 0) |
+				tag_get_u64(in, AREA_ANON_OFFSET, 0),
+			PAGE_SIZE))
 		return -EBADMSG;
 	v = mapping_create(m, start, end);
 	if (v == NULL)
@@ -212,7 +195,7 @@ map_put(void *object)
 
 const struct persist_kind vm_map_persist = {
 	.name = "vm_map",
-	.number = 33,
+	.number = RECORD_MAP,
 	.member = offsetof(struct vm_map, persistent),
 	.save = map_save,
 	.make = map_make,

@@ -11,22 +11,8 @@
 #include "core/core.h"
 #include "lib/assert.h"
 #include "mm/home.h"
+#include "mm/record.h"
 #include "mm/slab.h"
-
-enum object_tag {
-	OBJECT_KIND = 1, /* enum object_kind */
-	OBJECT_SIZE,	 /* bytes */
-	OBJECT_PRIVATE,	 /* it is the anon of private mappings */
-	OBJECT_FIRST,	 /* hull of its own pages */
-	OBJECT_END,
-	OBJECT_PAGES, /* how many there are, about */
-	OBJECT_PART,  /* a group: pages of a vm_pages */
-	PART_PAGES,   /* its id */
-	PART_FIRST,
-	PART_COUNT,
-};
-
-enum object_kind { OBJECT_ANON, OBJECT_FILE };
 
 #define PAGES_TAG 1
 #define INDEX_MAX (1UL << 52)
@@ -232,6 +218,19 @@ load_shared(struct vm_home *h, u64 index, struct frame **out)
 	return 0;
 }
 
+/* There is no page at *index: moves it to just before the next one. True: there are no more; the
+ * stretch that a record names may be much longer than what there is. */
+static bool
+skip_hole(const struct vm_home *h, u64 *index)
+{
+	u64 at = *index + 1;
+
+	if (homes()->pager->next(h->stored_id, &at))
+		return true;
+	*index = at - 1;
+	return false;
+}
+
 static int
 link_part(struct persist_reader *r, const struct tag_reader *in, struct vm_object *o)
 {
@@ -245,6 +244,8 @@ link_part(struct persist_reader *r, const struct tag_reader *in, struct vm_objec
 	err = home_borrow(o, h);
 	for (u64 i = first; i < first + n && err == 0; i++) {
 		err = load_shared(h, i, &f);
+		if (err == 0 && f == NULL && skip_hole(h, &i))
+			break;
 		if (err || f == NULL || radix_get(&o->pages, i) != NULL)
 			continue;
 		frame_get(f);
@@ -280,7 +281,7 @@ object_put(void *object)
 
 const struct persist_kind vm_object_persist = {
 	.name = "vm_object",
-	.number = 32,
+	.number = RECORD_OBJECT,
 	.member = offsetof(struct vm_object, persistent),
 	.save = object_save,
 	.version = object_version,
@@ -332,7 +333,7 @@ pages_put(void *object)
 
 const struct persist_kind vm_pages_persist = {
 	.name = "vm_pages",
-	.number = 34,
+	.number = RECORD_PAGES,
 	.member = offsetof(struct vm_home, persistent),
 	.save = pages_save,
 	.make = pages_make,

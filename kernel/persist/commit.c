@@ -157,8 +157,10 @@ read_page(u64 id, u64 index, void *page)
 	if (!err)
 		memset((char *)page + length, 0, PAGE_SIZE - length);
 	else if (err == -EIO || err == -EBADMSG)
-		klog(KLOG_WARN, "persist", "page %lu of object %lu cannot be read: error %d; who "
-		     "uses it gets SIGBUS", index, id, -err);
+		klog(KLOG_WARN, "persist",
+		     "page %lu of object %lu cannot be read: error %d; who "
+		     "uses it gets SIGBUS",
+		     index, id, -err);
 	return err;
 }
 

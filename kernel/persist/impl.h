@@ -11,23 +11,10 @@
 #include "lib/list.h"
 #include "lib/radix.h"
 #include "mm/cut.h"
+#include "persist/record.h"
 #include "store/disk.h"
 
-#define ID_SYSTEM     STORE_OID_USER /* the record of the system itself */
-#define ID_VDSO	      (STORE_OID_USER + 1)
-#define ID_KNOWN_LAST (STORE_OID_USER + 15)
-#define ID_FIRST      (STORE_OID_USER + 16) /* of objects that are written down */
-
-#define RECORD_VERSION 1
-#define RESUME_TRIES   3u
-
-/* In front of the fields of every record. */
-struct record_head {
-	u16 kind, version;
-	u32 length; /* of the fields, bytes */
-};
-
-_Static_assert(sizeof(struct record_head) == 8, "fields stay aligned");
+#define RESUME_TRIES 3u
 
 struct persist_options {
 	char disk[16];

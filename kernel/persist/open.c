@@ -291,6 +291,20 @@ persist_resuming(void)
 
 /* --- the resume --- */
 
+/* What is damaged stays so: the next start takes another epoch at once. */
+static void
+use_up_tries(struct persist *p)
+{
+	u32 tries = p->options.fresh ? 2 * RESUME_TRIES : RESUME_TRIES;
+	struct store_status st;
+	int err;
+
+	do {
+		err = store_attempt(p->store);
+		store_status(p->store, &st);
+	} while (!err && st.attempts < tries);
+}
+
 bool
 persist_resume(void)
 {
@@ -307,6 +321,8 @@ persist_resume(void)
 	if (err) {
 		klog(KLOG_WARN, "persist", "epoch %lu cannot be resumed: error %d; starting again",
 		     p->resumed_epoch, -err);
+		if (err == -EBADMSG)
+			use_up_tries(p);
 		control_line("again");
 		power_reboot();
 	}

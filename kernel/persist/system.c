@@ -17,16 +17,6 @@
 #include "proc/persist.h"
 #include "proc/process.h"
 
-enum {
-	S_NEXT_ID = 1,
-	S_CLOCKS = 2, /* monotonic, realtime, boot offset */
-	S_SEED = 3,
-	S_FEATURES = 4, /* XCR0, then CPUID: words of cpu_features() */
-	S_PROCESSES = 5,
-	S_RESUMES = 6,
-	S_ENDED = 7, /* process 1 was about to switch the machine off */
-};
-
 #define SEED_BYTES    32
 #define FEATURE_WORDS 7
 

@@ -13,46 +13,10 @@
 #include "mm/cut.h"
 #include "proc/persist.h"
 #include "proc/process.h"
+#include "proc/record.h"
 #include "proc/timers.h"
 
-enum {
-	P_PID = 1,
-	P_GROUP = 2, /* group, session */
-	P_CHILD = 3, /* one each, in order */
-	P_TASK = 4,
-	P_MAP = 5,
-	P_FILES = 6,
-	P_FS = 7,
-	P_HANDLERS = 8,
-	P_PENDING = 9,
-	P_FLAGS = 10,
-	P_STATUS = 11, /* exit code, stop signal, exit signal, parent-death signal */
-	P_CRED = 12,
-	P_RLIMIT = 13,
-	P_COMM = 14,
-	P_EXE = 15,
-	P_AUXV = 16,
-	P_TIMES = 17,
-	P_COUNTS = 18,
-	P_MISC = 19, /* personality, score for want of memory, tasks alive */
-	P_TTY = 20,
-};
-
 enum { S_HOST = 1, S_DOMAIN = 2, S_LAST_PID = 3, S_PID_MAX = 4, S_FORKS = 5 };
-
-#define F_EXITING	  1u
-#define F_ZOMBIE	  2u
-#define F_STOPPED	  4u
-#define F_CONTINUED	  8u
-#define F_STOP_REPORTED	  16u
-#define F_CONTINUE_UNTOLD 32u
-#define F_VFORK_DONE	  64u
-#define F_DUMPABLE	  128u
-#define F_SUBREAPER	  256u
-#define F_DID_EXEC	  512u
-#define F_NO_NEW_PRIVS	  1024u
-#define F_KEEP_CAPS	  2048u
-#define F_FILES_SHARED	  4096u
 
 #define CRED_WORDS (9 + 32)
 
@@ -127,7 +91,7 @@ save_numbers(struct tag_writer *w, const struct process *p)
 	const u64 counts[] = {p->dead_voluntary, p->dead_forced,   p->children_max_rss,
 			      p->max_rss,	 p->faults_minor,  p->faults_major,
 			      p->io_read_bytes,	 p->io_write_bytes};
-	const u64 misc[] = {p->personality, (u64)p->oom_score_adj, p->nlive};
+	const u64 misc[] = {p->personality, (u64)p->oom_score_adj};
 	u64 limit[PROC_RLIMITS][2];
 
 	for (int i = 0; i < PROC_RLIMITS; i++) {
@@ -228,6 +192,13 @@ load_counts(const struct tag_reader *in, struct process *p)
 	}
 }
 
+/* Or none. */
+static bool
+is_signal(u64 n)
+{
+	return n <= SIG_COUNT;
+}
+
 static int
 load_numbers(const struct tag_reader *in, struct process *p)
 {
@@ -245,6 +216,9 @@ load_numbers(const struct tag_reader *in, struct process *p)
 		p->exit_signal = (int)word[2];
 		p->pdeath_signal = (int)word[3];
 	}
+	if (!is_signal(p->stop_signal) || !is_signal(p->exit_signal) ||
+	    !is_signal(p->pdeath_signal))
+		return -EBADMSG;
 	if (tag_get_words(in, P_RLIMIT, word, PROC_RLIMITS * 2) != PROC_RLIMITS * 2)
 		return -EBADMSG;
 	for (int i = 0; i < PROC_RLIMITS; i++)
@@ -252,10 +226,9 @@ load_numbers(const struct tag_reader *in, struct process *p)
 	(void)tag_get_string(in, P_COMM, p->comm, sizeof(p->comm));
 	p->auxv_words = (u32)tag_get_words(in, P_AUXV, p->auxv, PROC_AUXV);
 	load_counts(in, p);
-	if (tag_get_words(in, P_MISC, word, 3) == 3) {
+	if (tag_get_words(in, P_MISC, word, 2) == 2) {
 		p->personality = (u32)word[0];
 		p->oom_score_adj = (int)word[1];
-		p->nlive = (u32)word[2];
 	}
 	return load_credentials(in, &p->cred) ? 0 : -EBADMSG;
 }
@@ -284,7 +257,8 @@ link_parts(struct persist_reader *r, struct process *p)
 	p->fs = persist_get(r, in, P_FS, &fs_context_persist);
 	p->handlers = persist_get(r, in, P_HANDLERS, &sighandlers_persist);
 	p->tty = tty_load_ref(r, in, P_TTY);
-	if (!p->handlers || (!p->zombie && (!p->map || !p->files || !p->fs)))
+	if (!p->handlers || (!p->zombie && (!p->map || !p->files || !p->fs)) ||
+	    (p->zombie && (p->map || p->files || p->fs)))
 		return -EBADMSG;
 	refcount_get(&p->handlers->refs);
 	if (p->map)
@@ -324,6 +298,9 @@ process_link(struct persist_reader *r, void *object)
 		list_add_tail(&p->tasks, &t->link);
 		p->ntasks++;
 	}
+	p->nlive = p->ntasks; /* one that was about to end begins to end once more */
+	if (!err && p->zombie != (p->ntasks == 0))
+		return -EBADMSG;
 	return err;
 }
 
@@ -350,7 +327,7 @@ put_process(void *object)
 
 const struct persist_kind process_persist = {
 	.name = "process",
-	.number = 48,
+	.number = RECORD_PROCESS,
 	.member = offsetof(struct process, persistent),
 	.save = process_save,
 	.make = process_make,

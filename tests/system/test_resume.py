@@ -2,7 +2,6 @@
 
 What single kinds of object keep is tested beside this, in test_resume_*.py.
 """
-import glob
 import os
 import random
 import re
@@ -10,43 +9,11 @@ import re
 import pytest
 
 import powercut
-from guest import Erlang, Guest, ON_LINUX, TOP, holdfast, run
+from guest import Erlang, Guest, ON_LINUX, holdfast, run
 
 SHELL = ("--base", "busybox", "--cpus", "2")
 
 needs_store = pytest.mark.skipif(ON_LINUX, reason="Linux has no store")
-
-
-# --- every kind of object is accounted for ---
-
-def sources():
-    for path in sorted(glob.glob(os.path.join(TOP, "kernel", "*", "*.[ch]"))):
-        with open(path, encoding="utf-8") as file:
-            yield os.path.relpath(path, TOP), file.read()
-
-
-def test_every_kind_of_object_says_what_becomes_of_it():
-    with open(os.path.join(TOP, "kernel", "persist", "kinds.c"), encoding="utf-8") as file:
-        table = file.read()
-    saved = set(re.findall(r"\{&(\w+)_persist, \w+\}", table))
-    unsaved = set(re.findall(r"^ \*\t(\w+)\t+\S", table, re.M))
-    numbers, defined, counted = {}, set(), set()
-    for path, text in sources():
-        for name, body in re.findall(r"^const struct persist_kind (\w+)_persist = \{(.*?)^\};",
-                                     text, re.M | re.S):
-            number = re.search(r"\.number = (\d+)", body).group(1)
-            assert number not in numbers, (name, numbers[number])
-            numbers[number] = name
-            defined.add(name)
-        for name, body in re.findall(r"^struct (\w+) \{(.*?)^\}", text, re.M | re.S):
-            if "struct refcount" in body and "struct persistent " not in body:
-                counted.add(name)
-        if re.search(r"^static const struct file_ops \w+ = \{", text, re.M):
-            for name, body in re.findall(r"^static const struct file_ops (\w+) = \{(.*?)^\};",
-                                         text, re.M | re.S):
-                assert ".persist = " in body, "%s: %s says nothing" % (path, name)
-    assert defined == saved
-    assert counted <= unsaved, counted - unsaved
 
 
 # --- processes ---
@@ -86,6 +53,10 @@ def test_what_sync_promised_is_there_and_the_end_is_the_end(tmp_path):
     result = run(*SHELL, *disk, argv=["sh", "-c", "cat /a; sleep 0"])
     assert result.status == 0 and "\ntwo\n" in result.out and "kept" not in result.out, result
     assert "its files without its processes" in result.out, result
+    # And then neither.
+    result = run(*SHELL, *disk, "--fresh", "--wipe", "--yes", argv=["sh", "-c", "ls /a; echo $$"])
+    assert result.status == 0 and "/a: No such file" in result.out, result
+    assert "epoch 0, 0 MiB" in result.out, result
 
 
 @needs_store

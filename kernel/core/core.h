@@ -65,9 +65,10 @@ struct core {
 /* The roots of what the clusters share. Constant from the first program on: each cluster reads a
  * copy in its own memory. */
 struct machine {
-	u32 ncores;	     /* [I] after boot */
-	u32 nclusters;	     /* [I] */
-	bool persist_verify; /* [I] mm/cut.h */
+	u32 ncores;		/* [I] after boot */
+	u32 nclusters;		/* [I] */
+	bool persist_verify;	/* [I] mm/cut.h */
+	unsigned disk_patience; /* [I] seconds: dev/block.h; 0: the usual */
 	bool one_copy; /* [I] replicas=off: kernel code, tables and objects in the boot cluster */
 	struct core *core[MAX_CORES];		 /* [I] by index */
 	struct cluster *cluster[MAX_CLUSTERS];	 /* [I] through the physmap */

@@ -91,8 +91,8 @@ persist_durable(void)
 	return machine()->commit ? machine()->commit() : 0;
 }
 
-/* Before a file takes so many bytes: 0, or -ENOSPC when the store could not keep them. What it lets
- * through may still be too much: then persist_durable says so. */
+/* Before a file grows by so many bytes: 0, or -ENOSPC when the store could not keep them. What it
+ * lets through may still be too much, memory needs room as well: then persist_durable says so. */
 static inline int
 persist_room(u64 bytes)
 {

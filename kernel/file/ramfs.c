@@ -361,6 +361,13 @@ check_seals(struct vnode *v, u64 pos, size_t n)
 	return 0;
 }
 
+/* How much of n bytes at pos is new to the file. */
+static u64
+growth(const struct vm_object *o, u64 pos, size_t n)
+{
+	return pos + n > o->size ? min((u64)n, pos + n - o->size) : 0;
+}
+
 /* Writes what RLIMIT_FSIZE leaves of u. => v->lock held for writing */
 static ssize_t
 write_limited(struct vnode *v, struct uio *u, u64 pos)
@@ -374,10 +381,12 @@ write_limited(struct vnode *v, struct uio *u, u64 pos)
 		return -EFBIG;
 	}
 	over = u->resid > limit - pos ? u->resid - (limit - pos) : 0;
-	n = persist_room(u->resid - over);
-	if (n)
-		return n;
 	u->resid -= over;
+	n = persist_room(growth(v->object, pos, u->resid));
+	if (n) {
+		u->resid += over;
+		return n;
+	}
 	n = vm_object_write(v->object, u, pos);
 	u->resid += over;
 	return n;

@@ -62,7 +62,7 @@ persist_set_period(ns_t period)
 	spin_unlock(&p->lock);
 }
 
-/* machine()->room */
+/* machine()->room. It is known anew after each checkpoint: who finds none asks for one. */
 static int
 room_for_file(u64 bytes)
 {
@@ -72,6 +72,10 @@ room_for_file(u64 bytes)
 	spin_lock(&p->lock);
 	fits = bytes <= p->room;
 	p->room -= fits ? bytes : 0;
+	if (!fits && p->asked == p->begun) {
+		p->asked++;
+		waitq_wake_all(&p->work);
+	}
 	spin_unlock(&p->lock);
 	return fits ? 0 : -ENOSPC;
 }
@@ -187,11 +191,13 @@ say_result(struct persist *p, int err, int before)
 	else if (st.failed)
 		klog(KLOG_WARN, "persist",
 		     "no more checkpoints, the disk failed twice (error %d): what happens from "
-		     "here on is lost in a power cut", -st.failed);
+		     "here on is lost in a power cut",
+		     -st.failed);
 	else
 		klog(KLOG_WARN, "persist",
 		     "no checkpoint (error %d), it is tried again: until then what happens is "
-		     "lost in a power cut", -err);
+		     "lost in a power cut",
+		     -err);
 	return err;
 }
 

@@ -108,7 +108,7 @@ int
 tx_apply(struct store *s, const struct store_item *item)
 {
 	struct store_item old = {0};
-	bool had;
+	bool had = false;
 	int err;
 
 	if (item->op == STORE_DELETE)

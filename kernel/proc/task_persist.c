@@ -291,8 +291,9 @@ task_keep(void *object)
  *	written	thread process blocked saved_blocked restore_blocked pending clear_tid
  *		robust_list robust_len altstack_base altstack_size altstack_flags
  *		restart timer_slack_ns policy fault_addr fault_vector fault_error
+ *		futex
  *	made	refs link waiting_for set_child_tid exit_code fpu_memory pmap
- *		fault_errno persistent
+ *		fault_errno futex_object futex_offset persistent
  */
 const struct persist_kind task_persist = {
 	.name = "task",

@@ -14,6 +14,8 @@
  *	machine_go(&stop);
  *	quiesce_end();
  *
+ * doc/quiesce.md says why no thread is missed and nobody left asleep; its model checks it.
+ *
  * The wait for the last thread is no polling: as long as it lasts, each thread that leaves its core
  * for a sleep says so (sched.c, finish_switch). Then the cores are stopped, and only what is true
  * then counts.

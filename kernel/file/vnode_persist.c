@@ -447,6 +447,11 @@ vnode_drop(void *object)
 	vnode_put(v);
 }
 
+/*
+ * Members of struct vnode over a power cut:
+ *	written	mount attr object private locks flags seals dir
+ *	made	refs ops file_ops lock socket fifo watches writers persistent
+ */
 const struct persist_kind vnode_persist = {
 	.name = "vnode",
 	.number = RECORD_VNODE,

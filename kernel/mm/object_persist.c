@@ -271,6 +271,15 @@ object_put(void *object)
 	vm_object_put(object);
 }
 
+/*
+ * Members of struct vm_object over a power cut:
+ *	written	ops pages size is_private home borrowed
+ *	made	refs lock mappings image_base image_size resident uncached registered
+ *		replicas closed persistent borrower_link borrowed_dirty image_link
+ *		image_stored
+ *	lost	policies
+ * Where mbind wanted the pages of shared memory is forgotten: they stay where they are.
+ */
 const struct persist_kind vm_object_persist = {
 	.name = "vm_object",
 	.number = RECORD_OBJECT,
@@ -323,6 +332,12 @@ pages_put(void *object)
 	home_put(object);
 }
 
+/*
+ * Members of struct vm_home over a power cut:
+ *	written	low high absent
+ *	made	refs persistent object stored_id groups lazy_first lazy_end paging
+ *		loaded
+ */
 const struct persist_kind vm_pages_persist = {
 	.name = "vm_pages",
 	.number = RECORD_PAGES,

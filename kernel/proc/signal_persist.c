@@ -146,6 +146,11 @@ handlers_put(void *object)
 	sighandlers_put(object);
 }
 
+/*
+ * Members of struct sighandlers over a power cut:
+ *	written	action
+ *	made	refs lock persistent
+ */
 const struct persist_kind sighandlers_persist = {
 	.name = "signal handlers",
 	.number = 50,

@@ -8,16 +8,17 @@
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/home.h"
+#include "mm/policy.h"
 #include "mm/record.h"
 
 #define FIELD(name) offsetof(struct vm_map, name)
 
 /* The order is that of the tags; new ones go to the end. */
 static const size_t numbers[] = {
-	FIELD(limit_pages), FIELD(mmap_base), FIELD(search_top), FIELD(search_hole),
-	FIELD(brk_start),   FIELD(brk),	      FIELD(stack_top),	 FIELD(stack_limit),
-	FIELD(arg_start),   FIELD(arg_end),   FIELD(env_start),	 FIELD(env_end),
-	FIELD(vdso),	    FIELD(max_rss),
+	FIELD(limit_pages), FIELD(mmap_base), FIELD(search_top),   FIELD(search_hole),
+	FIELD(brk_start),   FIELD(brk),	      FIELD(stack_top),	   FIELD(stack_limit),
+	FIELD(arg_start),   FIELD(arg_end),   FIELD(env_start),	   FIELD(env_end),
+	FIELD(vdso),	    FIELD(max_rss),   FIELD(faults_minor), FIELD(faults_major),
 };
 
 static const char *const labels[] = {"[heap]", "[stack]", "[vvar]", "[vdso]"};
@@ -113,6 +114,7 @@ set_plain(struct vm_mapping *v, const struct tag_reader *in)
 	v->policy.mode = (__typeof__(v->policy.mode))tag_get_u64(in, AREA_POLICY_MODE, 0);
 	v->policy.flags = (__typeof__(v->policy.flags))tag_get_u64(in, AREA_POLICY_FLAGS, 0);
 	v->policy.nodes = (__typeof__(v->policy.nodes))tag_get_u64(in, AREA_POLICY_NODES, 0);
+	policy_fit(&v->policy);
 	v->label = find_label(in);
 }
 
@@ -193,6 +195,14 @@ map_put(void *object)
 	vm_map_put(object);
 }
 
+/*
+ * Members of struct vm_map over a power cut:
+ *	written	mappings limit_pages max_rss mmap_base search_top search_hole brk_start
+ *		brk stack_top stack_limit arg_start arg_end env_start env_end vdso
+ *		faults_minor faults_major future_flags membarrier
+ *	made	refs lock changes pmap size_pages committed_pages rss_anon rss_file
+ *		persistent
+ */
 const struct persist_kind vm_map_persist = {
 	.name = "vm_map",
 	.number = RECORD_MAP,

@@ -3,7 +3,8 @@
  * features, a seed, names, the roots.
  *
  * CLOCK_MONOTONIC goes on from the cut. CLOCK_REALTIME is what the hardware says, but not before
- * the cut's; the difference of the two is the outage, which CLOCK_BOOTTIME gets.
+ * the cut's; the difference of the two is the outage, which CLOCK_BOOTTIME gets. A start with the
+ * files alone is a new system: only CLOCK_REALTIME looks back, so that files stay in the past.
  */
 #include <asm/errno.h>
 
@@ -17,12 +18,11 @@
 #include "proc/persist.h"
 #include "proc/process.h"
 
-#define SEED_BYTES    32
-#define FEATURE_WORDS 7
+#define SEED_BYTES 32
 
 /* What programs may have found by CPUID and use: 1 ECX, EDX; 7.0 EBX, ECX, EDX; 0x80000001 ECX. */
-static void
-cpu_features(u64 word[FEATURE_WORDS])
+void
+system_features(u64 word[FEATURE_WORDS])
 {
 	u32 r[4];
 
@@ -43,18 +43,22 @@ system_save(struct persist *p, struct persist_writer *w)
 {
 	const u64 clocks[] = {(u64)clock_now(), (u64)(clock_now() + clock_real_offset()),
 			      (u64)clock_boot_offset()};
-	u64 features[FEATURE_WORDS];
 	u8 seed[SEED_BYTES];
 
-	cpu_features(features);
 	random_bytes(seed, sizeof(seed));
 	tag_u64(&w->tags, S_NEXT_ID, p->next_id);
 	tag_words(&w->tags, S_CLOCKS, clocks, ARRAY_SIZE(clocks));
 	tag_bytes(&w->tags, S_SEED, seed, sizeof(seed));
-	tag_words(&w->tags, S_FEATURES, features, FEATURE_WORDS);
+	tag_words(&w->tags, S_FEATURES, p->features, FEATURE_WORDS);
 	processes_save(w, S_PROCESSES);
 	tag_u64(&w->tags, S_RESUMES, p->resumes);
 	tag_u64(&w->tags, S_ENDED, p->ended);
+	system_reach(w);
+}
+
+void
+system_reach(struct persist_writer *w)
+{
 	for (unsigned i = 0; i < persist_roots_n; i++)
 		persist_ref(w, persist_roots[i].tag, persist_roots[i].kind, persist_roots[i].get());
 }
@@ -66,7 +70,7 @@ check_features(const struct tag_reader *in)
 
 	if (tag_get_words(in, S_FEATURES, then, FEATURE_WORDS) != FEATURE_WORDS)
 		return -EBADMSG;
-	cpu_features(now);
+	system_features(now);
 	for (unsigned i = 0; i < FEATURE_WORDS; i++)
 		if (then[i] & ~now[i]) {
 			klog(KLOG_WARN, "persist",
@@ -89,6 +93,10 @@ load_clocks(struct persist *p, const struct tag_reader *in)
 	real = (ns_t)word[1];
 	now = clock_now() + clock_real_offset();
 	p->outage_ns = max(now - real, (ns_t)0);
+	if (p->options.fresh) {
+		(void)clock_go_on(0, max(now, real));
+		return 0;
+	}
 	p->resume_ns += clock_go_on(mono, max(now, real));
 	clock_set_boot_offset((ns_t)word[2] + p->outage_ns);
 	return 0;
@@ -98,18 +106,19 @@ int
 system_load(struct persist *p, struct persist_reader *r)
 {
 	u8 seed[SEED_BYTES];
-	int err = check_features(&r->tags);
+	int err;
 
-	if (!err)
-		err = load_clocks(p, &r->tags);
-	if (!err)
+	if (tag_get_u64(&r->tags, S_ENDED, 0))
+		p->options.fresh = true;
+	err = load_clocks(p, &r->tags);
+	if (!err && !p->options.fresh)
+		err = check_features(&r->tags);
+	if (!err && !p->options.fresh)
 		err = processes_load(r, S_PROCESSES);
 	if (err)
 		return err;
 	if (tag_get_bytes(&r->tags, S_SEED, seed, sizeof(seed)))
 		random_add(seed, sizeof(seed));
-	if (tag_get_u64(&r->tags, S_ENDED, 0))
-		p->options.fresh = true;
 	p->next_id = tag_get_u64(&r->tags, S_NEXT_ID, 0);
 	p->resumes = tag_get_u64(&r->tags, S_RESUMES, 0) + 1;
 	return p->next_id < ID_FIRST ? -EBADMSG : 0;

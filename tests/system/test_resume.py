@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+import bank
 import powercut
 from guest import Erlang, Guest, ON_LINUX, holdfast, run
 
@@ -60,6 +61,30 @@ def test_what_sync_promised_is_there_and_the_end_is_the_end(tmp_path):
 
 
 @needs_store
+@pytest.mark.parametrize("end", ["exit", "--fresh"])
+def test_a_start_from_the_files_goes_on_after_a_power_cut(end, tmp_path):
+    """Process 1 is process 1 again, whatever numbers the system before it had given."""
+    disk = ("--disk", str(tmp_path / "d.img"))
+    script = "echo as $$; echo more >> /f; sync; echo ready; while read x; do wc -l < /f; done"
+    if end == "exit":
+        assert run(*SHELL, *disk, argv=["sh", "-c", "echo one > /f; exit 3"]).status == 3
+    else:
+        with Guest(*SHELL, *disk, argv=["sh", "-c", script]) as machine:
+            machine.expect(r"\nready")
+            machine.power_cut()
+    fresh = ["--fresh"] if end == "--fresh" else []
+    with Guest(*SHELL, *disk, *fresh, argv=["sh", "-c", script]) as machine:
+        machine.expect("its files without its processes")
+        machine.expect(r"\nas 2\r*\nready")
+        machine.power_cut()
+    with Guest(*SHELL, *disk, argv=["sh", "-c", script]) as machine:
+        machine.expect(r"epoch \d+, \d+ ms old, goes on")
+        machine.line("")
+        machine.expect(r"\n2\r*\n")
+        machine.power_cut()
+
+
+@needs_store
 def test_the_power_button_keeps_everything(tmp_path):
     disk = ("--disk", str(tmp_path / "d.img"), "--checkpoint", "1000s")
     script = "i=0; while :; do i=$((i+1)); echo at $i; sleep 0.1; done"
@@ -69,6 +94,27 @@ def test_the_power_button_keeps_everything(tmp_path):
         machine.wait()
         last = int(re.findall(r"at (\d+)\r*\n", machine.text)[-1])
     with Guest(*SHELL, *disk, argv=["sh", "-c", script]) as machine:
+        assert int(machine.expect(r"at (\d+)\r*\n").group(1)) == last + 1
+        machine.power_cut()
+
+
+@needs_store
+def test_off_takes_what_is_there_and_no_checkpoint_unasked(tmp_path):
+    """And `none` leaves the disk alone, store or not."""
+    disk = ("--disk", str(tmp_path / "d.img"), "--checkpoint")
+    script = "echo kept > /a; sync; i=0; while :; do i=$((i+1)); echo at $i; sleep 0.1; done"
+    with Guest(*SHELL, *disk, "off", argv=["sh", "-c", script]) as machine:
+        machine.expect(r"at 15\r*\n")
+        machine.power_cut()
+    with Guest(*SHELL, *disk, "off", argv=["sh", "-c", script]) as machine:
+        machine.expect(r"epoch 1, \d+ ms old, goes on")
+        assert int(machine.expect(r"at (\d+)\r*\n").group(1)) == 1
+        machine.power_button()
+        machine.wait()
+        last = int(re.findall(r"at (\d+)\r*\n", machine.text)[-1])
+    result = run(*SHELL, *disk, "none", argv=["cat", "/a", "/proc/holdfast/persist"])
+    assert result.status == 1 and "goes on" not in result.out and "kept" not in result.out, result
+    with Guest(*SHELL, *disk, "off", argv=["sh", "-c", script]) as machine:
         assert int(machine.expect(r"at (\d+)\r*\n").group(1)) == last + 1
         machine.power_cut()
 
@@ -119,6 +165,13 @@ def test_the_same_node_of_erlang(tmp_path):
                                     "\"/proc/sys/kernel/random/uuid\"))}"))
             erlang.power_cut()
     assert seen[0] != seen[1]
+
+
+@needs_store
+def test_a_bank_in_mnesia(ebin, tmp_path):
+    """Three power cuts, the second of a start from the files alone; `make bank` has more."""
+    random.seed(0)
+    bank.power_cuts(3, str(tmp_path / "d.img"), ebin, lambda line: None, fresh_every=2)
 
 
 @needs_store

@@ -3,6 +3,7 @@
 User networking would be what is measured. Needs root and /dev/net/tun.
 """
 import os
+import shutil
 import subprocess
 import time
 
@@ -10,7 +11,8 @@ HOST, GUEST = "10.77.0.1", "10.77.0.2"
 
 
 def available():
-    return os.geteuid() == 0 and os.access("/dev/net/tun", os.R_OK | os.W_OK)
+    return os.geteuid() == 0 and os.access("/dev/net/tun", os.R_OK | os.W_OK) and \
+        shutil.which("ip") is not None and os.access("/bin/busybox", os.X_OK)
 
 
 class Wire:

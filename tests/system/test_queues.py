@@ -1,8 +1,8 @@
 """A card with several queues: is a connection served where it is used?
 
 The other end is a tap with as many queues, in a network name space of its
-own: QEMU's other backends have one queue. Linux's tap learns from the queue
-that a flow is sent through where to put what comes back.
+own. Linux's tap learns from the queue that a flow is sent through where to
+put what comes back.
 """
 import concurrent.futures
 import contextlib
@@ -29,8 +29,8 @@ LIMIT_S = 60
 
 pytestmark = [
     pytest.mark.skipif(guest.ON_LINUX, reason="reads /proc/holdfast"),
-    pytest.mark.skipif(not wire.available(), reason="a tap needs root and /dev/net/tun: QEMU has "
-                       "no other network with several queues"),
+    pytest.mark.skipif(not wire.available(), reason="a tap needs root, /dev/net/tun, "
+                       "iproute2 and busybox; test_steering.py needs none of them"),
 ]
 
 

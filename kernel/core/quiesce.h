@@ -9,7 +9,7 @@
  *	do {
  *		quiesce_wait();
  *		machine_stop(&stop);	cluster/stop.h: nothing moves any more
- *	} while (!quiesce_reached() && (machine_go(&stop), true));
+ *	} while (!quiesce_reached() && (machine_go(&stop), machine_gone(&stop), true));
  *	...				write everything down; interrupts are off
  *	machine_go(&stop);
  *	quiesce_end();

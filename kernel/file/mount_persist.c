@@ -89,6 +89,7 @@ mount_drop(void *object)
 const struct persist_kind mount_persist = {
 	.name = "mount",
 	.number = RECORD_MOUNT,
+	.marked = true,
 	.member = offsetof(struct mount, persistent),
 	.save = mount_save,
 	.make = mount_make,

@@ -164,6 +164,7 @@ handlers_put(void *object)
 const struct persist_kind sighandlers_persist = {
 	.name = "signal handlers",
 	.number = 50,
+	.marked = true,
 	.member = offsetof(struct sighandlers, persistent),
 	.save = handlers_save,
 	.make = handlers_make,

@@ -746,6 +746,11 @@ epoll_restart(struct persist_reader *r, const struct tag_reader *in, struct file
 		}
 		if (!watched->ops->poll)
 			continue; /* it was lost */
+		if (file_is_epoll(watched) &&
+		    check_nesting(watched, f, height_above(f, DEPTH_MAX) + 2)) {
+			err = -EBADMSG; /* they would poll each other without end */
+			break;
+		}
 		ev.events = (u32)tag_field_u64(&events);
 		ev.data = tag_field_u64(&data);
 		err = item_restore(ep, watched, (int)tag_field_u64(&fd), &ev);

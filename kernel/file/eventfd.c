@@ -151,6 +151,11 @@ eventfd_link(struct persist_reader *r, const struct tag_reader *in, struct file 
 	return f->private ? 0 : -ENOMEM;
 }
 
+/*
+ * Members of struct eventfd over a power cut:
+ *	written	count semaphore
+ *	made	lock readers writers
+ */
 static const struct file_persist eventfd_persist = {
 	.number = FILE_EVENTFD,
 	.save = eventfd_save,

@@ -229,6 +229,16 @@ file_drop(void *object)
 }
 
 /*
+ * Members of struct epoll over a power cut:
+ *	written	items
+ *	made	refs change count file lock ready waiters pollers
+ */
+/*
+ * Members of struct epoll_item over a power cut:
+ *	written	file fd events data
+ *	made	node ep state link file_link no_memory used waiter more
+ */
+/*
  * Members of struct file over a power cut:
  *	written	ops flags mode readable writable pos vnode dentry private ino owner_pid
  *		owner_sig

@@ -536,6 +536,21 @@ inotify_link(struct persist_reader *r, const struct tag_reader *t, struct file *
 	return err;
 }
 
+/*
+ * Members of struct instance over a power cut:
+ *	written	watches events next_wd
+ *	made	queued nwatches overflowed readers
+ */
+/*
+ * Members of struct watch over a power cut:
+ *	written	vnode wd mask
+ *	made	link vnode_link in
+ */
+/*
+ * Members of struct event over a power cut:
+ *	written	head name
+ *	made	link
+ */
 static const struct file_persist inotify_persist = {
 	.number = FILE_INOTIFY,
 	.save = inotify_save,

@@ -318,6 +318,16 @@ enum {
 	LOCK_TABLE = 7,
 };
 
+/*
+ * Members of struct vnode_locks over a power cut:
+ *	written	ranges
+ *	made	wait
+ */
+/*
+ * Members of struct range over a power cut:
+ *	written	start end type owner by_file pid flock
+ *	made	link
+ */
 bool
 locks_any(const struct vnode *v)
 {

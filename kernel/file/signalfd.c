@@ -215,6 +215,11 @@ signalfd_link(struct persist_reader *r, const struct tag_reader *in, struct file
 	return 0;
 }
 
+/*
+ * Members of struct signalfd over a power cut:
+ *	written	mask watchers
+ *	made	lock
+ */
 static const struct file_persist signalfd_persist = {
 	.number = FILE_SIGNALFD,
 	.save = signalfd_save,

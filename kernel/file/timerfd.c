@@ -254,6 +254,11 @@ timerfd_restart(struct persist_reader *r, const struct tag_reader *in, struct fi
 	return 0;
 }
 
+/*
+ * Members of struct timerfd over a power cut:
+ *	written	clock flags expires interval expired ticks clock_set
+ *	made	setting lock timer readers link
+ */
 static const struct file_persist timerfd_persist = {
 	.number = FILE_TIMERFD,
 	.save = timerfd_save,

@@ -452,6 +452,16 @@ vnode_drop(void *object)
  *	written	mount attr object private locks flags seals dir
  *	made	refs ops file_ops lock socket fifo watches writers persistent
  */
+/*
+ * Members of struct dentry over a power cut:
+ *	written	unlinked name parent vnode seq
+ *	made	refs hash len in_tree mounted sibling hash_next dir own_name
+ */
+/*
+ * Members of struct dir_index over a power cut:
+ *	written	children next_seq
+ *	made	count nbuckets changes table small
+ */
 const struct persist_kind vnode_persist = {
 	.name = "vnode",
 	.number = RECORD_VNODE,

@@ -203,6 +203,12 @@ map_put(void *object)
  *	made	refs lock changes pmap size_pages committed_pages rss_anon rss_file
  *		persistent
  */
+/*
+ * Members of struct vm_mapping over a power cut:
+ *	written	start end object offset anon anon_offset needs_copy prot max_prot flags
+ *		policy file label
+ *	made	node map shows_zeros object_link anon_link file_pages next_dead
+ */
 const struct persist_kind vm_map_persist = {
 	.name = "vm_map",
 	.number = RECORD_MAP,

@@ -338,6 +338,15 @@ pages_put(void *object)
  *	made	refs persistent object stored_id groups lazy_first lazy_end paging
  *		loaded
  */
+/*
+ * Members of struct home_group over a power cut:
+ *	made	home first link queued dirty stored gone known put
+ */
+/*
+ * Members of struct home_use over a power cut:
+ *	written	home
+ *	made	link seen
+ */
 const struct persist_kind vm_pages_persist = {
 	.name = "vm_pages",
 	.number = RECORD_PAGES,

@@ -17,6 +17,11 @@ enum {
 	D_DATA = 8, /* in pieces */
 };
 
+/*
+ * Members of struct dgram over a power cut:
+ *	written	p from to from_port ifindex ttl tos stamp
+ *	made	link
+ */
 void
 dgram_save_queue(struct persist_writer *w, u16 tag, struct inet *s)
 {

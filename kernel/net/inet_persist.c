@@ -261,6 +261,11 @@ inet_drop(void *object)
  *	made	link tcp udp raw rx_lock lock rq wq tx_full tx_room rx_tail rx_bytes
  *		queue_link listener pending_nr ino progress user_cxy sends_by persistent
  */
+/*
+ * Members of struct inet_group over a power cut:
+ *	written	group ifindex
+ *	made	link
+ */
 const struct persist_kind inet_persist = {
 	.name = "inet socket",
 	.number = 128,

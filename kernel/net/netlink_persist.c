@@ -43,6 +43,16 @@ nl_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
 	return 0;
 }
 
+/*
+ * Members of struct nl_socket over a power cut:
+ *	written	answers port type
+ *	made	lock rq answers_nr ino
+ */
+/*
+ * Members of struct nl_answer over a power cut:
+ *	written	len bytes
+ *	made	link
+ */
 const struct file_persist netlink_persist = {
 	.number = FILE_NETLINK,
 	.save = nl_save,

@@ -329,6 +329,20 @@ put_process(void *object)
 }
 
 /*
+ * Members of struct process_itimers over a power cut:
+ *	written	t
+ */
+/*
+ * Members of struct itimer over a power cut:
+ *	written	armed resting expires interval
+ *	made	timer process which
+ */
+/*
+ * Members of struct posix_timer over a power cut:
+ *	written	task id clock event armed resting wall expires interval overrun
+ *	made	link timer process task_tid
+ */
+/*
  * Members of struct process over a power cut:
  *	written	pid children pgrp session tty tasks map files files_shared fs handlers
  *		pending exit_code exiting zombie stopped continued stop_reported reaped

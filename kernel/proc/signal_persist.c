@@ -26,6 +26,16 @@ tag_get_words(const struct tag_reader *in, u16 tag, u64 *word, size_t n)
 
 /* --- pending --- */
 
+/*
+ * Members of struct sigqueue over a power cut:
+ *	written	set infos
+ *	made	count
+ */
+/*
+ * Members of struct siginfo_item over a power cut:
+ *	written	info
+ *	made	link
+ */
 void
 sigqueue_save(struct tag_writer *w, u16 tag, const struct sigqueue *q)
 {

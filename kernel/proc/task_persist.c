@@ -295,6 +295,15 @@ task_keep(void *object)
  *	made	refs link waiting_for set_child_tid exit_code fpu_memory pmap
  *		fault_errno futex_object futex_offset persistent
  */
+/*
+ * Members of struct thread over a power cut:
+ *	written	frame fpu affinity nice user_ns system_ns switches_voluntary
+ *		switches_forced policy interleave fs_base gs_base tid wait_how
+ *		wait_timer name blocked
+ *	made	rsp stack flags state on_rq core home fpu_core rq_node vruntime woke_at
+ *		sleeps_after_wake run_since sampled_kernel pmap hint canary process ops
+ *		waiting timed_out all entry arg locks_held
+ */
 const struct persist_kind task_persist = {
 	.name = "task",
 	.number = 49,

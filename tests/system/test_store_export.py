@@ -3,6 +3,7 @@
 guest/odd_files.c makes a folder in a machine, which loses power; the same program makes it here,
 and the two have to be the same.
 """
+import fcntl
 import hashlib
 import os
 import re
@@ -155,6 +156,14 @@ def test_damage_is_named_and_the_rest_goes_on(left, tmp_path):
     assert found.pop(b"big") != wanted.pop(b"big")
     assert found == wanted
     assert (tmp_path / "out" / "big").read_bytes()[4096 * 7:4096 * 8] == bytes(4096)
+
+
+def test_a_machine_that_runs_is_noticed(left, tmp_path):
+    image, _ = left
+    with open(image, "r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 100)  # as QEMU does
+        result = export(image, "/odd/links", tmp_path / "out")
+        assert "a machine runs with it" in result.err, result
 
 
 def test_info_says_what_is_inside(left):

@@ -135,6 +135,15 @@ disk_open(struct disk *d, const char *file, int flags)
 	d->blocks = count * SECTOR / STORE_BLOCK;
 }
 
+/* Whether QEMU has it: it locks bytes of an image that it uses (its docs/system/images). */
+static bool
+is_in_use(const struct disk *d)
+{
+	struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return fcntl(d->fd, F_OFD_GETLK, &all) == 0 && all.l_type != F_UNLCK;
+}
+
 static struct store *
 store_of(struct disk *d, const char *file, u64 epoch)
 {
@@ -219,7 +228,11 @@ export_from(const char *file, char **argv)
 {
 	struct disk d;
 	struct store *s = store_of(&d, file, strtoull(argv[0], NULL, 10));
-	int status = export(s, argv[1], argv[2], argv[3] && strcmp(argv[3], "force") == 0);
+	int status;
+
+	if (is_in_use(&d))
+		printf("note a machine runs with it: what it writes meanwhile may look damaged\n");
+	status = export(s, argv[1], argv[2], argv[3] && strcmp(argv[3], "force") == 0);
 
 	store_close(s);
 	return status;
@@ -261,17 +274,6 @@ format(const char *file)
 	return make_store(&d, file);
 }
 
-/* QEMU locks bytes of an image that it uses (its docs/system/images). */
-static void
-lock_or_refuse(const struct disk *d, const char *file)
-{
-	struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-
-	if (fcntl(d->fd, F_OFD_SETLK, &all))
-		refuse(file, errno == EAGAIN || errno == EACCES ? "a machine runs with it"
-								: strerror(errno));
-}
-
 static int
 zero(struct disk *d, u64 first, u64 end)
 {
@@ -305,7 +307,8 @@ wipe(const char *file)
 	int err;
 
 	disk_open(&d, file, O_RDWR);
-	lock_or_refuse(&d, file);
+	if (is_in_use(&d))
+		refuse(file, "a machine runs with it");
 	err = store_probe(&ops, &d, d.blocks, &kind);
 	if (!err && kind != STORE_IS)
 		refuse(file, "there is no store on it");

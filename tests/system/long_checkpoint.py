@@ -19,11 +19,15 @@ BASELINE_S = 60
 LINE = re.compile(r"rounds (\d+) wrong (.*?) sleeps (\d+) least (\d+) median (\d+) most (\d+)", re.S)
 
 
-def rounds(seconds, ebin, *args):
+ALL = "fun hf_test:all/0"
+
+
+def rounds(seconds, ebin, *args, tests=ALL):
     """=> (rounds, what was wrong, sleeps, their least, median and greatest us)"""
     with guest.Guest("--cpus", "4", "--memory", "768M", "--add", ebin + ":/test/ebin", *args, argv=[
             "erl", "-noshell", "-pa", "/test/ebin", "-eval",
-            "hf_long:run(%d), io:format(\"~0p~n\", [holdfast:status()]), halt()." % seconds]
+            "hf_long:run(%d, %s), io:format(\"~0p~n\", [holdfast:status()]), halt()." % (
+                seconds, tests)]
             ) as machine:
         found = machine.expect(LINE.pattern, 600 + 3 * seconds)
         machine.wait()

@@ -8,11 +8,14 @@
 #   make programs            Python, Redis, stress-ng and what else users run
 #   make boot-gate N=200     boot N times, every one has to succeed
 #   make powercut N=200      a machine that loses power N times and has to go on each time
+#   make crashboot N=200     N of such disks, from the log of a real run, started
+#   make faults              the failure matrix, every place of each row
 #   make bank N=100          a bank in Mnesia, its ledger on this host, and N power cuts
 #   make long-checkpoint T=600   BEAM's tests with a checkpoint each 10 ms, T seconds
 #   make crashstates N=1000000   what power cuts leave of a disk, and what recovery finds
 #   make fuzz T=60           the readers of foreign data under libFuzzer, T seconds each
 #   make fuzz-calls T=600    random arguments to every system call in a guest, T seconds
+#   make fuzz-records N=100  epochs whose records lie: a machine is resumed from each
 #   make storm T=600         memory calls from every cluster, T seconds, rules checked
 #   make abi                 the Linux programs of tests/abi, as build/abi/NAME
 #   make debug               boot halted, with gdb attached
@@ -28,7 +31,8 @@ KERNEL        := $(BUILD)/holdfast.elf $(BUILD)/holdfast-pvh.elf
 export HOLDFAST_BUILD := $(abspath $(BUILD))
 B             := $(BUILD)
 
-.PHONY: all help deps run test test-disk check bench boot-gate powercut bank long-checkpoint programs debug clean distclean
+.PHONY: all help deps run test test-disk check bench boot-gate powercut bank long-checkpoint crashboot faults programs debug clean \
+	distclean
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -60,6 +64,14 @@ boot-gate: deps
 powercut: deps
 	@$(MAKE) --no-print-directory all
 	@$(PYTHON) tests/system/powercut.py --count $(or $(N),200)
+
+crashboot: deps
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) tests/system/crashboot.py --count $(or $(N),200) $(if $(SEED),--seed $(SEED))
+
+faults: deps
+	@$(MAKE) --no-print-directory all
+	@HOLDFAST_TEST_SWEEP=1 $(PYTHON) -m pytest -q -p no:cacheprovider tests/system/test_faults.py
 
 bank: deps
 	@$(MAKE) --no-print-directory all
@@ -235,7 +247,7 @@ H_CFLAGS := -std=gnu11 -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign-comp
 
 H_STORE := $(filter-out kernel/store/disk.c kernel/store/trial.c,$(wildcard kernel/store/*.c))
 H_PURE := $(wildcard kernel/lib/*.c) kernel/mm/buddy.c kernel/boot/plan.c $(H_STORE)
-H_HEADERS := $(wildcard kernel/lib/*.h kernel/store/*.h tests/host/*.h)
+H_HEADERS := $(wildcard kernel/lib/*.h kernel/store/*.h kernel/*/record.h tools/store/*.h tests/host/*.h)
 H_OBJ := $(H_PURE:%.c=$(B)/host/%.o)
 
 $(B)/host/%.o: %.c $(H_HEADERS)
@@ -248,6 +260,9 @@ $(B)/host/libpure.a: $(H_OBJ)
 $(B)/host/%: tests/host/%.c $(B)/host/libpure.a
 	@echo "  test    $<"; $(CC) $(H_CFLAGS) -o $@ $^ -lcmocka
 
+H_EXPORT := $(addprefix tools/store/,export.c tree.c record.c)
+$(B)/host/export_test: tests/host/export_test.c $(B)/host/libpure.a $(H_EXPORT:%.c=$(B)/host/%.o)
+
 .PHONY: host-tests crashstates
 host-tests: $(H_TESTS)
 	@for t in $(H_TESTS); do $$t || exit 1; done
@@ -258,11 +273,15 @@ H_FAST   = $(filter-out -O1 -fsanitize% -fno-sanitize%,$(H_CFLAGS)) -O2
 
 H_LIB   := $(wildcard kernel/lib/*.c) $(H_STORE)
 
-$(B)/holdfast-store: tools/store/main.c $(H_LIB) $(H_HEADERS)
+$(B)/holdfast-store: $(wildcard tools/store/*.c) $(H_LIB) $(H_HEADERS)
 	@mkdir -p $(@D)
 	@echo "  cc      $@"; $(CC) $(H_FAST) -o $@ $(filter %.c,$^)
 
 $(B)/crashstates: tests/host/crashstates.c $(H_LIB) $(H_HEADERS)
+	@mkdir -p $(@D)
+	@echo "  cc      $@"; $(CC) $(H_FAST) -o $@ $(filter %.c,$^)
+
+$(B)/mutate-records: tests/fuzz/mutate.c tools/store/record.c $(H_LIB) $(H_HEADERS)
 	@mkdir -p $(@D)
 	@echo "  cc      $@"; $(CC) $(H_FAST) -o $@ $(filter %.c,$^)
 
@@ -314,11 +333,16 @@ $(B)/fuzz/store_fuzz: tests/fuzz/store_fuzz.c tests/fuzz/fuzz.h $(H_LIB) $(H_HEA
 	@echo "  fuzzer  $@"; $(F_CC) $(F_CFLAGS) -Itests/host -o $@ $< \
 		$(filter-out kernel/lib/hash.c,$(H_LIB))
 
+# What the host reads out of a store, with the store itself in the target.
+F_TREE := $(addprefix tools/store/,tree.c record.c)
+$(B)/fuzz/tree_fuzz: F_LIB += $(F_TREE)
+$(B)/fuzz/tree_fuzz: $(F_TREE) $(H_HEADERS)
+
 $(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h $(F_LIB) $(wildcard kernel/lib/*.h)
 	@mkdir -p $(@D)
 	@echo "  fuzzer  $@"; $(F_CC) $(F_CFLAGS) -o $@ $< $(F_LIB)
 
-.PHONY: fuzz fuzz-targets fuzz-calls
+.PHONY: fuzz fuzz-targets fuzz-calls fuzz-records
 fuzz-targets: $(F_TARGETS)
 
 fuzz: fuzz-targets
@@ -331,6 +355,9 @@ fuzz-calls: all
 	@$(MAKE) --no-print-directory -s abi
 	@echo "seed $(SEED)"; ./holdfast run --headless --base busybox --cpus $(F_CPUS) --memory 512M \
 		--add build/abi/fuzz:/abi/fuzz -- /abi/fuzz -g -t $(or $(T),600) -s $(SEED)
+
+fuzz-records: all $(B)/mutate-records
+	@$(PYTHON) tests/fuzz/records.py --count $(or $(N),100)
 
 # mmap, munmap, mprotect and fork from every core of four clusters for T seconds, with the walk over
 # all memory after each round.

@@ -65,9 +65,10 @@ struct core {
 /* The roots of what the clusters share. Constant from the first program on: each cluster reads a
  * copy in its own memory. */
 struct machine {
-	u32 ncores;	     /* [I] after boot */
-	u32 nclusters;	     /* [I] */
-	bool persist_verify; /* [I] mm/cut.h */
+	u32 ncores;		/* [I] after boot */
+	u32 nclusters;		/* [I] */
+	bool persist_verify;	/* [I] mm/cut.h */
+	unsigned disk_patience; /* [I] seconds: dev/block.h; 0: the usual */
 	bool one_copy; /* [I] replicas=off: kernel code, tables and objects in the boot cluster */
 	struct core *core[MAX_CORES];		 /* [I] by index */
 	struct cluster *cluster[MAX_CLUSTERS];	 /* [I] through the physmap */
@@ -103,6 +104,7 @@ struct machine {
 	struct unix_sockets *unix_sockets;	 /* file/unix.c */
 	struct quiesce *quiesce;		 /* core/quiesce.c; NULL: no store in use */
 	struct persist *persist;		 /* persist/; NULL: no store in use */
+	struct persist_marks *marks;		 /* core/persist.c; NULL: no store in use */
 	int (*commit)(void);			 /* core/persist.h, persist_durable; or NULL */
 	void (*ending)(void);			 /* the same, persist_ending; or NULL */
 	int (*room)(u64 bytes);			 /* the same, persist_room; or NULL */

@@ -2,14 +2,16 @@
  * AHCI (Serial ATA AHCI 1.3.1): the disks on a controller's ports, as sda, sdb, ...
  *
  * A port does one command at a time, in slot 0; the others wait in a list. So an error says which
- * command it was, and the port is simply started again. Its memory is one page: the list of
- * commands, the received frames, and the table of the one command.
+ * command it was. After one the port stands still until the disk's thread has brought it back as
+ * 6.2.2.1 asks; so it does with a disk that does not answer. A port's memory is one page: the list
+ * of commands, the received frames, and the table of the one command.
  */
 #include <asm/errno.h>
 #include "arch/clock.h"
 #include "arch/cpu.h"
 #include "cluster/cluster.h"
 #include "core/klog.h"
+#include "core/waitq.h"
 #include "dev/block.h"
 #include "dev/driver.h"
 #include "lib/format.h"
@@ -40,6 +42,7 @@
 #define PORT_TFD    0x20
 #define PORT_SIG    0x24
 #define PORT_SSTS   0x28
+#define PORT_SCTL   0x2c
 #define PORT_SERR   0x30
 #define PORT_CI	    0x38
 #define CMD_START   1u
@@ -51,6 +54,9 @@
 #define IS_ERRORS   0x7c000000u /* fatal ones: bus, interface, the task file */
 #define IS_DONE	    0x0000000fu /* a frame came */
 #define SIG_DISK    0x00000101u
+#define DETECT	    15u /* of SSTS and SCTL */
+#define DETECTED    3u
+#define DETECT_INIT 1u
 
 #define ATA_READ     0x25u
 #define ATA_WRITE    0x35u
@@ -94,12 +100,16 @@ struct ahci_port {
 	struct spinlock lock;
 	struct block_request *now; /* [lock] that the disk works at */
 	struct list waiting;	   /* [lock] */
+	bool failed;		   /* [lock] `now` met an error: the port has stopped */
+	bool stopped;		   /* [lock] it is being brought back: nothing is given to it */
+	bool dead;		   /* [lock] it was given up */
 	struct block_device disk;
 };
 
 struct ahci {
 	volatile u8 *regs;
 	struct ahci_port *port[AHCI_PORTS]; /* [I] once interrupts are on */
+	struct chdev *chdev;		    /* [I] the same */
 };
 
 static volatile u32 *
@@ -128,13 +138,19 @@ port_wait(struct ahci_port *p, unsigned reg, u32 bits, u32 want, ns_t limit)
 	return 0;
 }
 
+/* Takes no more commands; still receives frames. */
+static int
+port_halt(struct ahci_port *p)
+{
+	*port_reg(p, PORT_CMD) &= ~CMD_START;
+	return port_wait(p, PORT_CMD, CMD_RUNNING, 0, STOP_WAIT);
+}
+
 static int
 port_stop(struct ahci_port *p)
 {
-	int err;
+	int err = port_halt(p);
 
-	*port_reg(p, PORT_CMD) &= ~CMD_START;
-	err = port_wait(p, PORT_CMD, CMD_RUNNING, 0, STOP_WAIT);
 	if (err)
 		return err;
 	*port_reg(p, PORT_CMD) &= ~CMD_FIS;
@@ -148,6 +164,33 @@ port_start(struct ahci_port *p)
 	*port_reg(p, PORT_IS) = ~0u;
 	*port_reg(p, PORT_CMD) |= CMD_FIS;
 	*port_reg(p, PORT_CMD) |= CMD_START;
+}
+
+/* A reset of the link (10.4.2): the disk forgets what it did. */
+static int
+port_reset_link(struct ahci_port *p)
+{
+	u32 control = *port_reg(p, PORT_SCTL) & ~DETECT;
+
+	*port_reg(p, PORT_SCTL) = control | DETECT_INIT;
+	(void)!sleep_until(clock_now() + 2 * NS_PER_MS, 0);
+	*port_reg(p, PORT_SCTL) = control;
+	return port_wait(p, PORT_SSTS, DETECT, DETECTED, NS_PER_SEC);
+}
+
+/* From whatever state it is in to one that takes commands (6.2.2.1). Without an error that ended
+ * its command the disk still works at it, and has to be told. => the disk's thread */
+static int
+port_recover(struct ahci_port *p, bool ended)
+{
+	int err = port_halt(p);
+
+	if (err || !ended || (*port_reg(p, PORT_TFD) & TFD_BUSY))
+		err = port_reset_link(p);
+	if (err)
+		return err;
+	port_start(p);
+	return port_wait(p, PORT_TFD, TFD_BUSY, 0, SELF_WAIT);
 }
 
 /* ---- commands ---- */
@@ -192,7 +235,7 @@ start_next(struct ahci_port *p)
 	struct block_request *r;
 	u32 bytes = 0, sector = p->disk.sector_bytes;
 
-	if (p->now || list_empty(&p->waiting))
+	if (p->now || p->stopped || list_empty(&p->waiting))
 		return;
 	r = list_first(&p->waiting, struct block_request, link);
 	list_del(&r->link);
@@ -213,11 +256,48 @@ static void
 ahci_submit(struct block_device *d, struct block_request *r)
 {
 	struct ahci_port *p = container_of(d, struct ahci_port, disk);
+	bool dead;
 
 	spin_lock(&p->lock);
-	list_add_tail(&p->waiting, &r->link);
-	start_next(p);
+	dead = p->dead;
+	if (!dead) {
+		list_add_tail(&p->waiting, &r->link);
+		start_next(p);
+	}
 	spin_unlock(&p->lock);
+	if (dead)
+		block_end(d, r, -EIO);
+}
+
+static int
+ahci_reset(struct block_device *d, struct list *had)
+{
+	struct ahci_port *p = container_of(d, struct ahci_port, disk);
+	struct block_request *r;
+	bool failed;
+	int err;
+
+	spin_lock(&p->lock);
+	r = p->now;
+	failed = p->failed;
+	p->now = NULL;
+	p->failed = false;
+	p->stopped = true;
+	spin_unlock(&p->lock);
+	err = port_recover(p, failed || !r);
+	if (r && failed)
+		block_end(d, r, -EIO);
+	else if (r)
+		list_add_tail(had, &r->link);
+	spin_lock(&p->lock);
+	p->stopped = false;
+	p->dead = err != 0;
+	if (err)
+		list_splice_tail(had, &p->waiting);
+	else
+		start_next(p);
+	spin_unlock(&p->lock);
+	return err;
 }
 
 /* What the port has to say: the command's end, good or bad. */
@@ -225,26 +305,24 @@ static void
 port_interrupt(struct ahci_port *p)
 {
 	struct block_request *r = NULL;
-	int err = 0;
+	bool failed = false;
 	u32 is;
 
 	spin_lock(&p->lock);
 	is = *port_reg(p, PORT_IS);
 	*port_reg(p, PORT_IS) = is;
-	if (p->now && (is & IS_ERRORS)) {
-		err = -EIO;
-		if (port_stop(p))
-			klog(KLOG_WARN, "ahci", "%s does not stop after an error", p->disk.name);
-		port_start(p);
-	}
-	if (p->now && (err || !(*port_reg(p, PORT_CI) & 1))) {
+	if (p->now && !p->failed && (is & IS_ERRORS)) {
+		p->failed = failed = true;
+	} else if (p->now && !p->failed && !(*port_reg(p, PORT_CI) & 1)) {
 		r = p->now;
 		p->now = NULL;
 		start_next(p);
 	}
 	spin_unlock(&p->lock);
+	if (failed)
+		block_needs_reset(&p->disk);
 	if (r)
-		r->end(r, err);
+		block_end(&p->disk, r, 0);
 }
 
 static void
@@ -253,13 +331,14 @@ ahci_interrupt(void *arg)
 	struct ahci *h = arg;
 	u32 is = *hba_reg(h, HBA_IS);
 
+	chdev_interrupted(h->chdev);
 	for (unsigned i = 0; i < AHCI_PORTS; i++)
 		if ((is >> i & 1) && h->port[i])
 			port_interrupt(h->port[i]);
 	*hba_reg(h, HBA_IS) = is;
 }
 
-static const struct block_ops ahci_ops = {.submit = ahci_submit};
+static const struct block_ops ahci_ops = {.submit = ahci_submit, .reset = ahci_reset};
 
 /* ---- start ---- */
 
@@ -356,7 +435,10 @@ port_announce(struct ahci_port *p)
 	d->minor = index * AHCI_MINORS;
 	*port_reg(p, PORT_IS) = ~0u;
 	*port_reg(p, PORT_IE) = IS_ERRORS | IS_DONE;
-	block_register(d);
+	if (block_register(d)) {
+		klog(KLOG_WARN, "ahci", "no memory for %s", d->name);
+		return;
+	}
 	klog(KLOG_BOOT, "ahci", "%s: %lu MiB%s", d->name, d->sectors >> 11,
 	     d->volatile_cache ? "" : ", write-through");
 }
@@ -380,7 +462,6 @@ static int
 ahci_probe(struct pci_device *d)
 {
 	struct ahci *h = kzalloc(sizeof(*h));
-	struct chdev *c;
 	size_t len;
 	int err;
 
@@ -395,10 +476,10 @@ ahci_probe(struct pci_device *d)
 	if (!(*hba_reg(h, HBA_CAP) & CAP_64BIT) || ports_create(h) == 0)
 		goto fail;
 	/* From here on its ports are at work: nothing is given back. */
-	c = chdev_create("disk", d);
-	if (!c)
+	h->chdev = chdev_create("disk", d);
+	if (!h->chdev)
 		return -ENOMEM;
-	err = pci_irq_request(d, 0, c->core, ahci_interrupt, h);
+	err = pci_irq_request(d, 0, h->chdev->core, ahci_interrupt, h);
 	if (err)
 		return err;
 	for (unsigned i = 0; i < AHCI_PORTS; i++)

@@ -1,25 +1,31 @@
 /*
  * The list of disks, and transfers: a range of memory becomes requests that the driver can take,
- * and somebody sleeps until the last is finished.
+ * and somebody sleeps until the last is finished. block_watch.c looks after what takes too long.
  */
 #include <asm/errno.h>
 #include "arch/layout.h"
 #include "cluster/cluster.h"
 #include "dev/block.h"
+#include "dev/block_watch.h"
 #include "dev/driver.h"
 #include "lib/assert.h"
 #include "mm/slab.h"
 
-void
+int
 block_register(struct block_device *d)
 {
 	struct devices *devs = machine()->devices;
+	int err;
 
 	assert(d->segs_max > 0 && d->seg_max >= PAGE_SIZE);
 	d->segs_max = min(d->segs_max, BLOCK_SEGS_MAX);
+	err = block_watch_start(d);
+	if (err)
+		return err;
 	spin_lock(&devs->lock);
 	list_add_tail(&devs->blocks, &d->link);
 	spin_unlock(&devs->lock);
+	return 0;
 }
 
 struct block_device *
@@ -54,6 +60,7 @@ block_batch_init(struct block_batch *b, struct block_device *d)
 	waitq_init(&b->done);
 	b->pending = 0;
 	b->err = 0;
+	b->open = NULL;
 }
 
 static void
@@ -70,23 +77,30 @@ batch_end(struct block_request *r, int err)
 	spin_unlock(&b->lock);
 }
 
-static void
-batch_submit(struct block_batch *b, struct block_request *r)
+void
+block_batch_push(struct block_batch *b)
 {
+	struct block_request *r = b->open;
+
+	b->open = NULL;
+	if (!r)
+		return;
 	r->end = batch_end;
 	r->arg = b;
 	spin_lock(&b->lock);
 	b->pending++;
 	spin_unlock(&b->lock);
-	b->dev->ops->submit(b->dev, r);
+	block_submit(b->dev, r);
 }
 
-/* As much of the range as one request takes. => returns the bytes */
+/* As much of the range as one request takes: a slow disk finishes it in time. => returns the bytes
+ */
 static size_t
 fill(const struct block_device *d, struct block_request *r, void *mem, size_t bytes)
 {
 	size_t done = 0;
 
+	bytes = min(bytes, (size_t)BLOCK_REQUEST_MAX);
 	while (done < bytes && r->segs < d->segs_max) {
 		u32 len = (u32)min(bytes - done, (size_t)d->seg_max);
 
@@ -105,8 +119,16 @@ range_valid(const struct block_device *d, u64 sector, size_t bytes)
 	       sector <= d->sectors && n <= d->sectors - sector;
 }
 
+/* Whether the open request may take more, at this sector. */
+static bool
+joins(const struct block_batch *b, enum block_op op, u64 sector)
+{
+	return b->open && op != BLOCK_FLUSH && b->open->op == op && b->open_end == sector &&
+	       b->open->segs < b->dev->segs_max;
+}
+
 int
-block_batch_add(struct block_batch *b, enum block_op op, u64 sector, void *mem, size_t bytes)
+block_batch_join(struct block_batch *b, enum block_op op, u64 sector, void *mem, size_t bytes)
 {
 	struct block_device *d = b->dev;
 
@@ -115,17 +137,20 @@ block_batch_add(struct block_batch *b, enum block_op op, u64 sector, void *mem, 
 	if (op == BLOCK_WRITE && d->readonly)
 		return -EROFS;
 	do {
-		struct block_request *r = kzalloc(sizeof(*r));
 		size_t n = 0;
 
-		if (!r)
-			return -ENOMEM;
-		r->op = op;
-		r->sector = sector;
+		if (!joins(b, op, sector)) {
+			block_batch_push(b);
+			b->open = kzalloc(sizeof(*b->open));
+			if (!b->open)
+				return -ENOMEM;
+			b->open->op = op;
+			b->open->sector = sector;
+		}
 		if (op != BLOCK_FLUSH)
-			n = fill(d, r, mem, bytes);
-		batch_submit(b, r);
+			n = fill(d, b->open, mem, bytes);
 		sector += n / BLOCK_SECTOR;
+		b->open_end = sector;
 		mem = (char *)mem + n;
 		bytes -= n;
 	} while (op != BLOCK_FLUSH && bytes > 0);
@@ -133,10 +158,20 @@ block_batch_add(struct block_batch *b, enum block_op op, u64 sector, void *mem, 
 }
 
 int
+block_batch_add(struct block_batch *b, enum block_op op, u64 sector, void *mem, size_t bytes)
+{
+	int err = block_batch_join(b, op, sector, mem, bytes);
+
+	block_batch_push(b);
+	return err;
+}
+
+int
 block_batch_wait(struct block_batch *b)
 {
 	int err;
 
+	block_batch_push(b);
 	spin_lock(&b->lock);
 	while (b->pending > 0)
 		(void)!waitq_sleep(&b->done, &b->lock, NS_FOREVER, 0);

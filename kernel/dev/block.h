@@ -2,9 +2,12 @@
  * Disks as the rest of the kernel sees them: requests of whole sectors over physical memory, given
  * to a driver and finished by its interrupt, in any order.
  *
- * A request belongs to the driver from block_submit until its `end` is called: with no lock held,
- * in interrupt context or in the submitter's. What a disk does not keep over a power cut before a
- * flush is all that was not finished when the flush was submitted (as in Linux's block layer).
+ * A request belongs to the driver from block_submit until block_end: with no lock held, in
+ * interrupt context or in the submitter's. When the oldest has been that for 30 s (disk-patience=N
+ * on the kernel's command line), or the driver asks for it, the disk's thread resets the disk: what
+ * it had is given to it once more, and ends with -EIO when that needs a reset, too. What a disk
+ * does not keep over a power cut before a flush is all that was not finished when the flush was
+ * submitted (as in Linux's block layer).
  */
 #ifndef DEV_BLOCK_H
 #define DEV_BLOCK_H
@@ -13,8 +16,9 @@
 #include "core/waitq.h"
 #include "lib/list.h"
 
-#define BLOCK_SECTOR   512u
-#define BLOCK_SEGS_MAX 32u
+#define BLOCK_SECTOR	  512u
+#define BLOCK_SEGS_MAX	  32u
+#define BLOCK_REQUEST_MAX (1u << 20) /* bytes of a request */
 
 enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH };
 
@@ -24,7 +28,9 @@ struct block_seg {
 };
 
 struct block_request {
-	struct list link; /* [driver] */
+	struct list link;   /* [driver] */
+	struct list flight; /* [device's lock] of the disk's requests */
+	u8 tries;	    /* [disk's thread] that ended in a reset */
 	enum block_op op;
 	u64 sector; /* of 512 bytes */
 	u32 segs;
@@ -42,8 +48,13 @@ struct block_request {
 struct block_device;
 
 struct block_ops {
-	/* Never fails: errors come by `end`. Any context. */
+	/* Never fails: errors come by block_end. Any context. */
 	void (*submit)(struct block_device *d, struct block_request *r);
+	/* Begins anew with a disk that does not answer or has an error: 0, and in `had` what it was
+	 * given and will not finish; or -errno when it cannot be used any more: from then on
+	 * submit ends everything with -EIO. The disk's thread; may sleep. Meanwhile submit only
+	 * queues. */
+	int (*reset)(struct block_device *d, struct list *had);
 };
 
 struct block_device {
@@ -57,6 +68,12 @@ struct block_device {
 	bool volatile_cache;   /* [I] needs flushes */
 	bool in_use;	       /* [I] once programs run: by the store, nobody else writes to it */
 	const struct block_ops *ops;
+	struct spinlock lock;
+	struct waitq trouble; /* [lock] the disk's thread */
+	struct list flight;   /* [lock] block_request.flight, oldest first */
+	ns_t oldest_since;    /* [lock] when the oldest became that */
+	bool watched;	      /* [lock] the thread wakes in time for it */
+	bool failing;	      /* [lock] the driver wants a reset */
 };
 
 /* Requests in flight that somebody waits for together; the first error of them. */
@@ -66,9 +83,17 @@ struct block_batch {
 	struct waitq done;
 	unsigned pending; /* [lock] */
 	int err;	  /* [lock] */
+	/* [who adds] not yet given to the driver; what lies behind it on the disk joins it */
+	struct block_request *open;
+	u64 open_end; /* sector */
 };
 
-void block_register(struct block_device *d);
+/* => d's fields that are [I] are set. => may sleep. -ENOMEM */
+int __must_check block_register(struct block_device *d);
+/* For drivers: a request is finished. => no lock held */
+void block_end(struct block_device *d, struct block_request *r, int err);
+/* For drivers: the disk needs a reset before it takes anything more. Any context. */
+void block_needs_reset(struct block_device *d);
 /* The disk after this one; NULL: the first, and none. */
 struct block_device *block_next(struct block_device *after);
 /* How many there are of this major number so far. */
@@ -80,6 +105,11 @@ void block_batch_init(struct block_batch *b, struct block_device *d);
  * before an error goes on. */
 int __must_check block_batch_add(struct block_batch *b, enum block_op op, u64 sector, void *mem,
 				 size_t bytes);
+/* The same, but the last request may wait for more of it. => block_batch_push or the wait follows
+ */
+int __must_check block_batch_join(struct block_batch *b, enum block_op op, u64 sector, void *mem,
+				  size_t bytes);
+void block_batch_push(struct block_batch *b);
 /* Sleeps until all is done: 0 or -EIO. => may sleep, uninterruptibly */
 int block_batch_wait(struct block_batch *b);
 

@@ -3,7 +3,8 @@
  *
  * One pair of queues for administration, polled while the driver starts, and one for input and
  * output with an interrupt. A request takes a slot, whose number is the command's identifier, with
- * a page for the list of its memory's pages; what finds no slot waits in a list.
+ * a page for the list of its memory's pages; what finds no slot waits in a list. A controller that
+ * does not answer is disabled, which ends all it had, and begins anew with empty queues.
  */
 #include <asm/errno.h>
 #include "arch/clock.h"
@@ -73,10 +74,14 @@ struct nvme {
 	size_t regs_len;
 	u32 stride;		     /* bytes between doorbells */
 	struct nvme_queue admin, io; /* io: [lock] */
+	struct chdev *chdev;	     /* [I] */
 	struct spinlock lock;
 	struct block_request *slot[NVME_SLOTS]; /* [lock] */
 	u64 *list[NVME_SLOTS];			/* [I] pages of a slot's memory */
 	struct list waiting;			/* [lock] */
+	bool stopped;				/* [lock] being reset: it gets nothing */
+	bool dead;				/* [lock] it was given up */
+	struct pci_device *pci;			/* [I] */
 	unsigned lba_shift;			/* [I] */
 	bool bound;				/* [I] its interrupt leads here */
 	struct block_device disk;
@@ -108,9 +113,10 @@ ring(struct nvme *n, unsigned queue, bool completion, u16 v)
 }
 
 static int
-queue_memory(struct nvme_queue *q, unsigned id)
+queue_memory(struct nvme_queue *q, unsigned id, unsigned cxy)
 {
-	struct frame *sq = frame_alloc(0, FRAME_ZERO), *cq = frame_alloc(0, FRAME_ZERO);
+	struct frame *sq = frame_alloc_on(cxy, 0, FRAME_ZERO);
+	struct frame *cq = frame_alloc_on(cxy, 0, FRAME_ZERO);
 
 	if (!sq || !cq) {
 		if (sq)
@@ -172,7 +178,7 @@ start_request(struct nvme *n, struct block_request *r)
 
 	while (slot < NVME_SLOTS && n->slot[slot])
 		slot++;
-	if (slot == NVME_SLOTS)
+	if (slot == NVME_SLOTS || n->stopped)
 		return false;
 	c.id = (u16)slot;
 	c.opcode = r->op == BLOCK_READ ? IO_READ : r->op == BLOCK_WRITE ? IO_WRITE : IO_FLUSH;
@@ -204,11 +210,17 @@ static void
 nvme_submit(struct block_device *d, struct block_request *r)
 {
 	struct nvme *n = container_of(d, struct nvme, disk);
+	bool dead;
 
 	spin_lock(&n->lock);
-	list_add_tail(&n->waiting, &r->link);
-	start_waiting(n);
+	dead = n->dead;
+	if (!dead) {
+		list_add_tail(&n->waiting, &r->link);
+		start_waiting(n);
+	}
 	spin_unlock(&n->lock);
+	if (dead)
+		block_end(d, r, -EIO);
 }
 
 static void
@@ -219,9 +231,10 @@ nvme_interrupt(void *arg)
 	struct block_request *r, *next;
 	struct list done;
 
+	chdev_interrupted(n->chdev);
 	list_init(&done);
 	spin_lock(&n->lock);
-	while (queue_get(n, &n->io, &c)) {
+	while (!n->stopped && queue_get(n, &n->io, &c)) {
 		if (c.id >= NVME_SLOTS || !n->slot[c.id])
 			continue;
 		r = n->slot[c.id];
@@ -233,11 +246,9 @@ nvme_interrupt(void *arg)
 	spin_unlock(&n->lock);
 	list_for_each_entry_safe (r, next, &done, link) {
 		list_del(&r->link);
-		r->end(r, r->status ? -EIO : 0);
+		block_end(&n->disk, r, r->status ? -EIO : 0);
 	}
 }
-
-static const struct block_ops nvme_ops = {.submit = nvme_submit};
 
 /* ---- start ---- */
 
@@ -342,15 +353,67 @@ create_queues(struct nvme *n)
 	return err ? err : admin(n, &sq);
 }
 
-static int
-memory(struct nvme *n)
+/* What the controller had, in `had`; its queues are as new. => it is disabled */
+static void
+take_back(struct nvme *n, struct list *had)
 {
-	int err = queue_memory(&n->admin, 0);
+	struct nvme_queue *q[] = {&n->admin, &n->io};
+
+	spin_lock(&n->lock);
+	for (unsigned i = 0; i < NVME_SLOTS; i++) {
+		if (n->slot[i])
+			list_add_tail(had, &n->slot[i]->link);
+		n->slot[i] = NULL;
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		memset((void *)q[i]->sq, 0, PAGE_SIZE);
+		memset((void *)q[i]->cq, 0, PAGE_SIZE);
+		q[i]->tail = q[i]->head = 0;
+		q[i]->phase = 1;
+	}
+	spin_unlock(&n->lock);
+}
+
+static int
+nvme_reset(struct block_device *d, struct list *had)
+{
+	struct nvme *n = container_of(d, struct nvme, disk);
+	int err;
+
+	spin_lock(&n->lock);
+	n->stopped = true;
+	spin_unlock(&n->lock);
+	reg_write(n, REG_CC, 0);
+	err = wait_ready(n, 0);
+	if (err)
+		pci_silence(n->pci);
+	take_back(n, had);
+	if (!err)
+		err = controller_start(n);
+	if (!err)
+		err = create_queues(n);
+	spin_lock(&n->lock);
+	n->stopped = false;
+	n->dead = err != 0;
+	if (err)
+		list_splice_tail(had, &n->waiting);
+	else
+		start_waiting(n);
+	spin_unlock(&n->lock);
+	return err;
+}
+
+static const struct block_ops nvme_ops = {.submit = nvme_submit, .reset = nvme_reset};
+
+static int
+memory(struct nvme *n, unsigned cxy)
+{
+	int err = queue_memory(&n->admin, 0, cxy);
 
 	if (!err)
-		err = queue_memory(&n->io, 1);
+		err = queue_memory(&n->io, 1, cxy);
 	for (unsigned i = 0; i < NVME_SLOTS && !err; i++) {
-		struct frame *f = frame_alloc(0, FRAME_ZERO);
+		struct frame *f = frame_alloc_on(cxy, 0, FRAME_ZERO);
 
 		n->list[i] = f ? frame_virt(f) : NULL;
 		err = f ? 0 : -ENOMEM;
@@ -379,10 +442,11 @@ static int
 bring_up(struct nvme *n, struct pci_device *d)
 {
 	struct chdev *c = chdev_create("disk", d);
-	int err = c ? memory(n) : -ENOMEM;
+	int err = c ? memory(n, c->cxy) : -ENOMEM;
 
 	if (!err)
 		err = controller_start(n);
+	n->chdev = c;
 	if (!err) /* slot 0's page serves for what the controller says */
 		err = describe(n, (u8 *)n->list[0]);
 	if (!err)
@@ -421,8 +485,11 @@ nvme_probe(struct pci_device *d)
 	n->disk.major = NVME_MAJOR;
 	n->disk.minor = index;
 	n->disk.ops = &nvme_ops;
+	n->pci = d;
 	d->driver_data = n;
-	block_register(&n->disk);
+	err = block_register(&n->disk);
+	if (err)
+		return err; /* its queues stay */
 	klog(KLOG_BOOT, "nvme", "%s: %lu MiB%s", n->disk.name, n->disk.sectors >> 11,
 	     n->disk.volatile_cache ? "" : ", write-through");
 	return 0;

@@ -269,6 +269,12 @@ pci_enable(struct pci_device *d)
 		  command | PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 }
 
+void
+pci_silence(struct pci_device *d)
+{
+	pci_write(d, PCI_COMMAND, 2, pci_read(d, PCI_COMMAND, 2) & ~PCI_COMMAND_MASTER);
+}
+
 /* ---- interrupts ---- */
 
 unsigned

@@ -56,6 +56,8 @@ volatile void *pci_map_bar(struct pci_device *d, unsigned n, size_t *size);
 /* Port base of an I/O BAR; 0 if there is none. */
 u16 pci_io_bar(struct pci_device *d, unsigned n);
 void pci_enable(struct pci_device *d); /* memory, I/O, bus master */
+/* For a device that does not stop: it reads and writes no memory any more. */
+void pci_silence(struct pci_device *d);
 /* How many interrupt entries pci_irq_request can bind: MSI-X's table, else 1. */
 unsigned pci_irq_count(const struct pci_device *d);
 /* Binds interrupt entry n (MSI-X; MSI or the INTx line when n is 0 and there is no MSI-X) to fn on

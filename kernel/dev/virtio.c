@@ -4,7 +4,9 @@
  * in whole frames and is never freed once a queue has started: the device may still write to it.
  */
 #include <asm/errno.h>
+#include "arch/clock.h"
 #include "arch/cpu.h"
+#include "core/waitq.h"
 #include "cluster/cluster.h"
 #include "dev/virtio.h"
 #include "lib/atomic.h"
@@ -12,6 +14,7 @@
 #include "mm/frame.h"
 #include "mm/slab.h"
 
+#define STOP_WAIT	   NS_PER_SEC
 #define STATUS_ACKNOWLEDGE 1u
 #define STATUS_DRIVER	   2u
 #define STATUS_DRIVER_OK   4u
@@ -135,6 +138,52 @@ void
 virtio_ready(struct virtio_device *vd)
 {
 	status_or(vd, STATUS_DRIVER_OK);
+}
+
+int
+virtio_stop(struct virtio_device *vd)
+{
+	ns_t deadline = clock_now() + STOP_WAIT;
+
+	vd->ops->status_set(vd, 0);
+	while (vd->ops->status_get(vd) != 0) {
+		if (clock_now() > deadline)
+			return -ETIMEDOUT;
+		(void)!sleep_until(clock_now() + NS_PER_MS, 0);
+	}
+	return 0;
+}
+
+static void
+queue_empty(struct virtio_queue *q)
+{
+	struct virtqueue *vq = &q->vq, old = *vq;
+	size_t align = q->dev->legacy ? PAGE_SIZE : 64;
+
+	memset(q->mem, 0, virtqueue_layout(old.size, align).bytes);
+	virtqueue_init(vq, old.size, q->mem, align, old.slot);
+	vq->event_idx = old.event_idx;
+	if (old.max_indirect)
+		virtqueue_set_indirect(vq, old.max_indirect, (void *)old.indirect,
+				       old.indirect_addr);
+}
+
+int
+virtio_restart(struct virtio_device *vd)
+{
+	u64 features = vd->features;
+	int err = virtio_negotiate(vd, features);
+
+	if (!err && vd->features != features)
+		err = -EIO;
+	for (unsigned i = 0; i < vd->queues && !err; i++) {
+		queue_empty(vd->queue[i]);
+		err = vd->ops->queue_start(vd->queue[i], this_core());
+	}
+	if (err)
+		return -EIO;
+	virtio_ready(vd);
+	return 0;
 }
 
 void

@@ -46,6 +46,8 @@ struct virtio_queue {
 	void *arg;		   /* [I] */
 	void *mem;		   /* [I] rings */
 	unsigned mem_order;	   /* [I] */
+	u16 vector;		   /* [I] once started: its MSI-X entry */
+	bool bound;		   /* [I] it has been started */
 };
 
 struct virtio_queue_want {
@@ -105,6 +107,12 @@ int __must_check virtio_queue_setup(struct virtio_device *vd, unsigned index,
 				    struct virtio_queue **out);
 /* The device may use its queues from here on. */
 void virtio_ready(struct virtio_device *vd);
+/* Resets the device and waits until it has let go of its queues. 0, -ETIMEDOUT: it may still write
+ * to them. What it has finished until then is in them. => may take as long as the device likes */
+int __must_check virtio_stop(struct virtio_device *vd);
+/* After virtio_stop: negotiates the same once more and starts the queues, empty. => nothing is
+ * outstanding in them. 0, -EIO */
+int __must_check virtio_restart(struct virtio_device *vd);
 /* Resets the device for good: the driver gives up. */
 void virtio_fail(struct virtio_device *vd);
 /* Device configuration; offsets as in the device's structure, little endian. */

@@ -4,7 +4,7 @@
  * full waits in a list and goes when something is finished.
  *
  * A device that breaks the ring's rules is reset and given up: what it has, and all that comes
- * after, ends with -EIO.
+ * after, ends with -EIO. One that does not answer is reset and begins anew with empty rings.
  */
 #include <asm/errno.h>
 #include <linux/virtio_blk.h>
@@ -22,9 +22,12 @@
 struct virtio_blk {
 	struct virtio_device vdev;
 	struct block_device disk;
+	struct chdev *chdev;	    /* [I] */
 	struct virtio_queue *queue; /* [lock] */
 	struct spinlock lock;
 	struct list waiting; /* [lock] block_request.link: the queue had no room */
+	bool stopped;	     /* [lock] it is being reset: nothing is given to it */
+	bool dead;	     /* [lock] it was given up */
 };
 
 _Static_assert(sizeof(struct block_driver_head) == sizeof(struct virtio_blk_outhdr), "virtio");
@@ -56,8 +59,10 @@ queue_waiting(struct virtio_blk *b, struct list *refused)
 	struct block_request *r, *next;
 	int err;
 
+	if (b->stopped)
+		return;
 	list_for_each_entry_safe (r, next, &b->waiting, link) {
-		err = queue_request(b, r);
+		err = b->dead ? -EIO : queue_request(b, r);
 		if (err == -ENOSPC)
 			break;
 		list_del(&r->link);
@@ -77,13 +82,13 @@ result(const struct block_request *r)
 
 /* => no lock held */
 static void
-end_all(struct list *done, bool refused)
+end_all(struct virtio_blk *b, struct list *done, bool refused)
 {
 	struct block_request *r, *next;
 
 	list_for_each_entry_safe (r, next, done, link) {
 		list_del(&r->link);
-		r->end(r, refused ? -EIO : result(r));
+		block_end(&b->disk, r, refused ? -EIO : result(r));
 	}
 }
 
@@ -98,7 +103,7 @@ blk_submit(struct block_device *d, struct block_request *r)
 	list_add_tail(&b->waiting, &r->link);
 	queue_waiting(b, &refused);
 	spin_unlock(&b->lock);
-	end_all(&refused, true);
+	end_all(b, &refused, true);
 }
 
 /* => b->lock held */
@@ -120,22 +125,70 @@ blk_interrupt(void *arg)
 	struct block_request *r;
 	u32 len;
 
+	chdev_interrupted(b->chdev);
 	list_init(&done);
 	list_init(&refused);
 	spin_lock(&b->lock);
-	do {
-		while ((r = virtqueue_get(&b->queue->vq, &len)))
-			list_add_tail(&done, &r->link);
-	} while (virtqueue_cb_on(&b->queue->vq) && !b->queue->vq.broken);
-	if (b->queue->vq.broken)
-		give_up(b, &refused);
-	queue_waiting(b, &refused);
+	if (!b->stopped) {
+		do {
+			while ((r = virtqueue_get(&b->queue->vq, &len)))
+				list_add_tail(&done, &r->link);
+		} while (virtqueue_cb_on(&b->queue->vq) && !b->queue->vq.broken);
+		if (b->queue->vq.broken && !b->dead)
+			give_up(b, &refused);
+		queue_waiting(b, &refused);
+	}
 	spin_unlock(&b->lock);
-	end_all(&done, false);
-	end_all(&refused, true);
+	end_all(b, &done, false);
+	end_all(b, &refused, true);
 }
 
-static const struct block_ops blk_ops = {.submit = blk_submit};
+/* What the device had: finished, or to be tried again. */
+static void
+take_back(struct virtio_blk *b, struct list *done, struct list *had)
+{
+	struct block_request *r;
+	u32 len;
+
+	spin_lock(&b->lock);
+	while ((r = virtqueue_get(&b->queue->vq, &len)))
+		list_add_tail(done, &r->link);
+	while ((r = virtqueue_detach(&b->queue->vq)))
+		list_add_tail(had, &r->link);
+	spin_unlock(&b->lock);
+}
+
+static int
+blk_reset(struct block_device *d, struct list *had)
+{
+	struct virtio_blk *b = container_of(d, struct virtio_blk, disk);
+	struct list done, refused;
+	int err;
+
+	list_init(&done);
+	list_init(&refused);
+	spin_lock(&b->lock);
+	b->stopped = true;
+	spin_unlock(&b->lock);
+	err = virtio_stop(&b->vdev);
+	if (err)
+		pci_silence(b->vdev.pci);
+	take_back(b, &done, had);
+	if (!err)
+		err = virtio_restart(&b->vdev);
+	spin_lock(&b->lock);
+	b->stopped = false;
+	b->dead = err != 0;
+	if (!err)
+		(void)virtqueue_cb_on(&b->queue->vq);
+	queue_waiting(b, &refused);
+	spin_unlock(&b->lock);
+	end_all(b, &done, false);
+	end_all(b, &refused, true);
+	return err;
+}
+
+static const struct block_ops blk_ops = {.submit = blk_submit, .reset = blk_reset};
 
 /* A field of the configuration, or what holds where the feature is not there. */
 static u32
@@ -199,12 +252,13 @@ attach(struct virtio_blk *b, struct pci_device *d, struct chdev *c)
 static int
 blk_probe(struct pci_device *d)
 {
-	struct virtio_blk *b = kzalloc(sizeof(*b));
-	struct chdev *c = b ? chdev_create("disk", d) : NULL;
-	int err = -ENOMEM;
+	struct chdev *c = chdev_create("disk", d);
+	struct virtio_blk *b = c ? kzalloc_on(c->cxy, sizeof(*b)) : NULL;
+	int err;
 
-	if (!c)
-		goto fail;
+	if (!b)
+		return -ENOMEM;
+	b->chdev = c;
 	spin_init(&b->lock, "virtio-blk", RANK_NONE);
 	list_init(&b->waiting);
 	err = attach(b, d, c);
@@ -222,7 +276,10 @@ blk_probe(struct pci_device *d)
 	spin_lock(&b->lock);
 	(void)virtqueue_cb_on(&b->queue->vq);
 	spin_unlock(&b->lock);
-	block_register(&b->disk);
+	if (block_register(&b->disk)) {
+		virtio_fail(&b->vdev);
+		return -ENOMEM;
+	}
 	klog(KLOG_BOOT, "blk", "%s: %lu MiB%s%s", b->disk.name, b->disk.sectors >> 11,
 	     b->disk.readonly ? ", read-only" : "",
 	     b->disk.volatile_cache ? "" : ", write-through");

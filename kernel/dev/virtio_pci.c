@@ -3,7 +3,8 @@
  * the legacy registers in I/O BAR 0 (4.1.4.10).
  *
  * Interrupts: with MSI-X the configuration has entry 0 and every queue one of its own while there
- * are entries, the rest share the last; without, one interrupt whose ISR register says what it was.
+ * are entries, the rest share the last, which may be the configuration's; without, there is one
+ * interrupt whose ISR register says what it was.
  */
 #include <asm/errno.h>
 #include <linux/virtio_pci.h>
@@ -268,31 +269,48 @@ last_entry_interrupt(void *arg)
 	queues_interrupt(arg);
 }
 
-/* The device's configuration interrupt: the first thing that is bound. */
-static int
-bind_config_irq(struct virtio_device *vd, struct core *core)
+static void
+tell_config_entry(struct virtio_device *vd)
 {
-	int err;
-
-	vd->shared_irq = vd->pci->msix_cap == 0;
-	err = pci_irq_request(vd->pci, 0, core,
-			      vd->shared_irq ? shared_interrupt : config_interrupt, vd);
-	if (err)
-		return err;
-	vd->irq_bound = true;
-	vd->irq_next = 1;
 	if (vd->shared_irq)
-		return 0;
+		return;
 	if (vd->legacy)
 		outw(vd->port + VIRTIO_MSI_CONFIG_VECTOR, 0);
 	else
 		COMMON(vd, u16, msix_config) = 0;
+}
+
+static void
+only_entry_interrupt(void *arg)
+{
+	config_interrupt(arg);
+	queues_interrupt(arg);
+}
+
+/* The device's configuration interrupt: the first thing that is bound. */
+static int
+bind_config_irq(struct virtio_device *vd, struct core *core)
+{
+	irq_handler fn = config_interrupt;
+	int err;
+
+	vd->shared_irq = vd->pci->msix_cap == 0;
+	if (vd->shared_irq)
+		fn = shared_interrupt;
+	else if (pci_irq_count(vd->pci) == 1)
+		fn = only_entry_interrupt;
+	err = pci_irq_request(vd->pci, 0, core, fn, vd);
+	if (err)
+		return err;
+	vd->irq_bound = true;
+	vd->irq_next = 1;
+	tell_config_entry(vd);
 	return 0;
 }
 
 /* Gives the queue an entry: its own, or the last one for it and all that follow. */
 static int
-bind_queue_irq(struct virtio_queue *q, struct core *core, u16 *vector)
+take_entry(struct virtio_queue *q, struct core *core, u16 *vector)
 {
 	struct virtio_device *vd = q->dev;
 	unsigned count = pci_irq_count(vd->pci);
@@ -318,6 +336,21 @@ bind_queue_irq(struct virtio_queue *q, struct core *core, u16 *vector)
 		return err;
 	*vector = (u16)vd->irq_next++;
 	return 0;
+}
+
+/* The queue's entry for the device. After a reset it has the same as before. */
+static int
+bind_queue_irq(struct virtio_queue *q, struct core *core, u16 *vector)
+{
+	int err = 0;
+
+	if (q->bound)
+		tell_config_entry(q->dev);
+	else
+		err = take_entry(q, core, &q->vector);
+	q->bound = q->bound || !err;
+	*vector = q->vector;
+	return err;
 }
 
 /* ---- discovery ---- */

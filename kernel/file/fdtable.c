@@ -58,10 +58,10 @@ table_grow(struct fdtable *t, u32 fd)
 	struct fd_array *a;
 	u64 *maps;
 
+	if (fd >= MAX_SIZE)
+		return -EMFILE;
 	while (size <= fd)
 		size *= 2;
-	if (size > MAX_SIZE)
-		return -EMFILE;
 	a = kmalloc(sizeof(*a) + size * sizeof(a->slot[0]));
 	maps = kzalloc(size / 64 * 2 * sizeof(u64));
 	if (!a || !maps) {
@@ -506,6 +506,11 @@ table_drop(void *object)
 	fdtable_put(object);
 }
 
+/*
+ * Members of struct fdtable over a power cut:
+ *	written	array cloexec limit
+ *	made	refs lock used lowest persistent
+ */
 const struct persist_kind fdtable_persist = {
 	.name = "descriptors",
 	.number = 84,

@@ -27,6 +27,8 @@ enum {
 	F_STATE = 11,
 };
 
+#define SIGNAL_LAST 64
+
 /* --- the kinds --- */
 
 enum { KIND_REOPENED = 0, KIND_LOST = FILE_SAVED_KINDS };
@@ -107,7 +109,7 @@ file_make(struct persist_reader *r, void **out)
 	const struct file_ops *ops = &lost_ops;
 	struct file *f;
 
-	if (kind > KIND_LOST)
+	if (kind > KIND_LOST || tag_get_u64(&r->tags, F_OWNER_SIGNAL, 0) > SIGNAL_LAST)
 		return -EBADMSG;
 	if (kind > KIND_REOPENED && kind < FILE_SAVED_KINDS) {
 		ops = vfs_get()->saved_kinds[kind];
@@ -226,6 +228,12 @@ file_drop(void *object)
 	file_put(object);
 }
 
+/*
+ * Members of struct file over a power cut:
+ *	written	ops flags mode readable writable pos vnode dentry private ino owner_pid
+ *		owner_sig
+ *	made	refs pos_lock lock epoll_items persistent
+ */
 const struct persist_kind file_persist = {
 	.name = "file",
 	.number = 83,

@@ -9,19 +9,9 @@
 #include <asm/errno.h>
 #include "file/dentry.h"
 #include "file/persist.h"
+#include "file/record.h"
 #include "lib/string.h"
 #include "mm/slab.h"
-
-enum {
-	M_KIND = 1,
-	M_DEV = 2,
-	M_FLAGS = 3,
-	M_SOURCE = 4,
-	M_LIMIT = 5,
-};
-
-enum { N_NEXT_INO = 1, N_NEXT_DEV = 2, N_PIPE_INO = 3, N_MOUNT = 4 };
-enum { AT_MOUNT = 1, AT_POINT = 2, AT_ROOT = 3 };
 
 static struct mount **
 singleton(enum fs_kind kind)
@@ -91,9 +81,15 @@ mount_drop(void *object)
 	mount_put(object);
 }
 
+/*
+ * Members of struct mount over a power cut:
+ *	written	kind dev flags source root point limit_pages
+ *	made	refs own_source link persistent
+ */
 const struct persist_kind mount_persist = {
 	.name = "mount",
-	.number = 81,
+	.number = RECORD_MOUNT,
+	.marked = true,
 	.member = offsetof(struct mount, persistent),
 	.save = mount_save,
 	.make = mount_make,
@@ -171,6 +167,8 @@ put_in_place(struct persist_reader *r, const struct tag_reader *in, bool first)
 
 	if (err == 0 && !first)
 		err = place_load(r, in, AT_POINT, &point);
+	if (err == 0 && point == m->root)
+		err = -EBADMSG;
 	if (err == 0)
 		err = mount_at(m, point);
 	if (err == 0 && first)
@@ -195,11 +193,32 @@ namespace_link(struct persist_reader *r, void *object)
 	return first ? -EBADMSG : err;
 }
 
+/* Whether a mount's root is one, and the places of mounts lead up to the first: none is in its own
+ * tree. */
+static bool
+mount_is_sound(const struct vfs *vfs, const struct mount *m)
+{
+	const struct mount *other;
+	unsigned left = 1;
+
+	if (m->root->parent != m->root)
+		return false;
+	list_for_each_entry (other, &vfs->mounts, link)
+		left++;
+	while (m && m->point && --left > 0)
+		m = m->point->vnode->mount;
+	return left > 0;
+}
+
 static int
 namespace_start(struct persist_reader *r, void *object)
 {
 	struct vfs *vfs = object;
+	const struct mount *m;
 
+	list_for_each_entry (m, &vfs->mounts, link)
+		if (!mount_is_sound(vfs, m))
+			return -EBADMSG;
 	vfs->boot_root = vfs->root;
 	atomic_store(&vfs->root, vfs->saved_root);
 	return 0;
@@ -210,9 +229,18 @@ namespace_drop(void *object)
 {
 }
 
+/*
+ * Members of struct vfs over a power cut:
+ *	written	root mounts next_ino next_dev pipe_ino
+ *	made	locks rename_lock files_lock files_free files_open proc_ops fd_ops
+ *		process_ops proc sys dev pts cgroup hidden prepared devices_lock devices
+ *		locks_lock tunables_lock saved_root boot_root saved_kinds persistent
+ *	lost	files_made boot_id
+ * A new boot has a boot_id of its own, and counts the files that it makes.
+ */
 const struct persist_kind namespace_persist = {
 	.name = "name space",
-	.number = 80,
+	.number = RECORD_NAMESPACE,
 	.member = offsetof(struct vfs, persistent),
 	.save = namespace_save,
 	.make = namespace_make,

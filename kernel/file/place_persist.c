@@ -10,19 +10,9 @@
 #include <linux/stat.h>
 #include "file/dentry.h"
 #include "file/persist.h"
+#include "file/record.h"
 #include "lib/string.h"
 #include "mm/slab.h"
-
-enum {
-	PLACE_DIR = 1, /* a directory's vnode: that is it */
-	PLACE_IN = 2,  /* the directory of a name in the tree */
-	PLACE_NAME = 3,
-	PLACE_VNODE = 4, /* of a dentry that is in no directory */
-	PLACE_PARENT = 5,
-	PLACE_FS = 6, /* enum fs_kind: PLACE_PATH is in its mount */
-	PLACE_PATH = 7,
-	PLACE_FILE = 8, /* a file without a vnode that was opened with O_PATH */
-};
 
 bool
 vnode_is_saved(const struct vnode *v)

@@ -11,45 +11,11 @@
 #include <linux/stat.h>
 #include "file/dentry.h"
 #include "file/persist.h"
+#include "file/record.h"
 #include "lib/string.h"
 #include "mm/cut.h"
 #include "mm/object.h"
 #include "mm/slab.h"
-
-enum {
-	V_MODE = 1,
-	V_UID = 2,
-	V_GID = 3,
-	V_NLINK = 4,
-	V_INO = 5,
-	V_DEV = 6,
-	V_RDEV = 7,
-	V_ATIME = 8,
-	V_MTIME = 9,
-	V_CTIME = 10,
-	V_BTIME = 11,
-	V_FLAGS = 12,
-	V_SEALS = 13,
-	V_TEXT = 14,
-	V_OBJECT = 15,
-	V_MOUNT = 16,
-	V_LOCK = 17,
-	/* directories */
-	V_NAME = 32,
-	V_PARENT = 33, /* of one that is in no directory */
-	V_NEXT_SEQ = 34,
-	V_CHILD = 35,
-	V_DEV_PATH = 36,
-};
-
-enum {
-	CHILD_NAME = 1,
-	CHILD_SEQ = 2,
-	CHILD_FILE = 3, /* one of these three */
-	CHILD_DIR = 4,
-	CHILD_MODE = 5, /* the kernel's, in /dev */
-	CHILD_IDS = 6,
-};
 
 /* --- writing --- */
 
@@ -104,34 +70,6 @@ save_dev_path(struct persist_writer *w, const struct dentry *d)
 }
 
 static void
-reach_directory(struct persist_writer *w, struct vnode *v)
-{
-	struct dentry *dir = v->dir, *d;
-
-	if (dir && dir->unlinked)
-		w->reach(w, &vnode_persist, dir->parent->vnode);
-	if (!dir || !dir->dir)
-		return;
-	list_for_each_entry (d, &dir->dir->children, sibling)
-		if (vnode_is_saved(d->vnode))
-			w->reach(w, &vnode_persist, d->vnode);
-}
-
-/* Of a file whose version is known, so that it has no locks. */
-static bool
-vnode_refs(struct persist_writer *w, void *object)
-{
-	struct vnode *v = object;
-
-	if (S_ISDIR(v->attr.mode))
-		return false;
-	if (v->object)
-		w->reach(w, &vm_object_persist, v->object);
-	w->reach(w, &mount_persist, v->mount);
-	return true;
-}
-
-static void
 save_directory(struct persist_writer *w, struct vnode *v)
 {
 	struct dentry *dir = v->dir, *d;
@@ -155,11 +93,6 @@ vnode_save(struct persist_writer *w, void *object)
 {
 	struct vnode *v = object;
 
-	if (w->tags.err == PERSIST_ONLY_REACH && S_ISDIR(v->attr.mode)) {
-		w->reach(w, &mount_persist, v->mount);
-		reach_directory(w, v);
-		return;
-	}
 	save_attributes(&w->tags, &v->attr);
 	tag_u64(&w->tags, V_FLAGS, v->flags);
 	tag_u64(&w->tags, V_SEALS, v->seals);
@@ -172,30 +105,11 @@ vnode_save(struct persist_writer *w, void *object)
 	locks_save(w, V_LOCK, v);
 }
 
-/* Of everything that may change in the life of a vnode, so that nobody has to count changes. */
-static u64
-vnode_version(const void *object)
+/* Locks know their owners, which are written each time. */
+static bool
+vnode_restless(const void *object)
 {
-	const struct vnode *v = object;
-	const struct attr *a = &v->attr;
-	const struct dentry *d = v->dir;
-	u64 h = persist_mix(1, (u64)a->mode << 32 | a->nlink);
-
-	/* A directory of /dev has the attributes of the kernel's nodes in its record. */
-	if (locks_any(v) || (d && v->mount->kind == FS_DEV))
-		return 0;
-	h = persist_mix(h, (u64)a->uid << 32 | a->gid);
-	h = persist_mix(h, (u64)a->atime);
-	h = persist_mix(h, (u64)a->mtime);
-	h = persist_mix(h, (u64)a->ctime);
-	h = persist_mix(h, (u64)v->flags << 32 | v->seals);
-	h = persist_mix(h, (u64)v->object);
-	if (d) {
-		h = persist_mix(h, (u64)d->parent);
-		h = persist_mix(h, (u64)d->hash << 32 | d->unlinked);
-		h = persist_mix(h, d->dir ? d->dir->changes : 0);
-	}
-	return h;
+	return locks_any(object);
 }
 
 /* --- making --- */
@@ -496,6 +410,32 @@ vnode_link(struct persist_reader *r, void *object)
 	return locks_load(r, V_LOCK, v);
 }
 
+/* Whether the way up ends: what records say may go round. */
+static bool
+leads_up(const struct dentry *d)
+{
+	const struct dentry *slow = d;
+	bool step = false;
+
+	while (d->parent != d) {
+		d = d->parent;
+		if (step)
+			slow = slow->parent;
+		step = !step;
+		if (d == slow)
+			return false;
+	}
+	return true;
+}
+
+static int
+vnode_start(struct persist_reader *r, void *object)
+{
+	const struct vnode *v = object;
+
+	return v->dir && !leads_up(v->dir) ? -EBADMSG : 0;
+}
+
 /* make's reference, and that of a directory's dentry. */
 static void
 vnode_drop(void *object)
@@ -507,14 +447,20 @@ vnode_drop(void *object)
 	vnode_put(v);
 }
 
+/*
+ * Members of struct vnode over a power cut:
+ *	written	mount attr object private locks flags seals dir
+ *	made	refs ops file_ops lock socket fifo watches writers persistent
+ */
 const struct persist_kind vnode_persist = {
 	.name = "vnode",
-	.number = 82,
+	.number = RECORD_VNODE,
 	.member = offsetof(struct vnode, persistent),
 	.save = vnode_save,
-	.version = vnode_version,
-	.refs = vnode_refs,
+	.marked = true,
+	.restless = vnode_restless,
 	.make = vnode_make,
 	.link = vnode_link,
+	.start = vnode_start,
 	.put = vnode_drop,
 };

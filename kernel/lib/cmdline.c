@@ -187,10 +187,15 @@ parse_setting(struct cmdline *c, const char *word)
 		const char *name;
 		u32 *value;
 	} numbers[] = {
-		{"clusters=", &c->clusters}, {"cores=", &c->cores},
-		{"mem=", &c->mem},	     {"io=", &c->io},
-		{"stall=", &c->stall},	     {"odd=", &c->odd},
-		{"patience=", &c->patience}, {"barriers=", &c->barriers},
+		{"clusters=", &c->clusters},
+		{"cores=", &c->cores},
+		{"mem=", &c->mem},
+		{"io=", &c->io},
+		{"stall=", &c->stall},
+		{"odd=", &c->odd},
+		{"patience=", &c->patience},
+		{"barriers=", &c->barriers},
+		{"disk-patience=", &c->disk_patience},
 	};
 	u32 v;
 

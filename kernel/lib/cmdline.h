@@ -36,6 +36,7 @@ struct cmdline {
 	u32 odd;		 /* test: an APIC id that counts as another kind of processor */
 	u32 stall;		 /* test: an APIC id that comes to no barrier; -1: none */
 	unsigned patience;	 /* seconds a barrier waits before it reports; 0: the usual */
+	unsigned disk_patience;	 /* seconds a disk has for a request; 0: the usual */
 	unsigned barriers;	 /* rounds of the barrier test */
 	unsigned nenv, nargv, nunknown;
 	const char *env[CMDLINE_WORDS]; /* key=value */

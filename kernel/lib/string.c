@@ -24,12 +24,17 @@ string_copy(char *dst, const char *src, size_t size)
 
 typedef u64 __attribute__((may_alias, aligned(1))) word;
 
-void *
-memcpy(void *dst, const void *src, size_t n)
+static inline void
+copy_small(char *d, const char *s, size_t n)
 {
-	char *d = dst;
-	const char *s = src;
+	for (; n >= 8; n -= 8, d += 8, s += 8)
+		*(word *)d = *(const word *)s;
+	while (n-- > 0)
+		*d++ = *s++;
+}
 
+static void __attribute__((noinline)) copy_large(char *d, const char *s, size_t n)
+{
 	for (; n >= 64; n -= 64, d += 64, s += 64) {
 		u64 a = ((const word *)s)[0], b = ((const word *)s)[1];
 		u64 c = ((const word *)s)[2], e = ((const word *)s)[3];
@@ -45,10 +50,16 @@ memcpy(void *dst, const void *src, size_t n)
 		((word *)d)[6] = h;
 		((word *)d)[7] = i;
 	}
-	for (; n >= 8; n -= 8, d += 8, s += 8)
-		*(word *)d = *(const word *)s;
-	while (n-- > 0)
-		*d++ = *s++;
+	copy_small(d, s, n);
+}
+
+/* Mostly of a few bytes, which need no registers saved. */
+void *(memcpy)(void *dst, const void *src, size_t n)
+{
+	if (n >= 64)
+		copy_large(dst, src, n);
+	else
+		copy_small(dst, src, n);
 	return dst;
 }
 
@@ -59,7 +70,17 @@ memmove(void *dst, const void *src, size_t n)
 	const char *s = src;
 
 	if (d <= s || d >= s + n)
-		return memcpy(dst, src, n);
+		return (memcpy)(dst, src, n);
+	for (; n >= 32; n -= 32) {
+		word *to = (word *)(d + n);
+		const word *from = (const word *)(s + n);
+		u64 a = from[-1], b = from[-2], c = from[-3], e = from[-4];
+
+		to[-1] = a;
+		to[-2] = b;
+		to[-3] = c;
+		to[-4] = e;
+	}
 	for (; n >= 8; n -= 8)
 		*(word *)(d + n - 8) = *(const word *)(s + n - 8);
 	while (n-- > 0)
@@ -67,8 +88,7 @@ memmove(void *dst, const void *src, size_t n)
 	return dst;
 }
 
-void *
-memset(void *dst, int c, size_t n)
+void *(memset)(void *dst, int c, size_t n)
 {
 	char *d = dst;
 	u64 w = 0x0101010101010101UL * (u8)c;

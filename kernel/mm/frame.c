@@ -220,8 +220,7 @@ frame_alloc_on(unsigned cxy, unsigned order, unsigned how)
 	f->private = 0;
 	kasan_unpoison(frame_virt(f), PAGE_SIZE << order);
 	if (how & FRAME_ZERO)
-		for (u64 i = 0; i < 1UL << order; i++)
-			page_zero(frame_virt(f + i));
+		pages_zero(frame_virt(f), 1UL << order);
 	return f;
 }
 
@@ -274,6 +273,8 @@ frame_free(struct frame *f, unsigned order)
 		frame_account(f, FRAME_USE_ANON, -1);
 	if (f->flags & FF_CACHE)
 		frame_account(f, FRAME_USE_CACHE, -1);
+	if (f->flags & FF_CODE)
+		pages_zero(frame_virt(f), 1UL << order);
 	refcount_init(&f->refs, 0);
 	f->flags = 0;
 	kasan_poison(frame_virt(f), PAGE_SIZE << order);
@@ -320,6 +321,13 @@ page_zero(void *page)
 		p[7] = 0;
 		__asm__ volatile("" : "+r"(p));
 	}
+}
+
+void
+pages_zero(void *first, u64 count)
+{
+	for (u64 i = 0; i < count; i++)
+		page_zero((char *)first + i * PAGE_SIZE);
 }
 
 void

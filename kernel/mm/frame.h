@@ -4,6 +4,10 @@
  * A frame comes from the calling core's cluster while that has memory, else from the nearest one by
  * SLIT (counted), and goes home when freed. Small per-core caches take the lock off the fast path.
  * refs counts owners: an object's slot, a copy-on-write sharer, a kernel user, a page in flight.
+ *
+ * No free frame holds code that ran. An emulator that translates code watches the pages it came
+ * from, and QEMU's TCG makes every write to such a page slow until what was translated is written
+ * over: a kernel stack there is slow for ever, by a factor of a hundred.
  */
 #ifndef MM_FRAME_H
 #define MM_FRAME_H
@@ -29,6 +33,7 @@
 #define FF_TABLE  256u	/* a page table, kernel's or user's */
 #define FF_KERNEL 512u	/* the kernel's own: stacks, large objects, tree nodes, rings, pipes */
 #define FF_FLIGHT 1024u /* on its way to the disk: not to be written (mm/cut.h) */
+#define FF_CODE	  2048u /* was mapped for execution: overwritten when it is freed */
 
 struct frame {
 	struct refcount refs; /* [a] */
@@ -56,7 +61,8 @@ _Static_assert(sizeof(struct frame) == 32 + sizeof(struct frame_poison), "32 byt
 /* Maps the cluster's part of FRAMES, closes bootmem and takes the free memory over.
  * => each cluster's first core, in D3, after which every allocation of mm/ works */
 void frame_init_cluster(void);
-/* Gives memory of this machine that was reserved at boot to the allocator (whole pages). */
+/* Gives memory of this machine that was reserved at boot to the allocator (whole pages). Boot code
+ * in it is the caller's to overwrite. */
 void frame_release_range(paddr_t start, u64 size);
 
 /* 2^order frames, aligned to their size, each with refs 1. NULL when there is none. Never sleeps.
@@ -104,6 +110,7 @@ frame_of_virt(const void *v)
 
 /* Page-sized fills and copies, unrolled: dear under emulation. */
 void page_zero(void *page);
+void pages_zero(void *first, u64 count);
 void page_copy(void *to, const void *from);
 
 /* Whole frames as zeroed kernel memory; NULL when there is none. */

@@ -9,35 +9,16 @@
 #include "lib/string.h"
 #include "mm/home.h"
 #include "mm/policy.h"
-
-enum map_tag {
-	MAP_NUMBERS = 1,  /* struct field below: one each, from here on */
-	MAP_MAPPING = 64, /* a group: */
-	AREA_START,
-	AREA_END,
-	AREA_PROT,
-	AREA_MAX_PROT,
-	AREA_FLAGS,
-	AREA_OBJECT, /* ids of vm_objects */
-	AREA_OFFSET,
-	AREA_ANON,
-	AREA_ANON_OFFSET,
-	AREA_NEEDS_COPY,
-	AREA_POLICY_MODE,
-	AREA_POLICY_FLAGS,
-	AREA_POLICY_NODES,
-	AREA_FILE,
-	AREA_LABEL,
-};
+#include "mm/record.h"
 
 #define FIELD(name) offsetof(struct vm_map, name)
 
 /* The order is that of the tags; new ones go to the end. */
 static const size_t numbers[] = {
-	FIELD(limit_pages), FIELD(mmap_base), FIELD(search_top), FIELD(search_hole),
-	FIELD(brk_start),   FIELD(brk),	      FIELD(stack_top),	 FIELD(stack_limit),
-	FIELD(arg_start),   FIELD(arg_end),   FIELD(env_start),	 FIELD(env_end),
-	FIELD(vdso),	    FIELD(max_rss),
+	FIELD(limit_pages), FIELD(mmap_base), FIELD(search_top),   FIELD(search_hole),
+	FIELD(brk_start),   FIELD(brk),	      FIELD(stack_top),	   FIELD(stack_limit),
+	FIELD(arg_start),   FIELD(arg_end),   FIELD(env_start),	   FIELD(env_end),
+	FIELD(vdso),	    FIELD(max_rss),   FIELD(faults_minor), FIELD(faults_major),
 };
 
 static const char *const labels[] = {"[heap]", "[stack]", "[vvar]", "[vdso]"};
@@ -179,7 +160,9 @@ link_mapping(struct persist_reader *r, const struct tag_reader *in, struct vm_ma
 	int err;
 
 	if (start < *behind || start >= end || end > USER_TOP ||
-	    !IS_ALIGNED(start | end, PAGE_SIZE))
+	    !IS_ALIGNED(start | end | tag_get_u64(in, AREA_OFFSET, 0) |
+				tag_get_u64(in, AREA_ANON_OFFSET, 0),
+			PAGE_SIZE))
 		return -EBADMSG;
 	v = mapping_create(m, start, end);
 	if (v == NULL)
@@ -212,9 +195,17 @@ map_put(void *object)
 	vm_map_put(object);
 }
 
+/*
+ * Members of struct vm_map over a power cut:
+ *	written	mappings limit_pages max_rss mmap_base search_top search_hole brk_start
+ *		brk stack_top stack_limit arg_start arg_end env_start env_end vdso
+ *		faults_minor faults_major future_flags membarrier
+ *	made	refs lock changes pmap size_pages committed_pages rss_anon rss_file
+ *		persistent
+ */
 const struct persist_kind vm_map_persist = {
 	.name = "vm_map",
-	.number = 33,
+	.number = RECORD_MAP,
 	.member = offsetof(struct vm_map, persistent),
 	.save = map_save,
 	.make = map_make,

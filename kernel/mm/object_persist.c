@@ -12,23 +12,8 @@
 #include "lib/assert.h"
 #include "mm/home.h"
 #include "mm/policy.h"
+#include "mm/record.h"
 #include "mm/slab.h"
-
-enum object_tag {
-	OBJECT_KIND = 1, /* enum object_kind */
-	OBJECT_SIZE,	 /* bytes */
-	OBJECT_PRIVATE,	 /* it is the anon of private mappings */
-	OBJECT_FIRST,	 /* hull of its own pages */
-	OBJECT_END,
-	OBJECT_PAGES, /* how many there are, about */
-	OBJECT_PART,  /* a group: pages of a vm_pages */
-	PART_PAGES,   /* its id */
-	PART_FIRST,
-	PART_COUNT,
-	OBJECT_POLICY, /* one for each range of mbind */
-};
-
-enum object_kind { OBJECT_ANON, OBJECT_FILE };
 
 #define PAGES_TAG 1
 #define INDEX_MAX (1UL << 52)
@@ -122,7 +107,7 @@ object_save(struct persist_writer *w, void *object)
 	u64 image;
 
 	if (h != NULL)
-		home_named(h, o->persistent.id);
+		h->stored_id = o->persistent.id;
 	image = o->image_base != 0 ? save_image(o) : 0;
 	tag_u64(t, OBJECT_KIND, o->ops->frame_flag == FF_ANON ? OBJECT_ANON : OBJECT_FILE);
 	tag_u64(t, OBJECT_SIZE, o->size);
@@ -137,26 +122,13 @@ object_save(struct persist_writer *w, void *object)
 		save_borrowed(w, o);
 }
 
-/* Of the fields that object_save writes. Borrowed pages are gone over each time. */
-static u64
-object_version(const void *object)
+/* Its part of the root image gets to the disk in the commit, behind the cut. */
+static bool
+object_restless(const void *object)
 {
 	const struct vm_object *o = object;
-	const struct vm_home *h = o->home;
-	u64 version = policies_version(o, persist_mix(1, o->size));
 
-	if (!list_empty(&o->borrowed) || (o->image_base != 0 && !o->image_stored))
-		return 0;
-	if (h != NULL)
-		version = persist_mix(persist_mix(version, h->low), h->high);
-	version = persist_mix(version, vm_object_resident(o));
-	return persist_mix(version, o->image_size << 1 | o->is_private);
-}
-
-static bool
-object_refs(struct persist_writer *w, void *object)
-{
-	return true; /* an object with a version has borrowed nothing */
+	return o->image_base != 0 && !o->image_stored;
 }
 
 static struct vm_object *
@@ -235,6 +207,19 @@ load_shared(struct vm_home *h, u64 index, struct frame **out)
 	return 0;
 }
 
+/* There is no page at *index: moves it to just before the next one. True: there are no more; the
+ * stretch that a record names may be much longer than what there is. */
+static bool
+skip_hole(const struct vm_home *h, u64 *index)
+{
+	u64 at = *index + 1;
+
+	if (homes()->pager->next(h->stored_id, &at))
+		return true;
+	*index = at - 1;
+	return false;
+}
+
 static int
 link_part(struct persist_reader *r, const struct tag_reader *in, struct vm_object *o)
 {
@@ -248,6 +233,8 @@ link_part(struct persist_reader *r, const struct tag_reader *in, struct vm_objec
 	err = home_borrow(o, h);
 	for (u64 i = first; i < first + n && err == 0; i++) {
 		err = load_shared(h, i, &f);
+		if (err == 0 && f == NULL && skip_hole(h, &i))
+			break;
 		if (err || f == NULL || radix_get(&o->pages, i) != NULL)
 			continue;
 		frame_get(f);
@@ -284,13 +271,22 @@ object_put(void *object)
 	vm_object_put(object);
 }
 
+/*
+ * Members of struct vm_object over a power cut:
+ *	written	ops pages size is_private home borrowed
+ *	made	refs lock mappings image_base image_size resident uncached registered
+ *		replicas closed persistent borrower_link borrowed_dirty image_link
+ *		image_stored
+ *	lost	policies
+ * Where mbind wanted the pages of shared memory is forgotten: they stay where they are.
+ */
 const struct persist_kind vm_object_persist = {
 	.name = "vm_object",
-	.number = 32,
+	.number = RECORD_OBJECT,
 	.member = offsetof(struct vm_object, persistent),
 	.save = object_save,
-	.version = object_version,
-	.refs = object_refs,
+	.marked = true,
+	.restless = object_restless,
 	.make = object_make,
 	.link = object_link,
 	.put = object_put,
@@ -301,7 +297,7 @@ pages_save(struct persist_writer *w, void *object)
 {
 	struct vm_home *h = object;
 
-	home_named(h, h->persistent.id);
+	h->stored_id = h->persistent.id;
 	tag_u64(&w->tags, PAGES_TAG, 1);
 }
 
@@ -336,9 +332,16 @@ pages_put(void *object)
 	home_put(object);
 }
 
+/*
+ * Members of struct vm_home over a power cut:
+ *	written	low high absent
+ *	made	refs persistent object stored_id groups lazy_first lazy_end paging
+ *		loaded
+ */
 const struct persist_kind vm_pages_persist = {
 	.name = "vm_pages",
-	.number = 34,
+	.number = RECORD_PAGES,
+	.marked = true,
 	.member = offsetof(struct vm_home, persistent),
 	.save = pages_save,
 	.make = pages_make,

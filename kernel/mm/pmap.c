@@ -193,6 +193,19 @@ make_pte(paddr_t pa, unsigned prot)
 	return e;
 }
 
+/* See FF_CODE. */
+static void
+note_code(paddr_t pa, unsigned prot, unsigned shift)
+{
+	struct frame *f = frame_of_paddr(pa);
+
+	if (!(prot & VM_EXEC) || (prot & PMAP_UNCACHED))
+		return;
+	for (u64 i = 0; i < 1UL << (shift - PAGE_SHIFT); i++)
+		if (!(atomic_load_relaxed(&f[i].flags) & FF_CODE))
+			atomic_fetch_or(&f[i].flags, FF_CODE);
+}
+
 /* Whether the entry of a replica for `va`, or NULL, shows something else than the frame `pa` of
  * size 1 << shift. */
 static bool
@@ -273,6 +286,7 @@ enter(struct pmap *p, vaddr_t va, paddr_t pa, unsigned prot, unsigned shift)
 
 	if (p->root[c->arch.cxy] == 0 && pmap_root(p) == 0)
 		return -ENOMEM;
+	note_code(pa, prot, shift);
 	spin_lock(&p->lock);
 	for (;;) {
 		if (p->root[c->arch.cxy] == 0) { /* retired meanwhile */
@@ -333,7 +347,7 @@ unsigned
 pmap_enter_around(struct pmap *p, vaddr_t va, paddr_t *pa, unsigned n, unsigned prot)
 {
 	unsigned cxy = this_core()->arch.cxy, entered = 0;
-	pte_t *e;
+	pte_t *e, like = make_pte(0, prot);
 
 	spin_lock(&p->lock);
 	e = p->root[cxy] != 0 ? make_entry(p, cxy, va, 0) : NULL;
@@ -342,7 +356,8 @@ pmap_enter_around(struct pmap *p, vaddr_t va, paddr_t *pa, unsigned n, unsigned 
 	if (e != NULL && !(*e & PTE_PS))
 		for (unsigned i = 0; i < n; i++)
 			if (pa[i] != 0 && !(e[i] & PTE_P)) {
-				atomic_store(&e[i], make_pte(pa[i], prot));
+				note_code(pa[i], prot, PAGE_SHIFT);
+				atomic_store(&e[i], pa[i] | like);
 				entered++;
 			}
 	spin_unlock(&p->lock);
@@ -430,16 +445,28 @@ struct change {
 /* One entry that is present; its own range is [va, va + span). */
 static void change_entry(struct change *c, pte_t *e, unsigned level, vaddr_t va);
 
+/* The first entry from i on that is there; `end`: none is. */
+static u64
+next_present(const pte_t *t, u64 i, u64 end)
+{
+	while (i + 4 <= end && !((t[i] | t[i + 1] | t[i + 2] | t[i + 3]) & PTE_P))
+		i += 4;
+	while (i < end && !(t[i] & PTE_P))
+		i++;
+	return i;
+}
+
 static void
 change_table(struct change *c, pte_t *t, unsigned level, vaddr_t base)
 {
 	u64 span = 1UL << (PAGE_SHIFT + 9 * level);
 	vaddr_t from = max(base, ALIGN_DOWN(c->start, span));
-	unsigned last = level == ROOT_LEVEL ? KERNEL_FIRST : TABLE_SIZE;
+	u64 end = min((u64)(level == ROOT_LEVEL ? KERNEL_FIRST : TABLE_SIZE),
+		      DIV_ROUND_UP(c->end - base, span));
 
-	for (unsigned i = (from - base) / span; i < last && base + i * span < c->end; i++)
-		if (t[i] & PTE_P)
-			change_entry(c, &t[i], level, base + i * span);
+	for (u64 i = next_present(t, (from - base) / span, end); i < end;
+	     i = next_present(t, i + 1, end))
+		change_entry(c, &t[i], level, base + i * span);
 }
 
 static void

@@ -125,6 +125,7 @@ cut_commit(struct persist *p, struct cut *c, u64 *epoch)
 	int err;
 
 	mutex_lock(&p->store_lock);
+	store_disk_read_ahead(&p->disk, false); /* what was resumed goes its own way by now */
 	err = put_and_commit(p->store, c, &note, epoch);
 	if (err == -ENOSPC && store_recycle(p->store) == 0) {
 		vm_cut_rewind(c->memory);
@@ -156,8 +157,10 @@ read_page(u64 id, u64 index, void *page)
 	if (!err)
 		memset((char *)page + length, 0, PAGE_SIZE - length);
 	else if (err == -EIO || err == -EBADMSG)
-		klog(KLOG_WARN, "persist", "page %lu of object %lu cannot be read: error %d; who "
-		     "uses it gets SIGBUS", index, id, -err);
+		klog(KLOG_WARN, "persist",
+		     "page %lu of object %lu cannot be read: error %d; who "
+		     "uses it gets SIGBUS",
+		     index, id, -err);
 	return err;
 }
 

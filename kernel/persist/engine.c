@@ -62,7 +62,7 @@ persist_set_period(ns_t period)
 	spin_unlock(&p->lock);
 }
 
-/* machine()->room */
+/* machine()->room. It is known anew after each checkpoint: who finds none asks for one. */
 static int
 room_for_file(u64 bytes)
 {
@@ -72,6 +72,10 @@ room_for_file(u64 bytes)
 	spin_lock(&p->lock);
 	fits = bytes <= p->room;
 	p->room -= fits ? bytes : 0;
+	if (!fits && p->asked == p->begun) {
+		p->asked++;
+		waitq_wake_all(&p->work);
+	}
 	spin_unlock(&p->lock);
 	return fits ? 0 : -ENOSPC;
 }
@@ -123,8 +127,11 @@ keep_figures(struct persist *p, const struct cut *c, u64 pages, ns_t commit_ns)
 	f->wait_ns = c->stopped - c->asked;
 	f->pause_ns = c->released - c->stopped;
 	f->pause_max_ns = max(f->pause_max_ns, f->pause_ns);
+	f->walk_ns = c->walk_end - c->stopped;
+	f->memory_ns = c->memory_end - c->walk_end;
 	f->commit_ns = commit_ns;
 	f->objects = c->objects;
+	f->walked = c->walked;
 	f->pages = pages;
 	f->records = 0;
 	list_for_each_entry (r, &c->records, link)
@@ -151,6 +158,8 @@ checkpoint(struct persist *p, bool last)
 		else
 			err = cut_commit(p, &c, &epoch);
 	}
+	if (err)
+		cut_failed(&c);
 	spin_lock(&p->lock);
 	if (err) {
 		p->figures.failed++;
@@ -187,11 +196,13 @@ say_result(struct persist *p, int err, int before)
 	else if (st.failed)
 		klog(KLOG_WARN, "persist",
 		     "no more checkpoints, the disk failed twice (error %d): what happens from "
-		     "here on is lost in a power cut", -st.failed);
+		     "here on is lost in a power cut",
+		     -st.failed);
 	else
 		klog(KLOG_WARN, "persist",
 		     "no checkpoint (error %d), it is tried again: until then what happens is "
-		     "lost in a power cut", -err);
+		     "lost in a power cut",
+		     -err);
 	return err;
 }
 

@@ -1,15 +1,60 @@
 /*
- * All kinds of kernel object, and what becomes of each over a power cut: written down by the struct
- * persist_kind below, or not, as its user does not see it or is told:
+ * All kinds of kernel object, and what becomes of each over a power cut. Those of the table below
+ * are written down; beside each is a list "Members of struct ..." of what is *written* of it,
+ * *made* again from that or anew, and *lost*. Of all others that hold anything, this is the list.
  *
- *	dentry		names are in their directory's record; found again by place_load
- *	device_node	made again by its driver
- *	epoll		the state of an open file, of kind file
- *	frame		pages are vm_object's and vm_pages'
- *	pmap		filled by page faults
+ * Within the record of another object:
+ *	vm_mapping	its vm_map
+ *	dentry, dir_index	names are in their directory's record, found again by place_load
+ *	vnode_locks, range	the vnode that is locked; who waits for one asks again
+ *	epoll, epoll_item, eventfd, timerfd, signalfd, instance, watch, event
+ *			the open file, by its struct file_persist
+ *	nl_socket, nl_answer	the same; answers that nobody has read are kept
+ *	dgram, inet_group	the inet; groups are joined again where the interface is there
+ *	thread		its task
+ *	sigqueue, siginfo_item, process_itimers, itimer, posix_timer	the process or task
+ *	home_group, home_use	pages are items of the store; the vm_object names those it borrows
  *
- * tests/system/test_resume.py goes over both, over all structures with a count of references and
- * over all kinds of open file, and fails on one that is nowhere.
+ * A wait, or a call under way: it is issued again and does the same (core/blocked.h):
+ *	waiter, item_waiter, file_waiter, queued, poller, poller_entry, watcher, bucket,
+ *	futex_waiter, forget_args, protect_args, block_file, gen_text
+ *			no difference; a read of a file of /proc goes on in a text that is new
+ *
+ * Made at each start, by the kernel or from the records; not seen by who was there before:
+ *	pmap, pmap_batch, replica, replica_list, registered, registry, registry_list, mm
+ *			page tables and copies near to a core: filled by page faults
+ *	frame, buddy, page_allocator, slab_cache, slab_caches, kstacks, kthread
+ *			memory as such; what the machine has of it may be more or less than before
+ *	pid, processes, thread_table	numbers: from processes and tasks
+ *	unix_sockets, tty_shared, ipc, inotify_shared, ns_lock	tables of what is in records
+ *	device_node, chdev, devices, driver, pci_device, fwcfg, power, uart, ioapics
+ *			devices: found at each start; a file open on one that is gone gives EIO
+ *	virtio_blk, virtio_console, virtio_net, virtio_rng, ahci_port, nvme, block_request,
+ *	block_device, block_batch
+ *			the same; the engine stops with no request of a program under way
+ *	iface, net, net_worker, netdev
+ *			interfaces: up again, with an address by DHCP; connections give ECONNRESET
+ *	core, cluster, machine_parts, runqueue, timerq, rpc_ring	who runs where is forgotten
+ *	klog_ring, klog_shared	dmesg begins anew
+ *	random		seeded anew, from the record among others
+ *	quiesce, persist, record, cut, loaded, load, vm_cut, cut_run, homes, entry
+ *			the engine's own
+ *	store_disk, store_disks, found	the store's
+ *	selftest	of /proc/holdfast, which begins again
+ *
+ * Kinds of vnode that are not written down, but made again, and found by their path:
+ *	node_ops	a device node: mode and owner are in its directory's record
+ *	proc_root_ops, pid_dir_ops, tasks_ops, fds_ops, fd_link_ops, link_ops, text_ops, self_ops
+ *			/proc
+ *	registered_ops, gen_dir_ops	files of /proc and /sys that other code registers
+ *	anon_ops	of files without a name: the open file has it. Memory's are written down
+ * Kinds of vm_object, besides these:
+ *	file_ops	written down
+ *	device_ops	nothing maps a device for a program
+ * Families of sockets:
+ *	unix_family, inet4, inet6, netlink	kinds of open file
+ *
+ * tests/system/test_resume_kinds.py compares all this with what the debug information has.
  */
 #include "dev/tty.h"
 #include "file/dentry.h"
@@ -66,7 +111,7 @@ root_namespace(void)
 }
 
 const struct persist_root persist_roots[] = {
-	{64, &process_persist, root_init},
-	{65, &namespace_persist, root_namespace},
+	{S_INIT, &process_persist, root_init},
+	{S_NAMESPACE, &namespace_persist, root_namespace},
 };
 const unsigned persist_roots_n = ARRAY_SIZE(persist_roots);

@@ -157,6 +157,7 @@ open_disk(struct persist *p, bool *found)
 	if (!dev)
 		return -ENODEV;
 	err = store_disk_find(&p->disk, dev);
+	store_disk_read_ahead(&p->disk, !err);
 	if (!err)
 		err = store_probe(&store_disk_ops, &p->disk, p->disk.blocks, &kind);
 	if (!err && kind == STORE_OTHER)
@@ -178,6 +179,9 @@ init_engine(struct persist *p)
 	waitq_init(&p->done);
 	waitq_init(&p->resumed);
 	entry_table_init(p);
+	persist_marks_init(&p->marks);
+	p->full = true;
+	system_features(p->features);
 	p->next_id = ID_FIRST;
 	p->period = p->options.period_ms ? (ns_t)p->options.period_ms * NS_PER_MS : NS_FOREVER;
 }
@@ -213,6 +217,7 @@ no_store(struct persist *p, int err)
 	     p->options.disk, why, -err);
 	if (p->store)
 		store_close(p->store);
+	store_disk_read_ahead(&p->disk, false);
 	p->store = NULL;
 }
 
@@ -269,6 +274,18 @@ persist_open(void)
 	engine_init();
 }
 
+const struct store *
+persist_store(void)
+{
+	return persist() ? persist()->store : NULL;
+}
+
+const struct block_device *
+persist_disk(void)
+{
+	return persist_store() ? persist()->disk.dev : NULL;
+}
+
 bool
 persist_resuming(void)
 {
@@ -276,6 +293,20 @@ persist_resuming(void)
 }
 
 /* --- the resume --- */
+
+/* What is damaged stays so: the next start takes another epoch at once. */
+static void
+use_up_tries(struct persist *p)
+{
+	u32 tries = p->options.fresh ? 2 * RESUME_TRIES : RESUME_TRIES;
+	struct store_status st;
+	int err;
+
+	do {
+		err = store_attempt(p->store);
+		store_status(p->store, &st);
+	} while (!err && st.attempts < tries);
+}
 
 bool
 persist_resume(void)
@@ -293,6 +324,8 @@ persist_resume(void)
 	if (err) {
 		klog(KLOG_WARN, "persist", "epoch %lu cannot be resumed: error %d; starting again",
 		     p->resumed_epoch, -err);
+		if (err == -EBADMSG)
+			use_up_tries(p);
 		control_line("again");
 		power_reboot();
 	}

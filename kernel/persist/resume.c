@@ -214,6 +214,8 @@ make_objects(struct load *l)
 		p = (struct persistent *)((char *)o->object + o->kind->member);
 		p->id = o->entry->id;
 		p->cut = l->engine->good_cut;
+		if (o->kind->marked)
+			entry_know(l->engine, o->entry, o->kind, o->object);
 		sched_point();
 	}
 	return 0;
@@ -323,9 +325,7 @@ resume_load(struct persist *p)
 	struct load *l = p->load;
 	int err;
 
-	store_disk_read_ahead(&p->disk, true);
 	err = load_records(l, ID_SYSTEM + 1);
-	store_disk_read_ahead(&p->disk, false);
 	if (!err)
 		err = make_objects(l);
 	if (!err)

@@ -261,10 +261,9 @@ sleep_on(struct futex_waiter *w, ns_t deadline, bool wall)
 /* Joins the list if the word has the value: 0, -EAGAIN, or -EFAULT with nothing joined. Who was on
  * it at a cut is on it again after the resume, whatever the word says now: nobody has woken it. */
 static int
-enqueue_if(struct futex_waiter *w, u32 __user *uaddr, u32 value)
+enqueue_if(struct futex_waiter *w, u32 __user *uaddr, u32 value, bool again)
 {
 	struct bucket *b = bucket_of(&w->key);
-	bool again = blocked_done() != 0;
 	u32 now;
 	int err;
 
@@ -273,7 +272,7 @@ enqueue_if(struct futex_waiter *w, u32 __user *uaddr, u32 value)
 	if (!err && !again && now != value)
 		err = -EAGAIN;
 	if (!err) {
-		blocked_note((u64)uaddr);
+		w->thread->blocked.done = (u64)uaddr; /* blocked_note(), with the thread at hand */
 		w->bucket = b;
 		list_add_tail(&b->waiters, &w->link);
 	}
@@ -285,13 +284,14 @@ long
 futex_wait(u32 __user *uaddr, int flags, u32 value, ns_t deadline, u32 bitset)
 {
 	struct futex_waiter w = {.bitset = bitset, .thread = current_thread()};
+	u64 again = blocked_done();
 	u32 word;
 	int err;
 
 	if (bitset == 0)
 		return -EINVAL;
-	if (blocked_done())
-		uaddr = (u32 __user *)blocked_done(); /* where it had been moved to */
+	if (again)
+		uaddr = (u32 __user *)again; /* where it had been moved to */
 	spin_init(&w.lock, "futex waiter", RANK_WAITQ);
 	waitq_init(&w.sleep);
 	list_init(&w.link);
@@ -299,7 +299,7 @@ futex_wait(u32 __user *uaddr, int flags, u32 value, ns_t deadline, u32 bitset)
 		err = make_waiter_key(uaddr, !(flags & FUTEX_PRIVATE_FLAG), &w);
 		if (err)
 			return err;
-		err = enqueue_if(&w, uaddr, value);
+		err = enqueue_if(&w, uaddr, value, again != 0);
 		if (err != -EFAULT)
 			break;
 		drop_key(w.held);
@@ -311,7 +311,7 @@ futex_wait(u32 __user *uaddr, int flags, u32 value, ns_t deadline, u32 bitset)
 	if (!err)
 		err = sleep_on(&w, deadline, flags & FUTEX_CLOCK_REALTIME);
 	current_task()->futex = NULL;
-	blocked_note(0);
+	w.thread->blocked.done = 0;
 	drop_key(w.held);
 	return err;
 }

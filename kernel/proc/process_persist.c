@@ -13,46 +13,10 @@
 #include "mm/cut.h"
 #include "proc/persist.h"
 #include "proc/process.h"
+#include "proc/record.h"
 #include "proc/timers.h"
 
-enum {
-	P_PID = 1,
-	P_GROUP = 2, /* group, session */
-	P_CHILD = 3, /* one each, in order */
-	P_TASK = 4,
-	P_MAP = 5,
-	P_FILES = 6,
-	P_FS = 7,
-	P_HANDLERS = 8,
-	P_PENDING = 9,
-	P_FLAGS = 10,
-	P_STATUS = 11, /* exit code, stop signal, exit signal, parent-death signal */
-	P_CRED = 12,
-	P_RLIMIT = 13,
-	P_COMM = 14,
-	P_EXE = 15,
-	P_AUXV = 16,
-	P_TIMES = 17,
-	P_COUNTS = 18,
-	P_MISC = 19, /* personality, score for want of memory, tasks alive */
-	P_TTY = 20,
-};
-
 enum { S_HOST = 1, S_DOMAIN = 2, S_LAST_PID = 3, S_PID_MAX = 4, S_FORKS = 5 };
-
-#define F_EXITING	  1u
-#define F_ZOMBIE	  2u
-#define F_STOPPED	  4u
-#define F_CONTINUED	  8u
-#define F_STOP_REPORTED	  16u
-#define F_CONTINUE_UNTOLD 32u
-#define F_VFORK_DONE	  64u
-#define F_DUMPABLE	  128u
-#define F_SUBREAPER	  256u
-#define F_DID_EXEC	  512u
-#define F_NO_NEW_PRIVS	  1024u
-#define F_KEEP_CAPS	  2048u
-#define F_FILES_SHARED	  4096u
 
 #define CRED_WORDS (9 + 32)
 
@@ -102,7 +66,8 @@ flags_of(const struct process *p)
 	       (p->continue_untold ? F_CONTINUE_UNTOLD : 0) | (p->vfork_done ? F_VFORK_DONE : 0) |
 	       (p->dumpable ? F_DUMPABLE : 0) | (p->subreaper ? F_SUBREAPER : 0) |
 	       (p->did_exec ? F_DID_EXEC : 0) | (p->no_new_privs ? F_NO_NEW_PRIVS : 0) |
-	       (p->keep_caps ? F_KEEP_CAPS : 0) | (p->files_shared ? F_FILES_SHARED : 0);
+	       (p->keep_caps ? F_KEEP_CAPS : 0) | (p->files_shared ? F_FILES_SHARED : 0) |
+	       (p->reaped ? F_REAPED : 0);
 }
 
 static void
@@ -127,7 +92,7 @@ save_numbers(struct tag_writer *w, const struct process *p)
 	const u64 counts[] = {p->dead_voluntary, p->dead_forced,   p->children_max_rss,
 			      p->max_rss,	 p->faults_minor,  p->faults_major,
 			      p->io_read_bytes,	 p->io_write_bytes};
-	const u64 misc[] = {p->personality, (u64)p->oom_score_adj, p->nlive};
+	const u64 misc[] = {p->personality, (u64)p->oom_score_adj};
 	u64 limit[PROC_RLIMITS][2];
 
 	for (int i = 0; i < PROC_RLIMITS; i++) {
@@ -186,6 +151,7 @@ load_flags(struct process *p, u64 f)
 	p->no_new_privs = f & F_NO_NEW_PRIVS;
 	p->keep_caps = f & F_KEEP_CAPS;
 	p->files_shared = f & F_FILES_SHARED;
+	p->reaped = f & F_REAPED;
 }
 
 static bool
@@ -228,6 +194,13 @@ load_counts(const struct tag_reader *in, struct process *p)
 	}
 }
 
+/* Or none. */
+static bool
+is_signal(u64 n)
+{
+	return n <= SIG_COUNT;
+}
+
 static int
 load_numbers(const struct tag_reader *in, struct process *p)
 {
@@ -245,6 +218,9 @@ load_numbers(const struct tag_reader *in, struct process *p)
 		p->exit_signal = (int)word[2];
 		p->pdeath_signal = (int)word[3];
 	}
+	if (!is_signal(p->stop_signal) || !is_signal(p->exit_signal) ||
+	    !is_signal(p->pdeath_signal))
+		return -EBADMSG;
 	if (tag_get_words(in, P_RLIMIT, word, PROC_RLIMITS * 2) != PROC_RLIMITS * 2)
 		return -EBADMSG;
 	for (int i = 0; i < PROC_RLIMITS; i++)
@@ -252,10 +228,9 @@ load_numbers(const struct tag_reader *in, struct process *p)
 	(void)tag_get_string(in, P_COMM, p->comm, sizeof(p->comm));
 	p->auxv_words = (u32)tag_get_words(in, P_AUXV, p->auxv, PROC_AUXV);
 	load_counts(in, p);
-	if (tag_get_words(in, P_MISC, word, 3) == 3) {
+	if (tag_get_words(in, P_MISC, word, 2) == 2) {
 		p->personality = (u32)word[0];
 		p->oom_score_adj = (int)word[1];
-		p->nlive = (u32)word[2];
 	}
 	return load_credentials(in, &p->cred) ? 0 : -EBADMSG;
 }
@@ -284,7 +259,8 @@ link_parts(struct persist_reader *r, struct process *p)
 	p->fs = persist_get(r, in, P_FS, &fs_context_persist);
 	p->handlers = persist_get(r, in, P_HANDLERS, &sighandlers_persist);
 	p->tty = tty_load_ref(r, in, P_TTY);
-	if (!p->handlers || (!p->zombie && (!p->map || !p->files || !p->fs)))
+	if (!p->handlers || (!p->zombie && (!p->map || !p->files || !p->fs)) ||
+	    (p->zombie && (p->map || p->files || p->fs)))
 		return -EBADMSG;
 	refcount_get(&p->handlers->refs);
 	if (p->map)
@@ -307,11 +283,12 @@ process_link(struct persist_reader *r, void *object)
 
 	if (!err)
 		err = timers_load(r, p);
-	if (!err)
+	/* A reaped one has its number no more, and is there for who has a pidfd of it. */
+	if (!err && !p->reaped)
 		err = pid_restore_process(p);
 	while (!err && tag_next(&r->tags, P_CHILD, &f)) {
 		c = persist_field(r, &f, &process_persist);
-		if (!c || c->parent)
+		if (!c || c->parent || c->reaped)
 			return -EBADMSG;
 		c->parent = p;
 		list_add_tail(&p->children, &c->sibling);
@@ -324,6 +301,9 @@ process_link(struct persist_reader *r, void *object)
 		list_add_tail(&p->tasks, &t->link);
 		p->ntasks++;
 	}
+	p->nlive = p->ntasks; /* one that was about to end begins to end once more */
+	if (!err && (p->zombie != (p->ntasks == 0) || (p->reaped && !p->zombie)))
+		return -EBADMSG;
 	return err;
 }
 
@@ -348,9 +328,23 @@ put_process(void *object)
 	process_put(object);
 }
 
+/*
+ * Members of struct process over a power cut:
+ *	written	pid children pgrp session tty tasks map files files_shared fs handlers
+ *		pending exit_code exiting zombie stopped continued stop_reported reaped
+ *		continue_untold stop_signal exit_signal cred rlimit comm exe auxv
+ *		auxv_words start_time dead_user_ns dead_system_ns dead_voluntary
+ *		dead_forced children_user_ns children_system_ns children_max_rss max_rss
+ *		faults_minor faults_major vfork_done posix_timers next_timer_id itimers
+ *		pdeath_signal dumpable subreaper did_exec no_new_privs keep_caps
+ *		personality oom_score_adj io_read_bytes io_write_bytes
+ *	made	refs parent sibling group_link session_link all lock ntasks nlive
+ *		tasks_wait execing child_wait signal_wait stop_wait exit_wait
+ *		stop_dequeued vfork_wait timer_mutex persistent
+ */
 const struct persist_kind process_persist = {
 	.name = "process",
-	.number = 48,
+	.number = RECORD_PROCESS,
 	.member = offsetof(struct process, persistent),
 	.save = process_save,
 	.make = process_make,

@@ -25,14 +25,13 @@
 #include "proc/process.h"
 #include "proc/trap.h"
 
-#define RED_ZONE	 128
-#define SW_RESERVED	 464 /* in the FXSAVE area (SDM 1, 10.5.1) */
-#define XSTATE_BV	 512
-#define FXSAVE_SIZE	 512
-#define RFLAGS_FROM_USER 0x50dd5UL /* AC RF OF DF TF SF ZF AF PF CF */
-#define RFLAGS_DF	 0x400UL
-#define RFLAGS_TF	 0x100UL
-#define RFLAGS_RF	 0x10000UL
+#define RED_ZONE    128
+#define SW_RESERVED 464 /* in the FXSAVE area (SDM 1, 10.5.1) */
+#define XSTATE_BV   512
+#define FXSAVE_SIZE 512
+#define RFLAGS_DF   0x400UL
+#define RFLAGS_TF   0x100UL
+#define RFLAGS_RF   0x10000UL
 
 struct rt_sigframe {
 	u64 return_address;

@@ -6,6 +6,7 @@
 #include <asm/errno.h>
 
 #include "arch/context.h"
+#include "arch/cpu.h"
 #include "arch/trap.h"
 #include "core/blocked.h"
 #include "core/core.h"
@@ -121,11 +122,21 @@ task_goes_on(void *arg)
 	trap_enter_user(t->thread.frame);
 }
 
-/* A frame that would not lead to user mode must not be believed. */
+/* A frame that would not lead to user mode, or with what no program may have, must not be
+ * believed. */
 static bool
 frame_is_sound(const struct trapframe *f)
 {
-	return f->cs == SEL_UCODE && f->ss == SEL_UDATA && f->rip < USER_TOP;
+	return f->cs == SEL_UCODE && f->ss == SEL_UDATA && f->rip < USER_TOP &&
+	       (f->rflags & ~RFLAGS_FROM_USER) == (RFLAGS_IF | 2);
+}
+
+/* What is loaded into registers, or used as an index, later. */
+static bool
+thread_is_sound(const struct thread *th)
+{
+	return th->tid > 0 && th->fs_base < USER_TOP && th->gs_base < USER_TOP && th->nice >= -20 &&
+	       th->nice <= 19;
 }
 
 static int
@@ -248,7 +259,7 @@ task_make(struct persist_reader *r, void **out)
 	if (!err)
 		err = load_call(&r->tags, &t->thread.blocked);
 	if (!err)
-		err = t->thread.tid > 0 ? load_registers(&r->tags, &t->thread) : -EBADMSG;
+		err = thread_is_sound(&t->thread) ? load_registers(&r->tags, &t->thread) : -EBADMSG;
 	*out = t; /* on an error the resume is over: nothing is given back */
 	return err;
 }
@@ -275,6 +286,15 @@ task_keep(void *object)
 {
 }
 
+/*
+ * Members of struct task over a power cut:
+ *	written	thread process blocked saved_blocked restore_blocked pending clear_tid
+ *		robust_list robust_len altstack_base altstack_size altstack_flags
+ *		restart timer_slack_ns policy fault_addr fault_vector fault_error
+ *		futex
+ *	made	refs link waiting_for set_child_tid exit_code fpu_memory pmap
+ *		fault_errno futex_object futex_offset persistent
+ */
 const struct persist_kind task_persist = {
 	.name = "task",
 	.number = 49,

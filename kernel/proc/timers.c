@@ -704,6 +704,12 @@ timers_save(struct persist_writer *w, const struct process *p)
 		tag_u64(&w->tags, TIMERS_NEXT, (u64)p->next_timer_id);
 }
 
+static bool
+event_is_sound(const struct sigevent_k *e)
+{
+	return e->notify == SIGEV_NONE || (e->signo >= 1 && e->signo <= SIG_COUNT);
+}
+
 static int
 load_itimers(const struct tag_reader *in, struct process *p)
 {
@@ -716,7 +722,7 @@ load_itimers(const struct tag_reader *in, struct process *p)
 		if (f.length != sizeof(word))
 			return -EBADMSG;
 		memcpy(word, f.data, sizeof(word));
-		if (word[0] >= ITIMERS)
+		if (word[0] >= ITIMERS || word[4] > INT64_MAX)
 			return -EBADMSG;
 		if (!get_itimers(p))
 			return -ENOMEM;
@@ -759,6 +765,8 @@ timers_load(struct persist_reader *r, struct process *p)
 		pt->overrun = (int)word[11];
 		pt->wall = word[12];
 		list_add_tail(&p->posix_timers, &pt->link);
+		if (!event_is_sound(&pt->event) || pt->interval < 0)
+			return -EBADMSG;
 	}
 	return err;
 }
@@ -777,6 +785,10 @@ timers_go_on(struct process *p)
 	list_for_each_entry (pt, &p->posix_timers, link) {
 		if (pt->task_tid)
 			pt->task = task_find(pt->task_tid);
+		if (pt->task && pt->task->process != p) {
+			task_put(pt->task);
+			pt->task = NULL;
+		}
 		if (pt->armed && !pt->resting && pt->event.notify != SIGEV_NONE)
 			posix_start(pt, posix_start_time(pt, posix_clock(pt)));
 	}

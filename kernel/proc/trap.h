@@ -7,6 +7,8 @@
 
 extern const struct trap_ops proc_trap_ops;
 
+#define RFLAGS_FROM_USER 0x50dd5UL /* what a program may set: AC RF OF DF TF SF ZF AF PF CF */
+
 #define LINUX_RESTARTS 3 /* functions that a restart_block may have */
 
 struct restart_block;

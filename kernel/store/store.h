@@ -84,8 +84,9 @@ int __must_check store_put(struct store *s, u64 oid, u64 idx, const void *data, 
 int __must_check store_delete(struct store *s, u64 oid, u64 first, u64 last);
 int __must_check store_commit(struct store *s, const struct store_note *note, u64 *epoch);
 void store_abort(struct store *s);
-/* After -ENOSPC: commits epochs that change nothing until what was deleted can be used again, at the
- * price of the older epochs. 0: there is more room than before; -ENOSPC, and errors as store_commit. */
+/* After -ENOSPC: commits epochs that change nothing until what was deleted can be used again, at
+ * the price of the older epochs. 0: there is more room than before; -ENOSPC, and errors as
+ * store_commit. */
 int __must_check store_recycle(struct store *s);
 
 /* buf has room for a block. -ENOENT, -EBADMSG (not what was put), -EIO, -ENOMEM. */

@@ -120,9 +120,40 @@ def store():
     return {"one": bytes([9, 0, 8, 0, 4, 1, 2, 3, 4]), "two": bytes([40, 0, 4, 0, 2, 0, 1]) * 2}
 
 
+def field(tag, data):
+    if isinstance(data, int):
+        data = struct.pack("<Q", data)
+    return struct.pack("<HHI", tag, 0, len(data)) + data + bytes(-len(data) % 8)
+
+
+def tree():
+    """The records of a system with a few files: see tree_fuzz.c, and the tags in */record.h."""
+    def item(oid, idx, data):
+        return struct.pack("<BBH", oid - 16, idx, len(data)) + data
+
+    def record(oid, kind, *fields):
+        data = b"".join(fields)
+        return item(oid, 0, struct.pack("<HHI", kind, 1, len(data)) + data)
+
+    def child(tag, name, oid):
+        return field(35, field(1, name) + field(tag, oid))
+    system = record(16, 16, field(65, 32))
+    space = record(32, 80, field(4, field(1, 33) + field(3, 34)),
+                   field(4, field(1, 40) + field(2, field(1, 35)) + field(3, 41)))
+    root = record(34, 82, field(1, 0o40755), child(4, b"a", 35), child(3, b"b", 36),
+                  child(3, b"l", 37), field(35, field(1, b"null") + field(5, 0o20666)))
+    folder = record(35, 82, field(1, 0o40755))
+    over = record(41, 82, field(1, 0o40700), child(3, b"b", 36), child(4, b"c", 34))
+    file = record(36, 82, field(1, 0o100644), field(4, 2), field(15, 38))
+    link = record(37, 82, field(1, 0o120777), field(14, b"a/../l"))
+    pages = record(38, 32, field(1, 1), field(2, 9000), field(4, 0), field(5, 3),
+                   field(7, field(8, 39) + field(9, 1) + field(10, 2)))
+    pages += item(38, 200, b"x" * 50) + item(38, 202, b"y") + item(39, 201, b"zz")
+    return {"plain": system + space + root + folder + over + file + link + pages,
+            "small": system + space + root}
+
+
 def tagged():
-    def field(tag, data):
-        return struct.pack("<HHI", tag, 0, len(data)) + data + bytes(-len(data) % 8)
     inner = field(1, bytes(8)) + field(2, b"abc")
     return {"plain": field(1, b"12345678") + field(2, b"text") + field(3, b""),
             "groups": field(4, inner) + field(5, field(4, inner) + inner)}
@@ -131,7 +162,7 @@ def tagged():
 def main():
     seeds = {"cpio": cpio(), "archinfo": arch_info(), "elf": elves(), "cmdline": cmdline(),
              "virtqueue": virtqueue(), "store": store(),
-             "tagged": tagged(),
+             "tagged": tagged(), "tree": tree(),
              "acpi": {"xsdt": acpi(True), "rsdt": acpi(False)}}
     for target, inputs in seeds.items():
         folder = os.path.join(sys.argv[1], target)

@@ -63,7 +63,8 @@ machine_words(void **state)
 	struct cmdline c;
 
 	(void)state;
-	parse(&c, "h noarch mem=64 io=2 kill=3,5 kill=7 memtest=full badmem=0x1Fa000 patience=2");
+	parse(&c, "h noarch mem=64 io=2 kill=3,5 kill=7 memtest=full badmem=0x1Fa000 patience=2 "
+		  "disk-patience=5");
 	assert_true(c.noarch && c.memtest_full);
 	assert_int_equal(c.mem, 64);
 	assert_int_equal(c.io, 2);
@@ -71,6 +72,7 @@ machine_words(void **state)
 	assert_int_equal(c.kill[2], 7);
 	assert_int_equal(c.badmem, 0x1fa000);
 	assert_int_equal(c.patience, 2);
+	assert_int_equal(c.disk_patience, 5);
 	assert_int_equal(c.nunknown + c.nenv, 0);
 	parse(&c, "h kill=1, kill=,2 kill=1,,2 kill=x badmem=0x badmem=0x10000000000000000 io=-1");
 	assert_int_equal(c.nkill, 0);

@@ -219,6 +219,35 @@ errors_lose_nothing(void **state)
 	bench_end(b);
 }
 
+/* Memory that lacks at any point of a commit, ten times in a row, is no fault of the disk. */
+static void
+no_memory_is_no_fault(void **state)
+{
+	struct bench *b = bench_new(STORE_MIN_BLOCKS, 60);
+	struct store_status st;
+	unsigned failed = 0;
+
+	for (int i = 0; i < 1000; i++) {
+		int err;
+
+		tdisk_fail_alloc = i % 11 ? 1 + rng_below(&b->r, i % 2 ? 20 : 200) : 0;
+		err = step(b);
+		tdisk_fail_alloc = 0;
+		assert_true(err == 0 || err == -ENOSPC || (err == -ENOMEM && i % 11));
+		failed += err == -ENOMEM;
+		store_status(b->s, &st);
+		assert_int_equal(st.failed, 0);
+		if (i % 50 == 0) {
+			store_close(b->s);
+			bench_open(b, 0, 60);
+			assert_int_equal(check(b), 0);
+		}
+		assert_true(model_same(&b->m, b->s, false));
+	}
+	assert_true(failed > 100);
+	bench_end(b);
+}
+
 /* A full store refuses what is too much, keeps what it has, and goes on when something is taken
  * out. */
 static void
@@ -252,6 +281,50 @@ full_store(void **state)
 	assert_int_equal(store_commit(b->s, &note, &epoch), 0);
 	store_close(b->s);
 	bench_open(b, 0, 200);
+	assert_int_equal(check(b), 0);
+	bench_end(b);
+}
+
+/* Is there a way back from a full store for who deletes and goes on putting? */
+static void
+what_frees_more_than_it_takes_fits(void **state)
+{
+	struct bench *b = bench_new(STORE_MIN_BLOCKS, 100000);
+	static u8 page[STORE_BLOCK];
+	struct store_note note = {0};
+	struct store_status st;
+	u64 epoch, n = 0, free;
+	int err = 0;
+
+	assert_int_equal(store_recycle(b->s), -ENOSPC);
+	while (!err) {
+		err = store_put(b->s, 99, STORE_PAGE(n), page, STORE_BLOCK);
+		if (!err)
+			err = store_commit(b->s, &note, &epoch);
+		n += !err;
+	}
+	assert_int_equal(err, -ENOSPC);
+	store_status(b->s, &st);
+	assert_int_equal(st.room, 0);
+	for (int i = 0; i < 4; i++) {
+		err = store_put(b->s, 98, STORE_PAGE(i), page, STORE_BLOCK);
+		assert_int_equal(err, 0);
+	}
+	assert_int_equal(store_delete(b->s, 99, STORE_PAGE(0), STORE_PAGE(199)), 0);
+	assert_int_equal(store_commit(b->s, &note, &epoch), 0);
+	store_status(b->s, &st);
+	free = st.blocks - st.used;
+	assert_true(st.room > 100);
+	assert_int_equal(store_recycle(b->s), 0);
+	store_status(b->s, &st);
+	assert_true(st.blocks - st.used > free + 150);
+	for (int i = 0; i < 100; i++) {
+		err = store_put(b->s, 98, STORE_PAGE(i), page, STORE_BLOCK);
+		assert_int_equal(err, 0);
+	}
+	assert_int_equal(store_commit(b->s, &note, &epoch), 0);
+	store_close(b->s);
+	bench_open(b, 0, 100000);
 	assert_int_equal(check(b), 0);
 	bench_end(b);
 }
@@ -560,7 +633,9 @@ main(void)
 		cmocka_unit_test(uncommitted_is_not),
 		cmocka_unit_test(older_epochs_open),
 		cmocka_unit_test(errors_lose_nothing),
+		cmocka_unit_test(no_memory_is_no_fault),
 		cmocka_unit_test(full_store),
+		cmocka_unit_test(what_frees_more_than_it_takes_fits),
 		cmocka_unit_test(large_epoch),
 		cmocka_unit_test(many_items_need_no_large_memory),
 		cmocka_unit_test(sealed_epochs_are_not_read),

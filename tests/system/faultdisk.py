@@ -43,6 +43,7 @@ class FaultDisk:
         self.size = os.path.getsize(path)
         self.volatile = volatile
         self.fault = None
+        self.lying = False              # flushes return and do nothing
         self.count = {}                 # commands so far, by kind
         self.cut = threading.Event()    # the power went
         self._cache = []                # writes that no flush has covered: (at, data)
@@ -73,6 +74,12 @@ class FaultDisk:
                 if random.random() < keep:
                     self._image[at:at + len(data)] = data
             self._cache.clear()
+
+    def save(self):
+        return bytes(self._image)
+
+    def load(self, image):
+        self._image[:] = image
 
     def __enter__(self):
         return self
@@ -152,6 +159,8 @@ class FaultDisk:
         data = self._exactly(connection, n) if kind == "write" else b""
         self.count[kind] = self.count.get(kind, 0) + 1
         error = self.fault(kind, self.count[kind], at, data) if self.fault else 0
+        if error and kind == "flush":
+            self.power_cut()
         out = b"" if error else self._do(kind, at, n, data)
         connection.sendall(struct.pack(">IIQ", ANSWER_MAGIC, error, cookie) + out)
         return True
@@ -160,13 +169,13 @@ class FaultDisk:
         with self._lock:
             if kind == "read":
                 return self._read(at, n)
-            if kind == "flush":
+            if kind == "flush" and not self.lying:
                 for where, what in self._cache:
                     self._image[where:where + len(what)] = what
                 self._cache.clear()
-            elif self.volatile:
+            elif kind == "write" and (self.volatile or self.lying):
                 self._cache.append((at, data))
-            else:
+            elif kind == "write":
                 self._image[at:at + len(data)] = data
         return b""
 

@@ -6,18 +6,20 @@ after the next power cut, and in the meantime it runs on.
 """
 import errno
 import os
+import random
 import re
-import subprocess
+import struct
 import time
 
 import pytest
 
+import crashboot
 from faultdisk import FaultDisk, PowerCut
 from guest import Guest, ON_LINUX, holdfast
 
 SHELL = ("--base", "busybox", "--cpus", "2", "--netdev", "none")
 SIZE = 64 << 20
-# `make faults SWEEP=1` tries every place, `make test` some.
+# `make faults` tries every place, `make test` some.
 EVERY = 1 if os.environ.get("HOLDFAST_TEST_SWEEP") else 0
 
 pytestmark = pytest.mark.skipif(ON_LINUX, reason="Linux has no store")
@@ -86,8 +88,8 @@ def fails_from(kind, number, error=errno.EIO):
 
 # --- errors of writes and flushes ---
 
-@pytest.mark.parametrize("kind, numbers", [("write", some(range(5, 300), 60)),
-                                           ("flush", some(range(6, 16), 4))])
+@pytest.mark.parametrize("kind, numbers", [("write", some(range(5, 300), 100)),
+                                           ("flush", some(range(6, 16), 5))])
 def test_one_error_costs_one_checkpoint(programs, disk, kind, numbers):
     """A failed flush loses all that it was to write, as disks and kernels do."""
     keeper = Keeper(disk, programs, 0)
@@ -114,3 +116,364 @@ def test_a_disk_that_fails_for_good(programs, disk, kind):
         keeper.off(machine)
         assert machine.text.count("no more checkpoints") == 1
     keeper.goes_on()
+
+
+# --- errors of reads: while it is resumed, and later ---
+
+@pytest.fixture(scope="module")
+def left_behind(programs, tmp_path_factory):
+    """A machine's disk after a power cut: (the image, what was kept, reads until it goes on)"""
+    with FaultDisk(tmp_path_factory.mktemp("left") / "d.img", SIZE, volatile=True) as disk:
+        keeper = Keeper(disk, programs, 5000)
+        with keeper.start() as machine:
+            for _ in range(6):
+                machine.expect(r"\bkept \d+\r*\n")
+            keeper.off(machine)
+        image, kept = disk.save(), keeper.kept
+        with keeper.start() as machine:
+            machine.expect(r"goes on")
+            reads = disk.count["read"]
+            machine.power_cut()
+    return image, kept, reads
+
+
+@pytest.fixture
+def left(programs, disk, left_behind):
+    """The same for one test: (its keeper, the image, reads until it goes on)"""
+    image, kept, reads = left_behind
+    disk.load(image)
+    keeper = Keeper(disk, programs, 5000)
+    keeper.kept = kept
+    return keeper, image, reads
+
+
+def test_an_error_of_a_read_while_resuming(left, disk):
+    """It goes on, if need be at the second try; or runs without a store, which says so."""
+    keeper, image, reads = left
+    ways = set()
+    for number in some(range(1, reads + 1), reads // 4):
+        disk.load(image)
+        with keeper.start(fails_once("read", number)) as machine:
+            way = machine.expect(r"goes on|it cannot be used \(error 5\); nothing is kept|"
+                                 r"cannot be resumed: error 5; starting again").group(0)
+            ways.add(way.split()[-1])
+            if way.endswith("again"):
+                machine.expect(r"goes on")
+            machine.power_cut()
+            assert not re.search(r"WRONG|panic", machine.text), machine.text
+        disk.power_cut()
+        keeper.goes_on(1)
+    assert ways, ways
+
+
+def test_a_page_that_cannot_be_read_later(left, disk):
+    """It is SIGBUS to who uses it (the machine's end, if that is init), and a line; nobody gets
+    other bytes."""
+    keeper, _, reads = left
+    with keeper.start(fails_from("read", reads + 1)) as machine:
+        machine.expect(r"page \d+ of object \d+ cannot be read: error 5; who uses it gets SIGBUS")
+        assert machine.wait() != 0
+        assert "WRONG" not in machine.text, machine.text
+
+
+# --- damage ---
+
+def records(image):
+    """Heads of records: (sequence number, epoch, block, blocks of its payload with their items)"""
+    found = []
+    for at in range(1024 * 4096, len(image), 4096):
+        if image[at:at + 8] == b"HSTORCD1":
+            seq, epoch = struct.unpack_from("<QQ", image, at + 24)
+            _, items, extents = struct.unpack_from("<III", image, at + 72)
+            found.append((seq, epoch, at // 4096, _items(image, at, items, extents)))
+    return sorted(found)
+
+
+def _items(image, at, items, extents):
+    """=> the put ones: (object, index, block, offset, length)"""
+    out, places = [], []
+    if extents == 0:
+        places = [at + 1008 + 48 * i for i in range(items)]
+    for x in range(extents):
+        block, count = struct.unpack_from("<QQ", image, at + 1008 + 16 * x)
+        places += [(block + b) * 4096 + 48 * i for b in range(count) for i in range(85)]
+    for place in places[:items]:
+        oid, idx, block, offset, length, op = struct.unpack_from("<QQQHHH", image, place)
+        if op == 0:
+            out.append((oid, idx, block, offset, length))
+    return out
+
+
+def flipped(image, at):
+    out = bytearray(image)
+    out[at] ^= 1 << at % 8
+    return bytes(out)
+
+
+@pytest.mark.parametrize("where", ["head", "page", "record"])
+def test_damage_in_the_newest_epoch(left, disk, where):
+    """The one before is taken, and all that was kept until then is there."""
+    keeper, image, _ = left
+    seq, epoch, head, items = records(image)[-1]
+    if where == "head":
+        at = head * 4096 + 100
+    else:
+        *_, block, offset, _ = [i for i in items if (i[1] >= 1 << 32) == (where == "page")][-1]
+        at = block * 4096 + offset + 5
+    disk.load(flipped(image, at))
+    keeper.kept -= 2        # what the last epoch had is gone
+    with keeper.start() as machine:
+        assert int(machine.expect(r"epoch (\d+), .* goes on").group(1)) == epoch - 1
+        machine.expect(r"\bkept \d+\r*\n")
+        keeper.off(machine)
+    keeper.goes_on()
+
+
+def lasting(image, of):
+    """An item of the first epoch that no later one replaced."""
+    found = records(image)
+    later = {i[:2] for r in found[1:] for i in r[3]}
+    return [i for i in found[0][3] if i[:2] not in later and of(i)]
+
+
+def test_a_damaged_record_ends_in_a_clean_start(left, disk):
+    """No epoch can be resumed without it; the machine starts again for each, then without any."""
+    keeper, image, _ = left
+    oid, _, block, offset, length = lasting(image, lambda i: i[1] < 1 << 32 and i[4] > 40)[-1]
+    disk.load(flipped(image, block * 4096 + offset + 33))
+    result = holdfast("store", "check", disk.path)
+    assert result.status == 1 and "damaged" in result.out, result
+    with keeper.start() as machine:
+        machine.expect(r"object %d cannot be read: error 74" % oid)
+        machine.expect(r"epoch \d+ cannot be resumed: error 74; starting again")
+        machine.expect(r"epoch \d+ was resumed 3 times and came to nothing")
+        machine.expect(r"a clean start, with the files alone")
+        machine.expect(r"a clean start: files and processes are forgotten")
+        keeper.kept = 0
+        machine.expect(r"\bkept \d+\r*\n")
+        keeper.off(machine)
+    keeper.goes_on()
+
+
+def test_any_flipped_bit_is_found_or_harmless(left, disk):
+    keeper, image, _ = left
+    used = [b for b in range(16, len(image) // 4096) if any(image[b * 4096:b * 4096 + 4096])]
+    chance = random.Random(1)
+    for _ in range(200 if EVERY else 4):
+        disk.load(flipped(image, chance.choice(used) * 4096 + chance.randrange(4096)))
+        with keeper.start() as machine:
+            machine.expect(r"\bkept \d+\r*\n|unreadable|SIGBUS")
+            machine.power_cut()
+            assert not re.search(r"WRONG|panic|assert", machine.text), machine.text[-4000:]
+        disk.power_cut()
+
+
+# --- cuts in cuts ---
+
+def cut_at(kind, number):
+    def fault(k, n, at, data):
+        if k == kind and n >= number:
+            raise PowerCut
+        return 0
+    return fault
+
+
+def test_cuts_while_it_recovers_from_cuts(left, disk):
+    """In the reading, in the reading after that, at the mark, in the first checkpoint."""
+    keeper, image, reads = left
+    chance = random.Random(2)
+    for _ in range(30 if EVERY else 2):
+        for kind, number in (("read", chance.randrange(1, reads)),
+                             ("read", chance.randrange(1, reads)),
+                             chance.choice([("write", 1), ("flush", 1)]),
+                             chance.choice([("write", chance.randrange(2, 30)), ("flush", 2)])):
+            with keeper.start(cut_at(kind, number)) as machine:
+                assert disk.cut.wait(60), machine.text[-3000:]
+                keeper.off(machine, 0.5)
+        keeper.goes_on()
+
+
+# --- a disk that lies ---
+
+def test_dropped_flushes_lose_epochs_and_nothing_else(programs, disk):
+    keeper = Keeper(disk, programs, 5000)
+    with keeper.start() as machine:
+        machine.expect(r"\bkept 3\r*\n")
+        keeper.off(machine)
+    promised = keeper.kept
+    for keep in (0.0, 0.3, 0.7):
+        with keeper.start() as machine:
+            machine.expect(r"goes on")
+            disk.lying = True
+            machine.expect(r"(\bkept \d+\r*\n.*){3}")
+            disk.lying = False
+            machine.power_cut()
+            assert not re.search(r"WRONG|panic", machine.text), machine.text[-3000:]
+        disk.power_cut(keep)
+        keeper.kept = promised
+        keeper.check()
+    keeper.goes_on()
+
+
+# --- a full disk ---
+
+@pytest.mark.parametrize("where", ["file", "memory"])
+def test_the_last_blocks_of_a_disk(programs, tmp_path, where):
+    """The edge lands at another block with each size. What was kept is kept, and there is room
+    again for who gives back."""
+    for extra in range(1000) if EVERY else (0,):
+        path = tmp_path / "full.img"
+        with FaultDisk(path, (20 << 20) + extra * 4096) as disk:
+            keeper = Keeper(disk, programs, 300000, 1, where)
+            with keeper.start() as machine:
+                for _ in range(1 + EVERY):
+                    machine.expect(r"refused \d+ 28 " + ("write" if where == "file" else "fsync"))
+                    machine.expect(r"freed\r*\n")
+                    machine.expect(r"\bkept \d+\r*\n.*\bkept \d+\r*\n")
+                keeper.off(machine)
+            keeper.goes_on()
+        os.unlink(path)
+
+
+# --- a slow disk ---
+
+def test_a_slow_disk_slows_programs_down(programs, disk):
+    """1 MB/s and half a second a flush: commits go on, writers wait, no memory runs out."""
+    def slow(kind, number, at, data):
+        time.sleep(0.5 if kind == "flush" else len(data) / 1e6)
+        return 0
+    keeper = Keeper(disk, programs, 1500000, 1, args=("--memory", "48M", "--checkpoint", "100ms"))
+    with keeper.start() as machine:
+        machine.expect(r"\bkept 1\r*\n")
+        disk.fault = slow
+        machine.expect(r"\bkept 2\r*\n")
+        machine.expect(r"\bkept \d+\r*\n")
+        disk.fault = None
+        keeper.off(machine)
+        assert "refused" not in machine.text and "no checkpoint" not in machine.text
+    keeper.goes_on()
+
+
+# --- other disks ---
+
+@pytest.mark.parametrize("bus", ["ahci", "nvme"])
+def test_the_engine_on_other_disks(programs, disk, bus):
+    keeper = Keeper(disk, programs, 5000, args=("--disk-bus", bus))
+    with keeper.start() as machine:
+        machine.expect(r"\bkept 3\r*\n")
+        keeper.off(machine)
+    keeper.goes_on()
+
+
+def test_the_engine_on_a_partition(programs, disk):
+    """Of type 0xD3; nothing around it is touched."""
+    around = bytearray(os.urandom(SIZE))
+    first, count = 2048, (40 << 20) // 512
+    around[446:512] = bytes(66)
+    around[446 + 4] = 0x83
+    around[446 + 8:446 + 16] = struct.pack("<II", 1, 2047)
+    around[446 + 16 + 4] = 0xD3
+    around[446 + 16 + 8:446 + 32] = struct.pack("<II", first, count)
+    around[510:512] = b"\x55\xaa"
+    around[first * 512:(first + count) * 512] = bytes(count * 512)
+    disk.load(bytes(around))
+    keeper = Keeper(disk, programs, 5000)
+    with keeper.start() as machine:
+        machine.expect(r"\bkept 3\r*\n")
+        keeper.off(machine)
+    keeper.goes_on()
+    after = disk.save()
+    assert after[:first * 512] == around[:first * 512]
+    assert after[(first + count) * 512:] == around[(first + count) * 512:]
+
+
+def test_a_disk_that_holds_something_else_is_left_alone(programs, disk):
+    other = bytes(1080) + b"\x53\xef" + os.urandom(SIZE - 1082)
+    disk.load(other)
+    keeper = Keeper(disk, programs, 0)
+    with keeper.start() as machine:
+        machine.expect(r"vda is no store: it holds something else and is left alone")
+        machine.expect(r"\bkept 3\r*\n")
+        machine.power_cut()
+        assert machine.text.count("is no store") == 1
+    assert disk.save() == other and "write" not in disk.count
+
+
+# --- an epoch that does not come up ---
+
+def test_a_clean_start_after_the_last_epoch(disk):
+    """Three times as it was, three times its files alone, then nothing of it."""
+    def machine(script):
+        return Guest(*SHELL, "--disk", disk.url, "--checkpoint", "1000s",
+                     argv=["sh", "-c", script + "; sleep 1000"])
+    with machine("echo mark > /m; sync; echo ready") as first:
+        first.expect(r"\nready")
+        first.power_cut()
+    disk.power_cut()
+    disk.volatile = False
+    for way in (r"epoch 1, .* goes on",) * 3 + (
+            r"epoch 1 was resumed \d times.*a clean start, with the files alone.*"
+            r"its files without its processes.*mark",) * 3 + (
+            r"epoch 1 was resumed 6 times.*files and processes are forgotten.*can't open '/m'",):
+        with machine("cat /m") as again:
+            again.expect(way)
+            again.power_cut()
+
+
+# --- a disk that does not answer ---
+
+BUSES = ["virtio-blk", "ahci", "nvme"]
+
+
+def stalls(kind, number, seconds, turns=1):
+    """The n-th command and `turns` in all of those after it take so long. (QEMU waits for them when
+    the kernel resets the disk: a disk that never answers stops QEMU itself.)"""
+    left = [turns]
+
+    def fault(k, n, at, data):
+        if k == kind and n >= number and left[0]:
+            left[0] -= 1
+            time.sleep(seconds)
+        return 0
+    return fault
+
+
+@pytest.mark.parametrize("bus", BUSES)
+def test_a_disk_that_does_not_answer_is_reset(programs, disk, bus):
+    """What it had is tried once more: nobody sees an error."""
+    name = {"virtio-blk": "vda", "ahci": "sda", "nvme": "nvme0n1"}[bus]
+    keeper = Keeper(disk, programs, 5000, args=("--disk-bus", bus,
+                                                "--kernel-args", "disk-patience=1"))
+    with keeper.start() as machine:
+        machine.expect(r"\bkept 2\r*\n")
+        for kind in ("write", "flush"):
+            disk.fault = stalls(kind, 1, 1.6)
+            machine.expect(r"block: %s does not answer: reset" % name)
+            machine.expect(r"\bkept \d+\r*\n.*\bkept \d+\r*\n")
+        keeper.off(machine)
+        assert "refused" not in machine.text and "no checkpoint" not in machine.text
+    keeper.goes_on()
+
+
+@pytest.mark.parametrize("bus", BUSES[1:])
+def test_a_disk_that_does_not_answer_twice(programs, disk, bus):
+    """The second time it is an error; the next checkpoint finds a disk that works. (QEMU's
+    virtio-blk finishes what it has before it lets itself be reset: there is no second time.)"""
+    keeper = Keeper(disk, programs, 5000, args=("--disk-bus", bus,
+                                                "--kernel-args", "disk-patience=1"))
+    with keeper.start() as machine:
+        machine.expect(r"\bkept 2\r*\n")
+        disk.fault = stalls("flush", 1, 1.6, 2)
+        machine.expect(r"does not answer: reset.*does not answer: reset")
+        machine.expect(r"refused \d+ 5 fsync")
+        machine.expect(r"checkpoints go on")
+        machine.expect(r"\bkept \d+\r*\n")
+        keeper.off(machine)
+    keeper.goes_on()
+
+
+# --- what power cuts leave of a real run ---
+
+def test_crash_states_of_a_real_run_boot(programs):
+    """Four of them; `make crashboot` starts 200."""
+    crashboot.crashboot(4, 1, os.path.join(programs, "blocked"), lambda line: None)

@@ -2,7 +2,6 @@
 
 What single kinds of object keep is tested beside this, in test_resume_*.py.
 """
-import glob
 import os
 import random
 import re
@@ -12,43 +11,11 @@ import pytest
 import bank
 import long_checkpoint
 import powercut
-from guest import Erlang, Guest, ON_LINUX, TOP, holdfast, run
+from guest import Erlang, Guest, ON_LINUX, holdfast, run
 
 SHELL = ("--base", "busybox", "--cpus", "2")
 
 needs_store = pytest.mark.skipif(ON_LINUX, reason="Linux has no store")
-
-
-# --- every kind of object is accounted for ---
-
-def sources():
-    for path in sorted(glob.glob(os.path.join(TOP, "kernel", "*", "*.[ch]"))):
-        with open(path, encoding="utf-8") as file:
-            yield os.path.relpath(path, TOP), file.read()
-
-
-def test_every_kind_of_object_says_what_becomes_of_it():
-    with open(os.path.join(TOP, "kernel", "persist", "kinds.c"), encoding="utf-8") as file:
-        table = file.read()
-    saved = set(re.findall(r"\{&(\w+)_persist, \w+\}", table))
-    unsaved = set(re.findall(r"^ \*\t(\w+)\t+\S", table, re.M))
-    numbers, defined, counted = {}, set(), set()
-    for path, text in sources():
-        for name, body in re.findall(r"^const struct persist_kind (\w+)_persist = \{(.*?)^\};",
-                                     text, re.M | re.S):
-            number = re.search(r"\.number = (\d+)", body).group(1)
-            assert number not in numbers, (name, numbers[number])
-            numbers[number] = name
-            defined.add(name)
-        for name, body in re.findall(r"^struct (\w+) \{(.*?)^\}", text, re.M | re.S):
-            if "struct refcount" in body and "struct persistent " not in body:
-                counted.add(name)
-        if re.search(r"^static const struct file_ops \w+ = \{", text, re.M):
-            for name, body in re.findall(r"^static const struct file_ops (\w+) = \{(.*?)^\};",
-                                         text, re.M | re.S):
-                assert ".persist = " in body, "%s: %s says nothing" % (path, name)
-    assert defined == saved
-    assert counted <= unsaved, counted - unsaved
 
 
 # --- processes ---
@@ -88,6 +55,10 @@ def test_what_sync_promised_is_there_and_the_end_is_the_end(tmp_path):
     result = run(*SHELL, *disk, argv=["sh", "-c", "cat /a; sleep 0"])
     assert result.status == 0 and "\ntwo\n" in result.out and "kept" not in result.out, result
     assert "its files without its processes" in result.out, result
+    # And then neither.
+    result = run(*SHELL, *disk, "--fresh", "--wipe", "--yes", argv=["sh", "-c", "ls /a; echo $$"])
+    assert result.status == 0 and "/a: No such file" in result.out, result
+    assert "epoch 0, 0 MiB" in result.out, result
 
 
 @needs_store
@@ -124,6 +95,27 @@ def test_the_power_button_keeps_everything(tmp_path):
         machine.wait()
         last = int(re.findall(r"at (\d+)\r*\n", machine.text)[-1])
     with Guest(*SHELL, *disk, argv=["sh", "-c", script]) as machine:
+        assert int(machine.expect(r"at (\d+)\r*\n").group(1)) == last + 1
+        machine.power_cut()
+
+
+@needs_store
+def test_off_takes_what_is_there_and_no_checkpoint_unasked(tmp_path):
+    """And `none` leaves the disk alone, store or not."""
+    disk = ("--disk", str(tmp_path / "d.img"), "--checkpoint")
+    script = "echo kept > /a; sync; i=0; while :; do i=$((i+1)); echo at $i; sleep 0.1; done"
+    with Guest(*SHELL, *disk, "off", argv=["sh", "-c", script]) as machine:
+        machine.expect(r"at 15\r*\n")
+        machine.power_cut()
+    with Guest(*SHELL, *disk, "off", argv=["sh", "-c", script]) as machine:
+        machine.expect(r"epoch 1, \d+ ms old, goes on")
+        assert int(machine.expect(r"at (\d+)\r*\n").group(1)) == 1
+        machine.power_button()
+        machine.wait()
+        last = int(re.findall(r"at (\d+)\r*\n", machine.text)[-1])
+    result = run(*SHELL, *disk, "none", argv=["cat", "/a", "/proc/holdfast/persist"])
+    assert result.status == 1 and "goes on" not in result.out and "kept" not in result.out, result
+    with Guest(*SHELL, *disk, "off", argv=["sh", "-c", script]) as machine:
         assert int(machine.expect(r"at (\d+)\r*\n").group(1)) == last + 1
         machine.power_cut()
 

@@ -1,11 +1,13 @@
 """`holdfast store` on images that power cuts left behind. Boots nothing."""
+import fcntl
 import os
+import pty
 import re
 import subprocess
 
 import pytest
 
-from guest import BUILD, TOP, holdfast
+from guest import BUILD, HOLDFAST, TOP, holdfast
 
 BLOCK = 4096
 DATA_FIRST = 1024 * BLOCK
@@ -119,6 +121,42 @@ def test_only_blank_disks_are_formatted(tmp_path):
         assert path.read_bytes() == data
     path.write_bytes(b"\0" * (1 << 20))
     assert "too small" in format_(path).stderr
+
+
+def test_wiping_is_asked_for(image, tmp_path):
+    """Nothing is forgotten without a yes, and everything with it."""
+    kernel = tmp_path / "kernel.elf"
+    kernel.write_bytes(b"\x7fELF")
+    (tmp_path / "tree").mkdir()
+    before = image.read_bytes()
+
+    def run(*args, stdin=subprocess.DEVNULL):
+        return subprocess.run([HOLDFAST, "run", "--headless", "--accel", "tcg", "--netdev", "none",
+                               "--kernel", str(kernel), "--tree", str(tmp_path / "tree"),
+                               "--disk", str(image), *args, "--", "x"], capture_output=True,
+                              text=True, check=False, stdin=stdin)
+    for args, word in ((["--wipe"], "--fresh"), (["--yes"], "--wipe"),
+                       (["--fresh", "--wipe", "--epoch", "3"], "no epoch"),
+                       (["--fresh", "--wipe"], "no terminal")):
+        result = run(*args)
+        assert result.returncode == 2 and word in result.stderr, result
+    with open(image, "rb") as file:
+        fcntl.lockf(os.open(image, os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 100)
+        result = run("--fresh", "--wipe", "--yes")
+        assert result.returncode == 2 and "a machine runs with it" in result.stderr, result
+        assert file.read() == before
+    for answer, wiped in ((b"\n", False), (b"n\n", False), (b"y\n", True)):
+        master, slave = pty.openpty()
+        os.write(master, answer)
+        result = run("--fresh", "--wipe", stdin=slave)
+        assert "forget 0 processes? [y/N]" in result.stderr, result
+        assert ("nothing was changed" in result.stderr) != wiped
+        assert (image.read_bytes() == before) != wiped
+        os.close(master)
+        os.close(slave)
+    assert "nothing has been committed" in store("info", image).out
+    assert store("check", image).status == 0
+    assert image.stat().st_blocks * 512 < 2 << 20
 
 
 def test_a_partition_is_found(tmp_path):

@@ -85,7 +85,8 @@ def _run_options(parser):
     machine.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto",
                          help="auto takes KVM if a test guest runs on it within 2 seconds")
     machine.add_argument("--netdev", metavar="STRING", help="QEMU's words for another network, "
-                         "such as tap,ifname=tap0,script=no; or none")
+                         "such as tap,ifname=tap0,script=no; or none. With queues=N "
+                         "the card has N queues: one for each cluster is best")
     machine.add_argument("--disk", metavar="FILE", help="a disk image that the machine's state "
                          "outlives in; made if there is none. The next run with it goes on where "
                          "this one was, power cut or not. Also what QEMU calls a file by its "
@@ -95,9 +96,13 @@ def _run_options(parser):
     machine.add_argument("--disk-size", metavar="SIZE", help="of a new disk (default: 4G; the file "
                          "takes what is written to it)")
     machine.add_argument("--checkpoint", metavar="PERIOD", type=store.period, help="such as 1s, "
-                         "100ms or 10ms (default: 1s); off: the disk is left to the programs")
+                         "100ms or 10ms (default: 1s); off: only when a program asks, with "
+                         "fsync for one, and at the end; none: the disk is the programs'")
     machine.add_argument("--fresh", action="store_true", help="processes on the disk are "
                          "forgotten, files stay")
+    machine.add_argument("--wipe", action="store_true", help="with --fresh: files are forgotten, "
+                         "too, and all epochs. Asks first")
+    machine.add_argument("--yes", action="store_true", help="the answer to what --wipe asks")
     machine.add_argument("--epoch", metavar="N", type=int, help="go on from an older epoch "
                          "(holdfast store info says which)")
     machine.add_argument("--qemu", metavar="ARG", action="append", default=[],
@@ -136,20 +141,29 @@ def _root_options(parser, with_image):
 
 
 def _store_commands(commands):
-    parser = commands.add_parser("store", help="look into a disk's store, or check it",
+    parser = commands.add_parser("store", help="look into a disk's store, check it, or take files out",
                                  description="Look into the store of a disk that Holdfast ran "
-                                 "with, or check it. The disk is only read.")
+                                 "with, check it, or take files out. The disk is only read.")
     parser.hint = "store --help"
     actions = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser,
                                     required=True)
     for name, text in (("info", "what it is, and its epochs"),
                        ("check", "read and verify everything; exit status 1 if something is "
-                        "wrong")):
+                        "wrong"),
+                       ("export", "files out of it, without booting; exit status 1 if some are "
+                        "damaged, the rest is there then")):
         action = actions.add_parser(name, help=text, description="A store: %s." % text)
         action.hint = "store %s --help" % name
         action.add_argument("file", metavar="FILE", help="a disk image, or a device")
         action.add_argument("--epoch", metavar="N", type=_number(1, 1 << 62),
                             help="an older epoch that is still kept (default: the last)")
+        if name == "export":
+            action.add_argument("path", metavar="PATH", help="of a file, or of a directory whose "
+                                "contents are wanted; / for all")
+            action.add_argument("to", metavar="DIR", help="the folder they go into; made if there "
+                                "is none")
+            action.add_argument("--force", action="store_true", help="the folder need not be "
+                                "empty; files there give way to those of the same name")
 
 
 def _parser():

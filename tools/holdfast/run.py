@@ -139,6 +139,7 @@ def prepare(options, recipe, work):
 
 
 def _disk(options):
+    store.wipe(options)
     if options.disk is None:
         if options.disk_size:
             raise WrongUse("--disk-size needs --disk FILE")

@@ -1,26 +1,38 @@
-"""The `store` command: look into a disk's store, or check it, without booting."""
+"""The `store` command: look into a disk's store, check it, take files out, without booting."""
 import argparse
 import datetime
 import os
 import re
 import subprocess
+import sys
 
 from . import BUILD, qemu
-from .errors import Failure, WrongUse
+from .errors import Failure, WrongUse, say
 
 PROGRAM = os.path.join(BUILD, "holdfast-store")
 UNITS = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
 # What QEMU finds by itself, and not under a path.
 PROTOCOL = re.compile(r"[a-z][a-z0-9+-]+:")
+# --checkpoint none: the disk is the programs'.
+NO_STORE = -1
 # A store needs as much.
 SMALLEST = 8 << 20
+# What holdfast-store says of a disk that holds none.
+NO_STORE = "there is no store on it"
+# Processes that `info` names, the largest first.
+NAMED = 20
+
+
+def _program():
+    if not os.access(PROGRAM, os.X_OK):
+        raise WrongUse("%s is missing; build it first (make)" % PROGRAM)
+    return PROGRAM
 
 
 def _call(*words):
     """=> returns (exit status, lines); raises what the user can put right"""
-    if not os.access(PROGRAM, os.X_OK):
-        raise WrongUse("%s is missing; build it first (make)" % PROGRAM)
-    done = subprocess.run([PROGRAM, *words], check=False, capture_output=True, text=True)
+    done = subprocess.run([_program(), *words], check=False, capture_output=True,
+                          encoding="utf-8", errors="replace")
     if done.returncode not in (0, 1):
         raise WrongUse(done.stderr.strip() or "holdfast-store failed (%d)" % done.returncode)
     return done.returncode, done.stdout.splitlines()
@@ -47,15 +59,37 @@ def _epoch_line(words):
     out = "epoch %s  %s  %s in %d items" % (
         words[1], _when(number["time"]), human(number["bytes"]), number["items"])
     if number["processes"]:
-        out += ", %d processes with %s" % (number["processes"], human(number["memory"]))
+        out += ", %d process%s" % (number["processes"], "es" if number["processes"] > 1 else "")
     if number["files"]:
         out += ", %d files with %s" % (number["files"], human(number["file_bytes"]))
     return out
 
 
+def _inside(number, lines):
+    """What is in the shown epoch."""
+    print("in epoch %s:" % number)
+    processes = sorted(([line.split(None, 3)[1:] for line in lines
+                         if line.startswith("process ")]), key=lambda words: -int(words[1]))
+    for pid, count, name in processes[:NAMED]:
+        print("  process %s  %s  %s" % (pid, name, human(int(count))))
+    if len(processes) > NAMED:
+        print("  and %d processes more with %s" % (len(processes) - NAMED, human(
+            sum(int(words[1]) for words in processes[NAMED:]))))
+    for line in lines:
+        words = line.split(None, 1)
+        if words[0] == "files":
+            count, size_ = words[1].split()
+            print("  %s files with %s" % (count, human(int(size_))))
+        elif words[0] == "broken":
+            print("  " + words[1])
+        elif words[0] == "ended":
+            print("  its program had ended: the next start has the files, not the processes")
+
+
 def info(options):
     _, lines = _call("info", options.file, str(options.epoch or 0))
-    fields = dict(line.split(None, 1) for line in lines if not line.startswith("epoch "))
+    of_epochs = ("epoch ", "process ", "files ", "ended", "broken ")
+    fields = dict(line.split(None, 1) for line in lines if not line.startswith(of_epochs))
     epochs = [line.split() for line in lines if line.startswith("epoch ")]
     print("store %s" % fields["uuid"])
     print("made   %s" % _when(int(fields["created"])))
@@ -67,6 +101,8 @@ def info(options):
         print(_epoch_line(words))
     if not epochs:
         print("nothing has been committed yet")
+        return 0
+    _inside(epochs[-1][1], lines)
     return 0
 
 
@@ -85,7 +121,47 @@ def check(options):
     return 0
 
 
-COMMANDS = {"info": info, "check": check}
+def _exported(line, shown):
+    """A line of holdfast-store, for people; => whether a line of progress is on the screen"""
+    word, text = line.split(None, 1)
+    if word == "progress":
+        if not sys.stderr.isatty():
+            return False
+        files, count = map(int, text.split())
+        sys.stderr.write("\r\033[K%d names, %s" % (files, human(count)))
+        sys.stderr.flush()
+        return True
+    if shown:
+        sys.stderr.write("\r\033[K")
+    if word == "done":
+        files, count, _ = map(int, text.split())
+        print("%d names with %s" % (files, human(count)))
+    else:
+        say(text)
+    return False
+
+
+def export(options):
+    words = [_program(), "export", options.file, str(options.epoch or 0), options.path,
+             options.to] + (["force"] if options.force else [])
+    shown, faults = False, 0
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          encoding="utf-8", errors="replace") as process:
+        for line in process.stdout:
+            faults += line.startswith("fault ")
+            shown = _exported(line.rstrip("\n"), shown)
+        why = process.stderr.read().strip()
+    if process.returncode == 2:
+        raise WrongUse(why)
+    if process.returncode not in (0, 1):
+        raise Failure(why or "holdfast-store failed (%d)" % process.returncode)
+    if process.returncode:
+        raise Failure("%s: %d fault%s; all else is in %s" % (
+            options.file, faults, "s" if faults > 1 else "", options.to))
+    return 0
+
+
+COMMANDS = {"info": info, "check": check, "export": export}
 
 
 def size(text):
@@ -101,25 +177,28 @@ def size(text):
 
 
 def period(text):
-    """Milliseconds of a period such as 1s or 100ms; 0: off."""
+    """Milliseconds of a period such as 1s or 100ms; 0: only when asked; NO_STORE: none, ever."""
+    if text == "none":
+        return NO_STORE
     found = re.fullmatch(r"(\d+)(ms|s)", text)
     count = int(found.group(1)) * (1000 if found.group(2) == "s" else 1) if found else 0
     if text != "off" and not 1 <= count <= 86400000:
-        raise argparse.ArgumentTypeError("%r is no period: give 1s, 100ms or off" % text)
+        raise argparse.ArgumentTypeError("%r is no period: give 1s, 100ms, off or none" % text)
     return count
 
 
 def request(options):
     """What the kernel is told of its disk; None: nothing."""
     if options.disk is None:
-        for value, name in ((options.checkpoint, "--checkpoint"), (options.fresh, "--fresh"),
+        for value, name in ((options.checkpoint, "--checkpoint"), (options.fresh or None, "--fresh"),
                             (options.epoch, "--epoch")):
-            if value:
+            if value is not None:
                 raise WrongUse("%s needs --disk FILE" % name)
         return None
-    if options.checkpoint == 0:
+    if options.checkpoint == NO_STORE:
         return None
-    words = ["disk=" + qemu.DISKS[options.disk_bus][1], "period=%d" % (options.checkpoint or 1000)]
+    every = 1000 if options.checkpoint is None else options.checkpoint
+    words = ["disk=" + qemu.DISKS[options.disk_bus][1], "period=%d" % every]
     if options.epoch is not None:
         words.append("epoch=%d" % options.epoch)
     if options.fresh:
@@ -146,3 +225,50 @@ def disk(path, wanted):
             file.truncate(bytes_)
     except OSError as error:
         raise WrongUse("--disk %s: %s" % (path, error.strerror)) from error
+
+
+def _contents(lines):
+    """What would be lost, in a few words."""
+    processes = sum(line.startswith("process ") for line in lines)
+    files = [line.split() for line in lines if line.startswith("files ")]
+    out = "%d process%s" % (processes, "" if processes == 1 else "es")
+    if files:
+        out += " and %s files with %s" % (files[0][1], human(int(files[0][2])))
+    return out
+
+
+def wipe(options):
+    """Forgets everything on the disk, if that is what the user wants."""
+    if not options.wipe:
+        if options.yes:
+            raise WrongUse("--yes goes with --wipe")
+        return
+    if not options.fresh or options.disk is None:
+        raise WrongUse("--wipe goes with --fresh and --disk FILE")
+    if PROTOCOL.match(options.disk):
+        raise WrongUse("--wipe is for a file, and %s is none" % options.disk)
+    if not os.path.exists(options.disk) or options.dry_run:
+        return
+    if options.epoch is not None or options.checkpoint == 0:
+        raise WrongUse("--wipe leaves no epoch to go on from, and needs checkpoints")
+    try:
+        _, lines = _call("info", options.disk, "0")
+        what = _contents(lines)
+    except WrongUse as why:
+        if NO_STORE in str(why):
+            return
+        what = "what is on it, which cannot be read"
+    _ask("%s: forget %s?" % (options.disk, what), options.yes)
+    _call("wipe", options.disk)
+
+
+def _ask(question, yes):
+    """=> returns only if the answer is yes"""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise WrongUse("--wipe asks, and there is no terminal to answer: --yes does")
+    sys.stderr.write("holdfast: %s [y/N] " % question)
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise Failure("nothing was changed")

@@ -3,11 +3,15 @@
  *
  *	holdfast-store info FILE [EPOCH]	one line for each thing to say, "name value"
  *	holdfast-store check FILE [EPOCH]	the faults, one a line
+ *	holdfast-store export FILE EPOCH PATH DIR [force]	files out of it (export.h)
  *	holdfast-store format FILE		makes a store on a blank file or partition
+ *	holdfast-store wipe FILE		makes an empty store of one that nobody uses
  *
  * FILE is a disk image or a device: the partition of type 0xD3 if it has one, else the whole of it.
- * Exit status: 0; 1 faults; 2 FILE cannot be used, with one line on stderr that says why.
+ * Exit status: 0; 1 faults; 2 FILE or DIR cannot be used, 3 PATH is not there, with one line on
+ * stderr that says why.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,6 +21,8 @@
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "export.h"
 #include "lib/mbr.h"
 #include "store/store.h"
 
@@ -175,6 +181,7 @@ info(const char *file, u64 epoch)
 		       n, e.note.real_ns, e.items, e.payload * STORE_BLOCK, e.note.processes,
 		       e.note.memory_bytes, e.note.files, e.note.file_bytes);
 	}
+	inside(s);
 	store_close(s);
 	return 0;
 }
@@ -208,12 +215,38 @@ check(const char *file, u64 epoch)
 }
 
 static int
+export_from(const char *file, char **argv)
+{
+	struct disk d;
+	struct store *s = store_of(&d, file, strtoull(argv[0], NULL, 10));
+	int status = export(s, argv[1], argv[2], argv[3] && strcmp(argv[3], "force") == 0);
+
+	store_close(s);
+	return status;
+}
+
+static int
+make_store(struct disk *d, const char *file)
+{
+	struct timespec now;
+	u8 uuid[16];
+	int err;
+
+	if (getrandom(uuid, sizeof(uuid), 0) != (ssize_t)sizeof(uuid))
+		refuse(file, strerror(errno));
+	clock_gettime(CLOCK_REALTIME, &now);
+	err = store_format(&ops, d, d->blocks, uuid,
+			   (u64)now.tv_sec * 1000000000u + (u64)now.tv_nsec);
+	if (err)
+		refuse(file, reason(err));
+	return 0;
+}
+
+static int
 format(const char *file)
 {
 	enum store_kind kind;
-	struct timespec now;
 	struct disk d;
-	u8 uuid[16];
 	int err;
 
 	disk_open(&d, file, O_RDWR);
@@ -225,14 +258,63 @@ format(const char *file)
 	if (kind == STORE_OTHER)
 		refuse(file, d.blocks < STORE_MIN_BLOCKS ? "it is too small: a store needs 8M"
 							 : "it holds something else; not touched");
-	if (getrandom(uuid, sizeof(uuid), 0) != (ssize_t)sizeof(uuid))
-		refuse(file, strerror(errno));
-	clock_gettime(CLOCK_REALTIME, &now);
-	err = store_format(&ops, &d, d.blocks, uuid,
-			   (u64)now.tv_sec * 1000000000u + (u64)now.tv_nsec);
+	return make_store(&d, file);
+}
+
+/* QEMU locks bytes of an image that it uses (its docs/system/images). */
+static void
+lock_or_refuse(const struct disk *d, const char *file)
+{
+	struct flock all = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	if (fcntl(d->fd, F_OFD_SETLK, &all))
+		refuse(file, errno == EAGAIN || errno == EACCES ? "a machine runs with it"
+								: strerror(errno));
+}
+
+static int
+zero(struct disk *d, u64 first, u64 end)
+{
+	static const u8 zeros[STORE_BLOCK];
+	int err = 0;
+
+	for (u64 b = first; b < end && !err; b++)
+		err = disk_write(d, b, &(struct store_seg){zeros, 1}, 1);
+	return err;
+}
+
+/* What is on a disk of the length of a file is given back to the host, where that can be. */
+static int
+clear(struct disk *d)
+{
+	off_t at = d->start + 16 * STORE_BLOCK, size = (off_t)(d->blocks - 16) * STORE_BLOCK;
+	int err = 0;
+
+	if (fallocate(d->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, size))
+		err = zero(d, 16, STORE_DATA_FIRST);
+	if (!err)
+		err = zero(d, d->blocks - 256, d->blocks);
+	return err ? err : disk_flush(d);
+}
+
+static int
+wipe(const char *file)
+{
+	enum store_kind kind;
+	struct disk d;
+	int err;
+
+	disk_open(&d, file, O_RDWR);
+	lock_or_refuse(&d, file);
+	err = store_probe(&ops, &d, d.blocks, &kind);
+	if (!err && kind != STORE_IS)
+		refuse(file, "there is no store on it");
+	if (err && err != -EBADMSG && err != -ENXIO)
+		refuse(file, reason(err));
+	err = clear(&d);
 	if (err)
 		refuse(file, reason(err));
-	return 0;
+	return make_store(&d, file);
 }
 
 int
@@ -246,6 +328,11 @@ main(int argc, char **argv)
 		return check(argv[2], epoch);
 	if (argc == 3 && strcmp(argv[1], "format") == 0)
 		return format(argv[2]);
-	fprintf(stderr, "usage: holdfast-store info|check|format FILE [EPOCH]\n");
+	if (argc == 3 && strcmp(argv[1], "wipe") == 0)
+		return wipe(argv[2]);
+	if (argc >= 6 && strcmp(argv[1], "export") == 0)
+		return export_from(argv[2], argv + 3);
+	fprintf(stderr, "usage: holdfast-store info|check|format|wipe FILE [EPOCH]\n"
+			"       holdfast-store export FILE EPOCH PATH DIR [force]\n");
 	return 2;
 }

@@ -67,7 +67,10 @@ nap(int ms)
 	int64_t start = now();
 
 	CHECK(nanosleep(&t, NULL) == 0);
-	CHECK(now() - start >= ms * MS && now() - start < (ms + LATE_MS) * MS);
+	start = now() - start;
+	if (start < ms * MS || start >= (ms + LATE_MS) * MS)
+		printf("%d ms took %lld us\n", ms, (long long)start / 1000);
+	CHECK(start >= ms * MS && start < (ms + LATE_MS) * MS);
 }
 
 static void

@@ -2,8 +2,11 @@
  * A program that believes fsync: it appends numbers to a file, and says what was kept. After each
  * turn file and memory must say the same, through failing disks and power cuts.
  *
- *	keeper BYTES [MS]	so many bytes a turn, beside the number, in a file that is written
- *				over; MS of sleep between turns
+ *	keeper BYTES [MS [WHERE]]	so many bytes a turn, beside the number; MS of sleep between
+ *					turns. WHERE: over (in a file that is written over; the
+ *					default), file (one that grows), memory (that grows): after
+ *					every three refusals all of it is given back, which says
+ *"freed"
  *
  * "kept N" when fsync has said so; "refused N E WHERE" when it or a write failed with errno E: then
  * what could be written stays in the file, and the next turn tries again. "WRONG ..." and status 1.
@@ -11,15 +14,23 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define NUMBERS 100000
 
 static uint32_t have[NUMBERS], n;
+static const char *where_to;
+static size_t grown, bytes; /* bytes */
+static char *block, *memory;
+static int kept_fd, ballast;
+
+#define MEMORY (1ul << 30)
 
 static void
 wrong(const char *what)
@@ -31,57 +42,88 @@ wrong(const char *what)
 
 /* The file has all numbers, in order. */
 static void
-look(int fd)
+look(void)
 {
 	static uint32_t got[NUMBERS];
-	ssize_t bytes = pread(fd, got, sizeof(got), 0);
+	ssize_t length = pread(kept_fd, got, sizeof(got), 0);
 
-	if (bytes != (ssize_t)(n * sizeof(n)))
+	if (length < 0) {
+		printf("unreadable %d\n", errno);
+		exit(3);
+	}
+	if (length != (ssize_t)(n * sizeof(n)))
 		wrong("the file's length");
-	if (memcmp(got, have, (size_t)bytes) != 0)
+	if (memcmp(got, have, (size_t)length) != 0)
 		wrong("the file's numbers");
 	for (uint32_t i = 0; i < n; i++)
 		if (have[i] != i * 2654435761u)
 			wrong("the memory's numbers");
 }
 
+static bool
+put_ballast(void)
+{
+	bool over = strcmp(where_to, "over") == 0;
+
+	memset(block, (int)n + 1, bytes);
+	if (strcmp(where_to, "memory") == 0)
+		memcpy(memory + grown, block, bytes);
+	else if (bytes > 0 &&
+		 pwrite(ballast, block, bytes, over ? 0 : (off_t)grown) != (ssize_t)bytes)
+		return false;
+	grown += over ? 0 : bytes;
+	return true;
+}
+
+static void
+give_back(void)
+{
+	if (ftruncate(ballast, 0) || madvise(memory, MEMORY, MADV_DONTNEED))
+		wrong("give back");
+	grown = 0;
+	printf("freed\n");
+}
+
 static const char *
-turn(int fd, int ballast, char *block, size_t bytes)
+turn(void)
 {
 	uint32_t x = n * 2654435761u;
 
-	memset(block, (int)n, bytes);
-	if (bytes > 0 && pwrite(ballast, block, bytes, 0) != (ssize_t)bytes)
+	if (!put_ballast())
 		return "write";
-	if (pwrite(fd, &x, sizeof(x), n * sizeof(x)) != sizeof(x))
+	if (pwrite(kept_fd, &x, sizeof(x), n * sizeof(x)) != sizeof(x))
 		return "append";
 	have[n++] = x;
-	if (fsync(fd))
-		return "fsync";
-	return NULL;
+	return fsync(kept_fd) ? "fsync" : NULL;
 }
 
 int
 main(int argc, char **argv)
 {
-	size_t bytes = argc > 1 ? strtoul(argv[1], NULL, 0) : 0;
-	unsigned ms = argc > 2 ? (unsigned)atoi(argv[2]) : 20;
-	int fd = open("/kept", O_RDWR | O_CREAT | O_TRUNC, 0600);
-	int ballast = open("/ballast", O_RDWR | O_CREAT | O_TRUNC, 0600);
-	char *block = malloc(bytes + 1);
+	unsigned ms = argc > 2 ? (unsigned)atoi(argv[2]) : 20, refused = 0;
 
+	bytes = argc > 1 ? strtoul(argv[1], NULL, 0) : 0;
+	where_to = argc > 3 ? argv[3] : "over";
+	kept_fd = open("/kept", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	ballast = open("/ballast", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	block = malloc(bytes + 1);
+	memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (fd < 0 || ballast < 0 || !block)
+	if (kept_fd < 0 || ballast < 0 || !block || memory == MAP_FAILED)
 		wrong("start");
 	while (n < NUMBERS) {
-		const char *where = turn(fd, ballast, block, bytes);
+		const char *where = turn();
 		int error = errno;
 
-		look(fd);
+		look();
 		if (where)
 			printf("refused %u %d %s\n", n, error, where);
 		else
 			printf("kept %u\n", n);
+		refused = where ? refused + 1 : 0;
+		if (refused > 0 && refused % 3 == 0 && strcmp(where_to, "over") != 0)
+			give_back();
 		usleep(ms * 1000);
 	}
 	return 0;

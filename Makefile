@@ -11,6 +11,7 @@
 #   make crashboot N=200     N of such disks, from the log of a real run, started
 #   make faults              the failure matrix, every place of each row
 #   make bank N=100          a bank in Mnesia, its ledger on this host, and N power cuts
+#   make long-checkpoint T=600   BEAM's tests with a checkpoint each 10 ms, T seconds
 #   make crashstates N=1000000   what power cuts leave of a disk, and what recovery finds
 #   make fuzz T=60           the readers of foreign data under libFuzzer, T seconds each
 #   make fuzz-calls T=600    random arguments to every system call in a guest, T seconds
@@ -30,7 +31,8 @@ KERNEL        := $(BUILD)/holdfast.elf $(BUILD)/holdfast-pvh.elf
 export HOLDFAST_BUILD := $(abspath $(BUILD))
 B             := $(BUILD)
 
-.PHONY: all help deps run test test-disk check bench boot-gate powercut bank crashboot faults programs debug clean distclean
+.PHONY: all help deps run test test-disk check bench boot-gate powercut bank long-checkpoint crashboot faults programs debug clean \
+	distclean
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -74,6 +76,10 @@ faults: deps
 bank: deps
 	@$(MAKE) --no-print-directory all
 	@$(PYTHON) tests/system/bank.py --count $(or $(N),100)
+
+long-checkpoint: deps
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) tests/system/long_checkpoint.py --time $(or $(T),600)
 
 # The system tests and the Linux programs, with a disk and a checkpoint each 100 ms in each machine.
 test-disk: deps

@@ -2,9 +2,10 @@
 """Power cuts: one image, N machines one after the other, each killed at a random instant.
 
 In the machine run guest/blocked.c (threads asleep in every kind of call, which check what they
-get) and a node of Erlang (guest/hf_cut.erl: a counter, a table, a timer, a file, a port program,
-which check each other). Both print WRONG when something broke. Every machine has to go on where
-an epoch of the one before was; a checker of the store looks at the image in between.
+get) and a node of Erlang (guest/hf_cut.erl: a counter, a table of many rows, a timer, a file, a port
+program, which check each other). Both print WRONG when something broke. The console is Erlang's
+shell, with a variable in it. Every machine has to go on where an epoch of the one before was; a
+checker of the store looks at the image in between.
 """
 import argparse
 import os
@@ -18,13 +19,16 @@ import time
 import guest
 
 LIVES_S = (0.1, 1.0)    # after the first sign
+ROWS = 1000000
+SECRET = "Secret = {self(), make_ref(), [a | 4711]}."
+TELL = 'io:format("~nshell ~0p~n", [Secret]).'
 
 
-def machine(image, ebin, program):
+def machine(image, ebin, program, rows):
     return guest.Guest(
-        "--cpus", "2", "--disk", image, "--checkpoint", "100ms", "--add", ebin + ":/test/ebin",
+        "--cpus", "2", "--memory", "768M", "--disk", image, "--checkpoint", "100ms", "--add", ebin + ":/test/ebin",
         "--add", program + ":/bin/blocked",
-        argv=["erl", "-noshell", "-pa", "/test/ebin", "-s", "hf_cut"])
+        argv=["erl", "-pa", "/test/ebin", "-rows", str(rows), "-s", "hf_cut"])
 
 
 def wait_for(console, pattern, limit):
@@ -42,17 +46,35 @@ def check(image):
         raise guest.Hang("the store is damaged: %r" % result)
 
 
-def cut(image, ebin, program, first, limit=guest.LIMIT_S):
+def tell(console, limit):
+    """=> the value of the shell's variable"""
+    console.line(TELL)
+    return wait_for(console, r"\nshell (\{[^\r\n]*\})\r*\n", limit).group(1)
+
+
+def first_life(image, ebin, program, rows, limit=guest.LIMIT_S):
+    """=> the value of the shell's variable"""
+    with machine(image, ebin, program, rows) as console:
+        wait_for(console, r"node \d+", limit + rows / 5000)
+        wait_for(console, r"turn \d+", limit)
+        console.line(SECRET)
+        secret = tell(console, limit)
+        console.line("holdfast:checkpoint().")
+        wait_for(console, r"\{ok,\d+\}", limit)
+        console.power_cut()
+    return secret
+
+
+def cut(image, ebin, program, rows, secret, limit=guest.LIMIT_S):
     """One machine from power to power cut; => (epoch it went on from, seconds to the first sign)"""
     began = time.monotonic()
-    with machine(image, ebin, program) as console:
-        epoch = 0
-        if not first:
-            epoch = int(wait_for(console, r"epoch (\d+), \d+ ms old, goes on", limit).group(1))
+    with machine(image, ebin, program, rows) as console:
+        epoch = int(wait_for(console, r"epoch (\d+), \d+ ms old, goes on", limit).group(1))
         wait_for(console, r"node \d+", limit)
         took = time.monotonic() - began
-        if first:
-            wait_for(console, r"turn \d+", limit)
+        found = tell(console, limit)
+        if found != secret:
+            raise guest.Hang("the shell's variable is %s, not %s" % (found, secret))
         time.sleep(random.uniform(*LIVES_S))
         console.power_cut()
         if "WRONG" in console.text or "panic" in console.text:
@@ -60,14 +82,14 @@ def cut(image, ebin, program, first, limit=guest.LIMIT_S):
     return epoch, took
 
 
-def powercut(count, ebin, program, say):
+def powercut(count, ebin, program, say, rows=ROWS):
     """=> raises guest.Hang at the first thing that broke"""
     with tempfile.TemporaryDirectory() as folder:
         image = os.path.join(folder, "state.img")
         before = 0
-        cut(image, ebin, program, True)
+        secret = first_life(image, ebin, program, rows)
         for n in range(count):
-            epoch, took = cut(image, ebin, program, False)
+            epoch, took = cut(image, ebin, program, rows, secret)
             if epoch < before:
                 raise guest.Hang("epoch %d after %d" % (epoch, before))
             before = epoch

@@ -9,6 +9,7 @@ import re
 import pytest
 
 import bank
+import long_checkpoint
 import powercut
 from guest import Erlang, Guest, ON_LINUX, holdfast, run
 
@@ -175,6 +176,15 @@ def test_a_bank_in_mnesia(ebin, tmp_path):
 
 
 @needs_store
+def test_the_beam_set_with_a_checkpoint_each_10_ms(ebin, tmp_path):
+    """Some of it; `make long-checkpoint` has all for ten minutes, and compares how long sleeps take."""
+    some = "fun() -> [{T, R} || T <- [os_cmd, random, files, unix_socket], (R = hf_test:T()) =/= ok] end"
+    _, wrong, (_, least, _, _), commits = long_checkpoint.rounds(
+        0, ebin, "--disk", str(tmp_path / "d.img"), "--checkpoint", "10ms", tests=some)
+    assert wrong == "[]" and least >= long_checkpoint.SLEEP_US and commits > 5
+
+
+@needs_store
 def test_power_cuts_at_random_instants(ebin, programs):
     random.seed(0)
-    powercut.powercut(10, ebin, os.path.join(programs, "blocked"), lambda line: None)
+    powercut.powercut(10, ebin, os.path.join(programs, "blocked"), lambda line: None, rows=20000)

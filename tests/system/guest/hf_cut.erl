@@ -1,38 +1,46 @@
 %% A node that power cuts must not harm: processes that check each other, for powercut.py.
 %%
-%%   counter   a gen_server-like process; every call adds one
-%%   table     ETS {N, N * N}, a row for each call
+%%   counter   a gen_server; every call adds one
+%%   table     ETS {N, N * N}: as many rows as `-rows' says, and one more for each call
 %%   ticker    timer:send_interval, compared with the monotonic clock
 %%   log       a file that a line is appended to, read back and compared
 %%   port      `cat` as a port program, that must echo what it gets, in order
 %% and the program blocked as a port, whose words are passed on.
 -module(hf_cut).
 
--export([start/0]).
+-behaviour(gen_server).
+
+-export([start/0, init/1, handle_call/3, handle_cast/2]).
 
 start() ->
     spawn(fun main/0).
 
 main() ->
     process_flag(trap_exit, true),
-    Counter = spawn_link(fun() -> counter(0) end),
-    register(counter, Counter),
+    {ok, Counter} = gen_server:start_link({local, counter}, ?MODULE, 0, []),
+    Rows = rows(init:get_argument(rows)),
     Table = ets:new(table, [public, ordered_set]),
+    [ets:insert(Table, {K, K * K}) || K <- lists:seq(0, Rows - 1)],
     spawn_link(fun() -> ticker() end),
     Cat = open_port({spawn_executable, "/bin/cat"}, [binary, stream]),
     Blocked = open_port({spawn_executable, "/bin/blocked"}, [{args, ["100000"]}, {line, 200}]),
     {ok, Log} = file:open("/root/cut.log", [read, write, raw, binary]),
     _ = rand:seed(exsss, {1, 2, 3}),
-    loop(#{n => 0, counter => Counter, table => Table, cat => Cat, blocked => Blocked,
-           log => Log, self => self(), secret => make_ref()}).
+    loop(#{n => 0, rows => Rows, counter => Counter, table => Table, cat => Cat,
+           blocked => Blocked, log => Log, self => self(), secret => make_ref()}).
+
+rows({ok, [[Text]]}) -> list_to_integer(Text);
+rows(error) -> 0.
 
 loop(#{n := N, counter := Counter, table := Table, cat := Cat, log := Log, self := Self} = S) ->
     same(self, self(), Self),
-    same(counter, call(Counter), N + 1),
-    ets:insert(Table, {N, N * N}),
-    same(rows, ets:info(Table, size), N + 1),
+    same(counter, gen_server:call(Counter, add, 60000), N + 1),
+    Row = maps:get(rows, S) + N,
+    ets:insert(Table, {Row, Row * Row}),
+    same(rows, ets:info(Table, size), Row + 1),
+    [same(row, ets:lookup(Table, R), [{R, R * R}])
+     || R <- [rand:uniform(Row + 1) - 1 || _ <- lists:seq(1, 20)]],
     K = rand:uniform(N + 1) - 1,
-    same(row, ets:lookup(Table, K), [{K, K * K}]),
     true = port_command(Cat, <<N:64>>),
     same(cat, echo(Cat, <<>>), <<N:64>>),
     ok = file:write(Log, <<N:64>>),
@@ -44,12 +52,14 @@ loop(#{n := N, counter := Counter, table := Table, cat := Cat, log := Log, self 
     timer:sleep(20),
     loop(S#{n := N + 1}).
 
-call(Counter) ->
-    Counter ! {add, self()},
-    receive {count, C} -> C after 60000 -> wrong(counter, silent, 0) end.
+init(Count) ->
+    {ok, Count}.
 
-counter(C) ->
-    receive {add, From} -> From ! {count, C + 1}, counter(C + 1) end.
+handle_call(add, _From, Count) ->
+    {reply, Count + 1, Count + 1}.
+
+handle_cast(_, Count) ->
+    {noreply, Count}.
 
 echo(_, Have) when byte_size(Have) >= 8 -> Have;
 echo(Cat, Have) ->

@@ -2,6 +2,7 @@
 #
 #   make run                 the Erlang shell on this terminal
 #   make test                every test; ends with 'N passed, N failed'
+#   make test-disk           the tests that boot, with a checkpoint each 100 ms
 #   make check               style and static checks, silent when right
 #   make bench               the table of figures, Linux beside Holdfast
 #   make programs            Python, Redis, stress-ng and what else users run
@@ -9,6 +10,7 @@
 #   make powercut N=200      a machine that loses power N times and has to go on each time
 #   make crashboot N=200     N of such disks, from the log of a real run, started
 #   make faults              the failure matrix, every place of each row
+#   make bank N=100          a bank in Mnesia, its ledger on this host, and N power cuts
 #   make crashstates N=1000000   what power cuts leave of a disk, and what recovery finds
 #   make fuzz T=60           the readers of foreign data under libFuzzer, T seconds each
 #   make fuzz-calls T=600    random arguments to every system call in a guest, T seconds
@@ -28,7 +30,7 @@ KERNEL        := $(BUILD)/holdfast.elf $(BUILD)/holdfast-pvh.elf
 export HOLDFAST_BUILD := $(abspath $(BUILD))
 B             := $(BUILD)
 
-.PHONY: all help deps run test check bench boot-gate powercut crashboot faults programs debug clean distclean
+.PHONY: all help deps run test test-disk check bench boot-gate powercut bank crashboot faults programs debug clean distclean
 
 help:
 	@sed -n '/^#   make/s/^#   //p' Makefile
@@ -68,6 +70,15 @@ crashboot: deps
 faults: deps
 	@$(MAKE) --no-print-directory all
 	@HOLDFAST_TEST_SWEEP=1 $(PYTHON) -m pytest -q -p no:cacheprovider tests/system/test_faults.py
+
+bank: deps
+	@$(MAKE) --no-print-directory all
+	@$(PYTHON) tests/system/bank.py --count $(or $(N),100)
+
+# The system tests and the Linux programs, with a disk and a checkpoint each 100 ms in each machine.
+test-disk: deps
+	@$(MAKE) --no-print-directory all
+	@HOLDFAST_TEST_DISK=100ms $(PYTHON) tools/test.py --only $(or $(ONLY),abi-1,abi-4,system)
 
 programs: deps
 	@$(MAKE) --no-print-directory all

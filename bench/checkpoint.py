@@ -39,8 +39,8 @@ class Disk:
         return words if os.path.exists(self.path) else (*words, "--disk-size", size)
 
 
-def boot(disk, argv, *options, period="10000s"):
-    return Machine("holdfast", argv, "--cpus", "2", *disk.options(period), *options)
+def boot(disk, argv, *options, period="10000s", kernel="holdfast"):
+    return Machine(kernel, argv, "--cpus", "2", *disk.options(period), *options)
 
 
 def named(text):
@@ -82,20 +82,23 @@ def pause(_runs):
     return rows
 
 
+def resumed_once(disk, memory):
+    """=> (seconds from power-on to the first reply of what is on the disk, what the disk saw)"""
+    port = free_port()
+    with boot(disk, RESPONDER, "--memory", memory, "--port", "%d:8080" % port) as machine:
+        took = first_reply(machine, port)
+        seen, figures = machine.disk(), said(port)
+        if not figures["resumed_epoch"]:
+            raise Stuck("the machine was not resumed")
+        progress("reply %.3f s after power-on; resumed in %d ms; %.1f MiB in %d reads" % (
+            took, figures["resume_ms"], seen["rd_bytes"] / MIB, seen["rd_operations"]))
+        ask(port, b"checkpoint\n")      # else the third try of an epoch is its last
+    return took, seen
+
+
 def resumed(disk, memory, runs):
-    """Median of the seconds from power-on to the first reply of what is on the disk."""
-    times = []
-    for _ in range(runs):
-        port = free_port()
-        with boot(disk, RESPONDER, "--memory", memory, "--port", "%d:8080" % port) as machine:
-            times.append(first_reply(machine, port))
-            figures = said(port)
-            if not figures["resumed_epoch"]:
-                raise Stuck("the machine was not resumed")
-            progress("reply %.3f s after power-on; resumed in %d ms" % (
-                times[-1], figures["resume_ms"]))
-            ask(port, b"checkpoint\n")      # else the third try of an epoch is its last
-    return statistics.median(times)
+    """Median of the seconds to the first reply."""
+    return statistics.median(resumed_once(disk, memory)[0] for _ in range(runs))
 
 
 def _of_size(mib, memory, runs):
@@ -105,7 +108,7 @@ def _of_size(mib, memory, runs):
             "--", *RESPONDER]
     with Disk() as disk:
         with boot(disk, argv, "--memory", memory, "--port", "%d:8080" % port) as machine:
-            machine.until(b"spread fork_ns", 900)
+            machine.until(b"\ndone", 900)
             first_reply(machine, port)
             figures = named(machine.text.decode("utf-8", "replace").replace("\r", ""))
             ask(port, b"checkpoint\n")
@@ -185,19 +188,30 @@ def commit(_runs):
             Row("  the store's part", "us", {"raw": raw, "holdfast": stored})]
 
 
+def grown(before, after):
+    """=> (bytes written, in so many requests, flushes) from one look at the disk to the other"""
+    return tuple(after[name] - before[name] for name in
+                 ("wr_bytes", "wr_operations", "flush_operations"))
+
+
+def written_for(pages):
+    """=> (bytes written, requests, flushes, bytes that changed) of checkpoints of random pages"""
+    with Disk() as disk, boot(disk, ["/bench/resident", "64", "random", str(pages)],
+                              *SHELL) as machine:
+        machine.until(b"random ready")
+        before = machine.disk()
+        machine.type(b"\n")
+        machine.until(b"\ndone", 600)
+        after = machine.disk()
+        changed = named(machine.text.decode().replace("\r", ""))["random pages"] * 4096
+    return (*grown(before, after), changed)
+
+
 def written(_runs):
     """Bytes that the disk was given, over bytes of pages that changed."""
     rows = []
     for pages in (256, 1024):
-        with Disk() as disk, boot(disk, ["/bench/resident", "64", "random", str(pages)],
-                                  *SHELL) as machine:
-            machine.until(b"random ready")
-            before = machine.disk_writes()
-            machine.type(b"\n")
-            machine.until(b"random pages", 600)
-            after = machine.disk_writes()
-            changed = named(machine.text.decode().replace("\r", ""))["random pages"] * 4096
-        bytes_, requests, flushes = (b - a for a, b in zip(before, after))
+        bytes_, requests, flushes, changed = written_for(pages)
         progress("%d pages: %.2f MiB in %d requests and %d flushes, of %.2f MiB that changed" % (
             pages, bytes_ / MIB, requests, flushes, changed / MIB))
         rows.append(Row("bytes written over bytes dirty, %d random pages" % pages, "MiB",
@@ -210,10 +224,10 @@ def quiet(_runs):
     with Disk() as disk, boot(disk, ["erl"], "--memory", "512M", period="1s") as machine:
         machine.until(b"1> ")
         time.sleep(10)
-        before = machine.disk_writes()
+        before = machine.disk()
         time.sleep(QUIET_S)
-        after = machine.disk_writes()
-    bytes_, requests, flushes = (b - a for a, b in zip(before, after))
+        after = machine.disk()
+    bytes_, requests, flushes = grown(before, after)
     progress("%d bytes in %d requests, %d flushes" % (bytes_, requests, flushes))
     return [Row("commits of an idle shell in %d s" % QUIET_S, "1", {"holdfast": flushes}, 60, 0,
                 "value")]

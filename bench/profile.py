@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 """Where the instructions of a run go, Linux beside Holdfast.
 
-usage: profile.py [--set beam|calls|boot|http] [--kernel NAME,...] [--only NAME,...] [--top N]
+usage: profile.py [--set beam|calls|boot|http|checkpoint|resume] [--kernel NAME,...]
+                  [--only NAME,...] [--top N] [--cpus N] [--against KERNEL_ELF [--runs N]]
 
 Runs the BEAM set, the system calls, the boot to the first Erlang expression, or
 HTTP requests from the host (needs root; counts are thousands for a thousand
-requests) under a QEMU plugin that counts instructions, each program once as a
-section, and prints for each what ran in user mode, what in the kernel, and the
-kernel's functions with most of it. Counts depend little on how busy the host
+requests), checkpoints of --only PAGES pages, or a resume (with --only MIB resident)
+under a QEMU plugin that counts instructions, each program once as a section, and
+prints for each what ran in user mode, what in the kernel, and the kernel's
+functions with most of it. Counts depend little on how busy the host
 is, unlike bench.py's times.
 """
 import argparse
@@ -15,16 +17,20 @@ import bisect
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 
+import checkpoint
 import wire
-from machines import KERNELS, OUT, TOP, Machine, built
+from machines import KERNELS, OUT, TOP, Machine, ask, built, first_reply, free_port
 
 KERNEL_HALF = 1 << 63
 HTTP_CONNECTIONS = (1, 50, 1000)
 HTTP_S = 5
+SETS = ("beam", "calls", "boot", "http", "checkpoint", "resume")
+BOUND = 1.03            # of a kernel that another is compared with
 KINDS = ("syscall", "iret", "cr3", "invlpg", "wrmsr", "hlt", "pause", "rdtsc", "cpuid", "user pause")
 
 
@@ -123,6 +129,8 @@ def command(options):
     wanted = ",".join('"%s"' % name for name in options.only)
     if options.set == "calls":
         return ["/bench/syscalls", "-p", *options.only], {}
+    if options.set == "checkpoint":
+        return ["/bench/resident", "64", "profile", options.only[0] if options.only else "16"], {}
     if options.set == "beam":
         return ["erl", "-noshell", "-pa", "/bench", "-eval",
                 "hf_bench:profile([%s]), halt()." % wanted], {}
@@ -168,18 +176,89 @@ def plain(kernel):
     return ["--kernel-args", "nokaslr"] if kernel == "linux" else []
 
 
+def profiled_resume(kernel, options):
+    """{name: Section} of a node that is resumed, from power-on to its first reply"""
+    counts = counts_file(kernel)
+    port = free_port()
+    where = ("--memory", "6G" if options.only else "512M", "--port", "%d:8080" % port)
+    argv = checkpoint.RESPONDER
+    if options.only:
+        argv = ["/bench/resident", options.only[0], "first", "1", "--", *argv]
+    with checkpoint.Disk() as disk:
+        with checkpoint.boot(disk, argv, *where) as machine:
+            first_reply(machine, port, 900)
+            ask(port, b"checkpoint\n")
+        with checkpoint.boot(disk, checkpoint.RESPONDER, *where, *plugged(counts, 1),
+                             kernel=kernel) as machine:
+            first_reply(machine, port)
+            ask(port, b"mark\n")
+    found = sections(counts, symbols(kernel))
+    return {"power-on to the first reply, resumed": found[1]}
+
+
+def plugged(counts, first=0):
+    """Options for the plugin; `first`: the section that power-on begins."""
+    return ["--qemu=-plugin", "--qemu=%s,out=%s%s" % (
+        plugin(), counts, ",first=%d" % first if first else "")]
+
+
 def profiled(kernel, options):
     """{name: Section} of a run of one kernel"""
     if options.set == "http":
         return profiled_http(kernel, options)
+    if options.set == "resume":
+        return profiled_resume(kernel, options)
     argv, titles = command(options)
     counts = counts_file(kernel)
-    loaded = "%s,out=%s%s" % (plugin(), counts, ",first=1" if titles else "")
-    with Machine(kernel, argv, "--cpus", str(options.cpus), "--memory", "512M", "--qemu=-plugin",
-                 "--qemu=" + loaded, *plain(kernel)) as machine:
-        text = machine.output(1200)
+    with checkpoint.Disk() as disk:
+        store = disk.options("10000s") if options.set == "checkpoint" else ()
+        with Machine(kernel, argv, "--cpus", str(options.cpus), "--memory", "512M",
+                     *plugged(counts, min(titles, default=0)), *plain(kernel), *store) as machine:
+            text = machine.output(1200)
     titles.update((int(n), name) for n, name in re.findall(r"^section (\d+) (.+)$", text, re.M))
-    return {titles[n]: section for n, section in sections(counts, symbols(kernel)).items()}
+    return {titles[n]: section for n, section in sections(counts, symbols(kernel)).items()
+            if n in titles}
+
+
+# --- two kernels in turns ---
+
+def compared(options):
+    """[(section, ours, the other's, functions that grew)], medians of runs in turns."""
+    got = {"holdfast": [], options.against: []}
+    for _ in range(options.runs):
+        for kernel, runs in got.items():
+            runs.append(profiled(kernel, options))
+    out = []
+    for name in got["holdfast"][0]:
+        sides = [[run[name] for run in runs if name in run] for runs in got.values()]
+        if not all(sides):
+            continue
+        functions = [{f: statistics.median(s.functions.get(f, 0) for s in side)
+                      for s in side for f in s.functions} for side in sides]
+        grown = sorted(((count - functions[1].get(f, 0), f) for f, count in functions[0].items()),
+                       reverse=True)
+        out.append((name, *[(statistics.median(s.user for s in side),
+                             statistics.median(s.kernel for s in side)) for side in sides],
+                    grown[:options.top]))
+    return out
+
+
+def show_compared(rows):
+    """=> returns whether all is within BOUND"""
+    print("%-28s %10s %10s %7s %10s %10s %7s" % (
+        "millions of instructions", "other's", "kernel", "", "ours", "kernel", "ratio"))
+    good = True
+    for name, ours, other, grown in rows:
+        ratio = sum(ours) / max(1, sum(other))
+        good = good and ratio <= BOUND
+        print("%-28s %10.3f %10.3f %7s %10.3f %10.3f %7.3f %s" % (
+            name, sum(other) / 1e6, other[1] / 1e6, "", sum(ours) / 1e6, ours[1] / 1e6, ratio,
+            "" if ratio <= BOUND else "MISSED"))
+        if ratio > BOUND:
+            for count, function in grown:
+                if count > 0:
+                    print("   %+9.3fM %s" % (count / 1e6, function))
+    return good
 
 
 def show(name, sides, top):
@@ -199,12 +278,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kernel", default=",".join(KERNELS), metavar="NAME,...")
     parser.add_argument("--only", default="", metavar="NAME,...")
-    parser.add_argument("--set", choices=("beam", "calls", "boot", "http"), default="beam")
+    parser.add_argument("--set", choices=SETS, default="beam")
     parser.add_argument("--top", type=int, default=12)
     parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--against", metavar="KERNEL_ELF", help="another Holdfast, in turns: the "
+                        "medians of --runs runs, and functions that grew where ours is worse")
+    parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     options.only = [name for name in options.only.split(",") if name]
     os.makedirs(OUT, exist_ok=True)
+    if options.against:
+        return 0 if show_compared(compared(options)) else 1
     got = {kernel: profiled(kernel, options) for kernel in options.kernel.split(",")}
     for name in next(iter(got.values())):
         show(name, {kernel: side[name] for kernel, side in got.items()}, options.top)

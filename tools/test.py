@@ -4,7 +4,8 @@
 usage: test.py [--only PART[,PART]...]    parts: see PARTS below
 
 HOLDFAST_TEST_SCALE stretches the time limits, for machines and kernels
-(SAN=1) that are slow.
+(SAN=1) that are slow. HOLDFAST_TEST_DISK gives each machine that boots a disk
+and a checkpoint after each such period (tests/system/guest.py).
 """
 import argparse
 import glob
@@ -13,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree
 
@@ -21,6 +23,7 @@ BUILD = os.environ.get("HOLDFAST_BUILD", os.path.join(TOP, "build"))
 LAST = re.compile(r"(\d+) passed, (\d+) failed")
 CMOCKA = re.compile(r"\[  (PASSED|FAILED)  \] (\d+) test")
 ABI_LIMIT_S = int(900 * float(os.environ.get("HOLDFAST_TEST_SCALE", "1")))
+DISK = os.environ.get("HOLDFAST_TEST_DISK", "")
 # Tests of the tools that boot nothing.
 QUICK = ("test_cli.py", "test_pack.py", "test_resume_kinds.py", "test_store.py")
 
@@ -109,11 +112,13 @@ def _abi_guest(cpus):
     status, text = run(["make", "-s", "abi"], 600)
     if status:
         return _total(status, text)
-    return _total(*run(
-        [os.path.join(TOP, "holdfast"), "run", "--headless", "--base", "busybox",
-         "--cpus", str(cpus), "--memory", "1G", "--timeout", str(ABI_LIMIT_S),
-         "--add", os.path.join(TOP, "build", "abi") + ":/abi", "--kernel-args", "quiet",
-         "--", "sh", "/abi/run-guest"], ABI_LIMIT_S + 60))
+    with tempfile.TemporaryDirectory(prefix="holdfast-disk-") as folder:
+        disk = ["--disk", os.path.join(folder, "state.img"), "--checkpoint", DISK] if DISK else []
+        return _total(*run(
+            [os.path.join(TOP, "holdfast"), "run", "--headless", "--base", "busybox", *disk,
+             "--cpus", str(cpus), "--memory", "1G", "--timeout", str(ABI_LIMIT_S),
+             "--add", os.path.join(TOP, "build", "abi") + ":/abi", "--kernel-args", "quiet",
+             "--", "sh", "/abi/run-guest"], ABI_LIMIT_S + 60))
 
 
 def abi_1():

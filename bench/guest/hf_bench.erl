@@ -232,7 +232,7 @@ holdfast(Word) ->
     ok = file:close(Device).
 
 %% Answers lines over TCP: `checkpoint` when one is durable, `figures` with what the kernel says of
-%% checkpoints in one line, others at once.
+%% checkpoints in one line, `mark` when a section of a profile was ended, others at once.
 reply(Port) ->
     {ok, L} = gen_tcp:listen(Port, [binary, {active, false}, {packet, line}, {reuseaddr, true},
                                     {backlog, 512}]),
@@ -249,6 +249,7 @@ reply_lines(S) ->
     case gen_tcp:recv(S, 0) of
         {ok, <<"checkpoint\n">>} -> holdfast("checkpoint"), reply_line(S, <<"here">>);
         {ok, <<"figures\n">>} -> reply_line(S, figures());
+        {ok, <<"mark\n">>} -> os:cmd("/bench/mark 0"), reply_line(S, <<"here">>);
         {ok, _} -> reply_line(S, <<"here">>);
         _ -> gen_tcp:close(S)
     end.

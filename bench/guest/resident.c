@@ -15,11 +15,12 @@
  * and those of the standstill's parts where the kernel has them. Forms: `packed`, one run of pages;
  * `spread`, over all of the memory; `first`, over its first 64 MiB; `blocks`, spread, in memory
  *that came in blocks of 2 MiB. `random` waits for a line of input, has pages anywhere stored many
- * times, prints how many, and waits for another line. With a program, that runs behind all this,
- *while the memory stays.
+ * times, prints how many, and waits for another line; `profile` does so as a section of a profile.
+ * With a program, that runs behind all this, while the memory stays.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "mark.h"
 
 #define ROUNDS	      9
 #define FORKS	      5
@@ -167,18 +170,13 @@ measure(const char *form, size_t pages)
 	fflush(stdout);
 }
 
-/* Checkpoints of pages anywhere, between two lines of input: the host looks at the disk then. */
-static void
+/* => how many pages were stored */
+static int64_t
 write_anywhere(size_t pages)
 {
 	int64_t value[FIGURES], stored = 0;
 	uint64_t at = 1;
 
-	fill(0);
-	printf("random ready\n");
-	fflush(stdout);
-	if (getchar() == EOF)
-		fail("input");
 	for (int round = 0; round < RANDOM_ROUNDS; round++) {
 		for (size_t i = 0; i < pages; i++) {
 			at = at * 6364136223846793005ul + 1442695040888963407ul;
@@ -188,9 +186,46 @@ write_anywhere(size_t pages)
 		read_figures(value);
 		stored += value[PAGES];
 	}
-	printf("random pages %lld\n", (long long)stored);
+	return stored;
+}
+
+/* Between two lines of input: the host looks at the disk then. */
+static void
+write_watched(size_t pages)
+{
+	fill(0);
+	printf("random ready\n");
+	fflush(stdout);
+	if (getchar() == EOF)
+		fail("input");
+	printf("random pages %lld\ndone 0\n", (long long)write_anywhere(pages));
 	fflush(stdout);
 	(void)getchar();
+}
+
+/* As a section of a profile. */
+static void
+write_profiled(size_t pages)
+{
+	fill(0);
+	printf("section 1 %d checkpoints of %zu pages\n", RANDOM_ROUNDS, pages);
+	fflush(stdout);
+	mark(1);
+	write_anywhere(pages);
+	mark(0);
+}
+
+/* => false: it is one of those that are measured */
+static bool
+do_other(const char *form, size_t pages)
+{
+	if (strcmp(form, "random") == 0)
+		write_watched(pages);
+	else if (strcmp(form, "profile") == 0)
+		write_profiled(pages);
+	else
+		return false;
+	return true;
 }
 
 static void
@@ -201,15 +236,15 @@ measure_all(char **form)
 	for (; form[0] && form[1] && strcmp(form[0], "--") != 0; form += 2) {
 		int in_blocks = strcmp(form[0], "blocks") == 0;
 
-		if (strcmp(form[0], "random") == 0) {
-			write_anywhere(strtoul(form[1], NULL, 10));
+		if (do_other(form[0], strtoul(form[1], NULL, 10)))
 			continue;
-		}
 		if (in_blocks != blocks)
 			fill(in_blocks);
 		blocks = in_blocks;
 		measure(form[0], strtoul(form[1], NULL, 10));
 	}
+	printf("done 0\n");
+	fflush(stdout);
 }
 
 /* Measures in a child that stays; the caller is to be another program then. */

@@ -299,6 +299,17 @@ irq_free(struct core *core, int vector)
 	atomic_store(&handlers[vector - VECTOR_DEVICE_FIRST], NULL);
 }
 
+unsigned
+irq_bound(const struct core *core)
+{
+	irq_handler *handlers = core->irq_handlers;
+	unsigned n = 0;
+
+	for (int i = 0; i < IRQ_VECTORS; i++)
+		n += atomic_load(&handlers[i]) != NULL;
+	return n;
+}
+
 void
 irq_dispatch(unsigned vector)
 {

@@ -52,6 +52,8 @@ typedef void (*irq_handler)(void *arg);
 /* Reserves a vector on `core` and binds a handler to it. Returns the vector or -ENOSPC. */
 int irq_alloc(struct core *core, irq_handler fn, void *arg);
 void irq_free(struct core *core, int vector);
+/* How many vectors of the core are bound. */
+unsigned irq_bound(const struct core *core);
 /* Runs the handler of `vector` on this core: trap_ops->irq. */
 void irq_dispatch(unsigned vector);
 /* MSI address and data that reach (core, vector). */

@@ -246,17 +246,17 @@ start_thread(void *arg)
 	procinfo_init();       /* /proc/<pid> */
 	control_device_init(); /* /dev/holdfast */
 	must(boot_report_register(), "/proc/holdfast/boot");
-	must(store_disks_init(), "/proc/holdfast/store");
+	must(store_disks_init(persist_disk(), persist_store()), "/proc/holdfast/store");
 	must(vdso_init(), "the vDSO");
 	klog(KLOG_BOOT, "boot", "D6 done: file system");
 	devices_start(3); /* the rest: network cards */
-	net_init();	  /* the stack and its thread */
+	net_init();	  /* the stack */
 	free_boot_memory(st);
 	must(linux_init(), "the Linux calls");
 	must(replicate_roots(), "a copy of the roots in each cluster");
 	if (!persist_resume())
 		must(process_start_init(), "/sbin/init");
-	net_files_ready();
+	net_run();	 /* network threads */
 	persist_start(); /* checkpoints */
 	klog(KLOG_BOOT, "boot", "D7 done: %u cores in %u clusters run", machine()->ncores,
 	     machine()->nclusters);
@@ -323,7 +323,9 @@ kernel_init(struct boot_info *info, struct boot_state *st)
 	if (is_io_core())
 		init_platform(); /* D4: devices, stage 0 */
 	barrier_all();
-	make_idle_stack(c); /* D5: idle threads */
+	if (is_first())
+		devices_init_cluster(); /* D4: internal devices */
+	make_idle_stack(c);		/* D5: idle threads */
 	barrier_all();
 	if (is_io_core()) {
 		klog(KLOG_BOOT, "boot", "D5 done: devices found, idle threads");

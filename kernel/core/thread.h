@@ -50,7 +50,10 @@ _Static_assert(MAX_CLUSTERS <= 8, "mem_policy.nodes");
 
 /* What a call that sleeps has behind it: see core/blocked.h. */
 struct blocked_call {
-	u64 done;      /* noted by the call */
+	u64 done;	     /* noted by the call, or by the part of it that is under way */
+	u64 parts;	     /* noted by a call of several: what those before have done */
+	const void *carried; /* bytes that are at no place but in the call's own buffer */
+	size_t carried_bytes;
 	ns_t deadline; /* while it is issued again: of the sleep that the cut found; or NS_FOREVER
 			*/
 	bool again;    /* it is issued again */

@@ -109,6 +109,7 @@ struct ahci_port {
 struct ahci {
 	volatile u8 *regs;
 	struct ahci_port *port[AHCI_PORTS]; /* [I] once interrupts are on */
+	struct chdev *chdev;		    /* [I] the same */
 };
 
 static volatile u32 *
@@ -330,6 +331,7 @@ ahci_interrupt(void *arg)
 	struct ahci *h = arg;
 	u32 is = *hba_reg(h, HBA_IS);
 
+	chdev_interrupted(h->chdev);
 	for (unsigned i = 0; i < AHCI_PORTS; i++)
 		if ((is >> i & 1) && h->port[i])
 			port_interrupt(h->port[i]);
@@ -460,7 +462,6 @@ static int
 ahci_probe(struct pci_device *d)
 {
 	struct ahci *h = kzalloc(sizeof(*h));
-	struct chdev *c;
 	size_t len;
 	int err;
 
@@ -475,10 +476,10 @@ ahci_probe(struct pci_device *d)
 	if (!(*hba_reg(h, HBA_CAP) & CAP_64BIT) || ports_create(h) == 0)
 		goto fail;
 	/* From here on its ports are at work: nothing is given back. */
-	c = chdev_create("disk", d);
-	if (!c)
+	h->chdev = chdev_create("disk", d);
+	if (!h->chdev)
 		return -ENOMEM;
-	err = pci_irq_request(d, 0, c->core, ahci_interrupt, h);
+	err = pci_irq_request(d, 0, h->chdev->core, ahci_interrupt, h);
 	if (err)
 		return err;
 	for (unsigned i = 0; i < AHCI_PORTS; i++)

@@ -60,6 +60,7 @@ block_batch_init(struct block_batch *b, struct block_device *d)
 	waitq_init(&b->done);
 	b->pending = 0;
 	b->err = 0;
+	b->open = NULL;
 }
 
 static void
@@ -76,9 +77,14 @@ batch_end(struct block_request *r, int err)
 	spin_unlock(&b->lock);
 }
 
-static void
-batch_submit(struct block_batch *b, struct block_request *r)
+void
+block_batch_push(struct block_batch *b)
 {
+	struct block_request *r = b->open;
+
+	b->open = NULL;
+	if (!r)
+		return;
 	r->end = batch_end;
 	r->arg = b;
 	spin_lock(&b->lock);
@@ -113,8 +119,16 @@ range_valid(const struct block_device *d, u64 sector, size_t bytes)
 	       sector <= d->sectors && n <= d->sectors - sector;
 }
 
+/* Whether the open request may take more, at this sector. */
+static bool
+joins(const struct block_batch *b, enum block_op op, u64 sector)
+{
+	return b->open && op != BLOCK_FLUSH && b->open->op == op && b->open_end == sector &&
+	       b->open->segs < b->dev->segs_max;
+}
+
 int
-block_batch_add(struct block_batch *b, enum block_op op, u64 sector, void *mem, size_t bytes)
+block_batch_join(struct block_batch *b, enum block_op op, u64 sector, void *mem, size_t bytes)
 {
 	struct block_device *d = b->dev;
 
@@ -123,17 +137,20 @@ block_batch_add(struct block_batch *b, enum block_op op, u64 sector, void *mem, 
 	if (op == BLOCK_WRITE && d->readonly)
 		return -EROFS;
 	do {
-		struct block_request *r = kzalloc(sizeof(*r));
 		size_t n = 0;
 
-		if (!r)
-			return -ENOMEM;
-		r->op = op;
-		r->sector = sector;
+		if (!joins(b, op, sector)) {
+			block_batch_push(b);
+			b->open = kzalloc(sizeof(*b->open));
+			if (!b->open)
+				return -ENOMEM;
+			b->open->op = op;
+			b->open->sector = sector;
+		}
 		if (op != BLOCK_FLUSH)
-			n = fill(d, r, mem, bytes);
-		batch_submit(b, r);
+			n = fill(d, b->open, mem, bytes);
 		sector += n / BLOCK_SECTOR;
+		b->open_end = sector;
 		mem = (char *)mem + n;
 		bytes -= n;
 	} while (op != BLOCK_FLUSH && bytes > 0);
@@ -141,10 +158,20 @@ block_batch_add(struct block_batch *b, enum block_op op, u64 sector, void *mem, 
 }
 
 int
+block_batch_add(struct block_batch *b, enum block_op op, u64 sector, void *mem, size_t bytes)
+{
+	int err = block_batch_join(b, op, sector, mem, bytes);
+
+	block_batch_push(b);
+	return err;
+}
+
+int
 block_batch_wait(struct block_batch *b)
 {
 	int err;
 
+	block_batch_push(b);
 	spin_lock(&b->lock);
 	while (b->pending > 0)
 		(void)!waitq_sleep(&b->done, &b->lock, NS_FOREVER, 0);

@@ -83,6 +83,9 @@ struct block_batch {
 	struct waitq done;
 	unsigned pending; /* [lock] */
 	int err;	  /* [lock] */
+	/* [who adds] not yet given to the driver; what lies behind it on the disk joins it */
+	struct block_request *open;
+	u64 open_end; /* sector */
 };
 
 /* => d's fields that are [I] are set. => may sleep. -ENOMEM */
@@ -102,6 +105,11 @@ void block_batch_init(struct block_batch *b, struct block_device *d);
  * before an error goes on. */
 int __must_check block_batch_add(struct block_batch *b, enum block_op op, u64 sector, void *mem,
 				 size_t bytes);
+/* The same, but the last request may wait for more of it. => block_batch_push or the wait follows
+ */
+int __must_check block_batch_join(struct block_batch *b, enum block_op op, u64 sector, void *mem,
+				  size_t bytes);
+void block_batch_push(struct block_batch *b);
 /* Sleeps until all is done: 0 or -EIO. => may sleep, uninterruptibly */
 int block_batch_wait(struct block_batch *b);
 

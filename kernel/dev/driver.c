@@ -1,5 +1,5 @@
 /*
- * The list of devices and how drivers meet them; chdevs and their place in a cluster.
+ * The list of devices and how drivers meet them.
  *
  * Runs on the boot core in D4, stage after stage; nothing is ever unbound. A driver whose match
  * is NULL probes by itself (ISA, ACPI) and is called once with NULL.
@@ -65,71 +65,6 @@ devices_start(int stage)
 	for (unsigned i = 0; driver_table[i]; i++)
 		if (driver_table[i]->stage == stage)
 			start_driver(driver_table[i]);
-}
-
-/* Gives it the next index, and with that its place. => devs->lock */
-static void
-place_chdev(struct devices *devs, struct chdev *c)
-{
-	c->index = devs->chdev_nr++;
-	c->cxy = c->index % machine()->nclusters;
-	c->core = chdev_core(c, 0);
-	list_add_tail(&devs->chdevs, &c->link);
-}
-
-struct chdev *
-chdev_create(const char *name, struct pci_device *d)
-{
-	struct devices *devs = machine()->devices;
-	struct chdev *c = kzalloc(sizeof(*c)), *other;
-	unsigned same = 0;
-
-	if (!c)
-		return NULL;
-	c->pci = d;
-	spin_lock(&devs->lock);
-	list_for_each_entry (other, &devs->chdevs, link)
-		if (other->channel == 0 && strncmp(other->name, name, strlen(name)) == 0)
-			same++;
-	format(c->name, sizeof(c->name), "%s%u", name, same);
-	place_chdev(devs, c);
-	spin_unlock(&devs->lock);
-	if (d)
-		d->cxy = c->cxy;
-	return c;
-}
-
-struct chdev *
-chdev_create_channel(const struct chdev *first, unsigned channel)
-{
-	struct devices *devs = machine()->devices;
-	struct chdev *c = kzalloc(sizeof(*c));
-
-	if (!c)
-		return NULL;
-	c->pci = first->pci;
-	c->channel = channel;
-	format(c->name, sizeof(c->name), "%sq%u", first->name, channel);
-	spin_lock(&devs->lock);
-	place_chdev(devs, c);
-	spin_unlock(&devs->lock);
-	return c;
-}
-
-void
-chdev_interrupted(struct chdev *c)
-{
-	atomic_fetch_add(&c->irqs, 1);
-	if (this_core()->arch.cxy != c->cxy)
-		atomic_fetch_add(&c->strays, 1);
-}
-
-struct core *
-chdev_core(const struct chdev *c, unsigned n)
-{
-	struct cluster *cl = machine()->cluster[c->cxy];
-
-	return cl->core[(c->index / machine()->nclusters + n) % cl->cores_nr];
 }
 
 /* A cluster sends through the queue that it serves, else through one of the others in turn. */

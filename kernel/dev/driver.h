@@ -4,6 +4,7 @@
  * 2 the disks that the store may live on, 3 the rest.
  *
  * A device that is bound becomes a chdev, placed in a cluster: its interrupts are served there.
+ * Internal chdevs are what each cluster has of its own: its local APICs.
  */
 #ifndef DEV_DRIVER_H
 #define DEV_DRIVER_H
@@ -25,7 +26,8 @@ struct netdev_stats;
 struct chdev {
 	struct list link;		/* [lock] devices->chdevs */
 	char name[16];			/* [I] "net0" */
-	unsigned index;			/* [I] over the machine, in the order of binding */
+	unsigned index;			/* [I] over the external ones, in the order of binding */
+	bool internal;			/* [I] of its cluster, by boot_info.int_dev */
 	unsigned channel;		/* [I] 0, or of a device with several */
 	unsigned cxy;			/* [I] cluster that serves it */
 	struct core *core;		/* [I] core of that cluster for its first interrupt */
@@ -40,7 +42,7 @@ struct devices {		  /* machine()->devices */
 	struct list chdevs;	  /* [lock] */
 	struct list netdevs;	  /* [lock] struct netdev */
 	struct list blocks;	  /* [lock] struct block_device */
-	unsigned chdev_nr;	  /* [lock] */
+	unsigned chdev_nr;	  /* [lock] external ones */
 	unsigned pci_nr;	  /* [I] */
 	paddr_t ecam;		  /* [I] of bus 0; 0: ports */
 	u8 ecam_first, ecam_last; /* [I] */
@@ -52,6 +54,8 @@ extern const struct driver *const driver_table[]; /* NULL-terminated; dev/table.
 void devices_init(void);       /* scans buses */
 void devices_start(int stage); /* probes drivers of the stage */
 
+/* chdevs of what this cluster has of its own. => the cluster's first core, after devices_init */
+void devices_init_cluster(void);
 /* Places a device: external ones by index modulo clusters, and over the cores of that cluster in
  * turn. "name%u" gets a number when numbered. NULL: no memory. */
 struct chdev *chdev_create(const char *name, struct pci_device *d);

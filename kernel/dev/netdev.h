@@ -66,11 +66,13 @@ struct netdev_stats {
 };
 
 struct netdev_queue {
-	struct netdev *dev;	   /* [I] */
-	unsigned index;		   /* [I] */
-	struct chdev *chdev;	   /* [I] where it is served */
-	void *driver;		   /* [I] */
-	struct netdev_stats stats; /* [client's lock] */
+	struct netdev *dev;	      /* [I] */
+	const struct netdev_ops *ops; /* [I] the device's */
+	struct netdev_queue *next;    /* [I] the client's, of one cluster */
+	unsigned index;		      /* [I] */
+	struct chdev *chdev;	      /* [I] where it is served */
+	void *driver;		      /* [I] */
+	struct netdev_stats stats;    /* [client's lock] */
 };
 
 struct netdev {

@@ -74,6 +74,7 @@ struct nvme {
 	size_t regs_len;
 	u32 stride;		     /* bytes between doorbells */
 	struct nvme_queue admin, io; /* io: [lock] */
+	struct chdev *chdev;	     /* [I] */
 	struct spinlock lock;
 	struct block_request *slot[NVME_SLOTS]; /* [lock] */
 	u64 *list[NVME_SLOTS];			/* [I] pages of a slot's memory */
@@ -112,9 +113,10 @@ ring(struct nvme *n, unsigned queue, bool completion, u16 v)
 }
 
 static int
-queue_memory(struct nvme_queue *q, unsigned id)
+queue_memory(struct nvme_queue *q, unsigned id, unsigned cxy)
 {
-	struct frame *sq = frame_alloc(0, FRAME_ZERO), *cq = frame_alloc(0, FRAME_ZERO);
+	struct frame *sq = frame_alloc_on(cxy, 0, FRAME_ZERO);
+	struct frame *cq = frame_alloc_on(cxy, 0, FRAME_ZERO);
 
 	if (!sq || !cq) {
 		if (sq)
@@ -229,6 +231,7 @@ nvme_interrupt(void *arg)
 	struct block_request *r, *next;
 	struct list done;
 
+	chdev_interrupted(n->chdev);
 	list_init(&done);
 	spin_lock(&n->lock);
 	while (!n->stopped && queue_get(n, &n->io, &c)) {
@@ -403,14 +406,14 @@ nvme_reset(struct block_device *d, struct list *had)
 static const struct block_ops nvme_ops = {.submit = nvme_submit, .reset = nvme_reset};
 
 static int
-memory(struct nvme *n)
+memory(struct nvme *n, unsigned cxy)
 {
-	int err = queue_memory(&n->admin, 0);
+	int err = queue_memory(&n->admin, 0, cxy);
 
 	if (!err)
-		err = queue_memory(&n->io, 1);
+		err = queue_memory(&n->io, 1, cxy);
 	for (unsigned i = 0; i < NVME_SLOTS && !err; i++) {
-		struct frame *f = frame_alloc(0, FRAME_ZERO);
+		struct frame *f = frame_alloc_on(cxy, 0, FRAME_ZERO);
 
 		n->list[i] = f ? frame_virt(f) : NULL;
 		err = f ? 0 : -ENOMEM;
@@ -439,10 +442,11 @@ static int
 bring_up(struct nvme *n, struct pci_device *d)
 {
 	struct chdev *c = chdev_create("disk", d);
-	int err = c ? memory(n) : -ENOMEM;
+	int err = c ? memory(n, c->cxy) : -ENOMEM;
 
 	if (!err)
 		err = controller_start(n);
+	n->chdev = c;
 	if (!err) /* slot 0's page serves for what the controller says */
 		err = describe(n, (u8 *)n->list[0]);
 	if (!err)

@@ -22,6 +22,7 @@
 struct virtio_blk {
 	struct virtio_device vdev;
 	struct block_device disk;
+	struct chdev *chdev;	    /* [I] */
 	struct virtio_queue *queue; /* [lock] */
 	struct spinlock lock;
 	struct list waiting; /* [lock] block_request.link: the queue had no room */
@@ -124,6 +125,7 @@ blk_interrupt(void *arg)
 	struct block_request *r;
 	u32 len;
 
+	chdev_interrupted(b->chdev);
 	list_init(&done);
 	list_init(&refused);
 	spin_lock(&b->lock);
@@ -250,12 +252,13 @@ attach(struct virtio_blk *b, struct pci_device *d, struct chdev *c)
 static int
 blk_probe(struct pci_device *d)
 {
-	struct virtio_blk *b = kzalloc(sizeof(*b));
-	struct chdev *c = b ? chdev_create("disk", d) : NULL;
-	int err = -ENOMEM;
+	struct chdev *c = chdev_create("disk", d);
+	struct virtio_blk *b = c ? kzalloc_on(c->cxy, sizeof(*b)) : NULL;
+	int err;
 
-	if (!c)
-		goto fail;
+	if (!b)
+		return -ENOMEM;
+	b->chdev = c;
 	spin_init(&b->lock, "virtio-blk", RANK_NONE);
 	list_init(&b->waiting);
 	err = attach(b, d, c);

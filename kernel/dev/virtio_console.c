@@ -33,6 +33,7 @@ struct console_size {
 
 struct virtio_console {
 	struct virtio_device vdev;
+	struct chdev *chdev; /* [I] */
 	struct spinlock lock;
 	struct virtio_queue *rx, *tx; /* [lock] */
 	struct tty *tty;	      /* [I] */
@@ -123,6 +124,7 @@ tx_interrupt(void *arg)
 	struct virtio_console *c = arg;
 	bool tell = false;
 
+	chdev_interrupted(c->chdev);
 	spin_lock(&c->lock);
 	reclaim(c);
 	if (c->wants_room && c->tx_nfree > 0) {
@@ -188,6 +190,7 @@ rx_interrupt(void *arg)
 	char *buf;
 	u32 len;
 
+	chdev_interrupted(c->chdev);
 	spin_lock(&c->lock);
 	do {
 		while ((buf = virtqueue_get(&c->rx->vq, &len))) {
@@ -283,7 +286,6 @@ static int
 console_probe(struct pci_device *d)
 {
 	struct virtio_console *c = kzalloc(sizeof(*c));
-	struct chdev *chdev;
 	int err;
 
 	if (!c)
@@ -294,10 +296,10 @@ console_probe(struct pci_device *d)
 	if (err)
 		goto fail;
 	err = -ENOMEM;
-	chdev = chdev_create("hvc", d);
-	if (!chdev)
+	c->chdev = chdev_create("hvc", d);
+	if (!c->chdev)
 		goto fail;
-	err = start_device(c, d, chdev->core);
+	err = start_device(c, d, c->chdev->core);
 	if (err)
 		goto fail;
 	err = -ENOMEM;

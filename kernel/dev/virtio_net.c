@@ -37,6 +37,9 @@ struct pair { /* in its cluster's memory */
 	struct netdev_queue q;
 	struct virtio_net *net; /* [I] */
 	struct virtio_queue *rx, *tx;
+	unsigned header;	  /* [I] as the device's */
+	bool mergeable;		  /* [I] as the device's */
+	bool dead;		  /* as the device */
 	bool tx_armed;		  /* the transmit interrupt is wanted */
 	struct netdev_buf *cache; /* free buffers */
 	unsigned cached;
@@ -150,17 +153,17 @@ static void
 receive_one(struct pair *p, struct netdev_buf *b, u32 len)
 {
 	const struct virtio_net_hdr_v1 *h = (void *)(b + 1);
-	struct virtio_net *n = p->net;
+	struct netdev *d = p->q.dev;
 	unsigned count, flags = 0;
 
 	b->next = NULL;
-	if (len < n->header + 14) {
+	if (len < p->header + 14) {
 		drop(p, b);
 		return;
 	}
-	b->data = (u8 *)(b + 1) + n->header;
-	b->len = len - n->header;
-	count = n->mergeable ? h->num_buffers : 1;
+	b->data = (u8 *)(b + 1) + p->header;
+	b->len = len - p->header;
+	count = p->mergeable ? h->num_buffers : 1;
 	if (count == 0 || count > p->rx->vq.size || !gather(p, b, count)) {
 		drop(p, b);
 		return;
@@ -170,7 +173,7 @@ receive_one(struct pair *p, struct netdev_buf *b, u32 len)
 	p->q.stats.rx_packets++;
 	for (struct netdev_buf *part = b; part; part = part->next)
 		p->q.stats.rx_bytes += part->len;
-	n->netdev.client->receive(n->netdev.client_arg, b, flags);
+	d->client->receive(d->client_arg, b, flags);
 }
 
 /* ---- transmit ---- */
@@ -194,11 +197,11 @@ net_send(struct netdev_queue *q, const struct netdev_vec *vec, unsigned count, v
 	u32 bytes = 0;
 	int err;
 
-	if (count > NETDEV_MAX_VEC || p->net->dead)
+	if (count > NETDEV_MAX_VEC || p->dead)
 		return -EINVAL;
 	if (p->tx->vq.free_count < p->tx->vq.size / 2)
 		net_reap(q);
-	bufs[0] = (struct vq_buf){.addr = virt_to_phys(&p->tx_header), .len = p->net->header};
+	bufs[0] = (struct vq_buf){.addr = virt_to_phys(&p->tx_header), .len = p->header};
 	for (unsigned i = 0; i < count; i++) {
 		bufs[i + 1] = (struct vq_buf){.addr = virt_to_phys(vec[i].base), .len = vec[i].len};
 		bytes += vec[i].len;
@@ -237,6 +240,7 @@ broken(struct virtio_net *n)
 	for (unsigned i = 0; i < d->queues; i++) {
 		struct pair *p = to_pair(d->queue[i]);
 
+		p->dead = true;
 		while ((cookie = virtqueue_detach(&p->tx->vq)))
 			d->client->sent(d->client_arg, cookie);
 		while ((cookie = virtqueue_detach(&p->rx->vq)))
@@ -251,7 +255,7 @@ net_poll(struct netdev_queue *q, unsigned budget)
 	unsigned done = 0;
 	u32 len;
 
-	if (p->net->dead)
+	if (p->dead)
 		return 0;
 	net_reap(q);
 	while (done < budget) {
@@ -276,7 +280,7 @@ net_arm(struct netdev_queue *q)
 	struct pair *p = to_pair(q);
 	bool more;
 
-	if (p->net->dead)
+	if (p->dead)
 		return false;
 	more = virtqueue_cb_on(&p->rx->vq);
 	if (p->tx_armed) {
@@ -393,7 +397,10 @@ start_pair(struct virtio_net *n, struct chdev *c)
 		return -ENOMEM;
 	rx.core = tx.core = c->core;
 	p->net = n;
-	p->q = (struct netdev_queue){.dev = &n->netdev, .index = i, .chdev = c, .driver = p};
+	p->header = n->header;
+	p->mergeable = n->mergeable;
+	p->q = (struct netdev_queue){
+		.dev = &n->netdev, .ops = &virtio_net_ops, .index = i, .chdev = c, .driver = p};
 	err = virtio_queue_setup(&n->vdev, 2 * i, &rx, &p->rx);
 	if (!err)
 		err = virtio_queue_setup(&n->vdev, 2 * i + 1, &tx, &p->tx);

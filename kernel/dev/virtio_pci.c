@@ -3,7 +3,8 @@
  * the legacy registers in I/O BAR 0 (4.1.4.10).
  *
  * Interrupts: with MSI-X the configuration has entry 0 and every queue one of its own while there
- * are entries, the rest share the last; without, one interrupt whose ISR register says what it was.
+ * are entries, the rest share the last, which may be the configuration's; without, there is one
+ * interrupt whose ISR register says what it was.
  */
 #include <asm/errno.h>
 #include <linux/virtio_pci.h>
@@ -279,15 +280,26 @@ tell_config_entry(struct virtio_device *vd)
 		COMMON(vd, u16, msix_config) = 0;
 }
 
+static void
+only_entry_interrupt(void *arg)
+{
+	config_interrupt(arg);
+	queues_interrupt(arg);
+}
+
 /* The device's configuration interrupt: the first thing that is bound. */
 static int
 bind_config_irq(struct virtio_device *vd, struct core *core)
 {
+	irq_handler fn = config_interrupt;
 	int err;
 
 	vd->shared_irq = vd->pci->msix_cap == 0;
-	err = pci_irq_request(vd->pci, 0, core,
-			      vd->shared_irq ? shared_interrupt : config_interrupt, vd);
+	if (vd->shared_irq)
+		fn = shared_interrupt;
+	else if (pci_irq_count(vd->pci) == 1)
+		fn = only_entry_interrupt;
+	err = pci_irq_request(vd->pci, 0, core, fn, vd);
 	if (err)
 		return err;
 	vd->irq_bound = true;

@@ -18,6 +18,7 @@
 
 struct virtio_rng {
 	struct virtio_device vdev;
+	struct chdev *chdev;	    /* [I] */
 	struct virtio_queue *queue; /* [lock] */
 	struct spinlock lock;
 	struct timer again; /* asks for the next */
@@ -51,6 +52,7 @@ rng_interrupt(void *arg)
 	bool got = false;
 	u32 len;
 
+	chdev_interrupted(r->chdev);
 	spin_lock(&r->lock);
 	while (virtqueue_get(&r->queue->vq, &len)) {
 		random_add(r->bytes, len);
@@ -79,6 +81,7 @@ rng_probe(struct pci_device *d)
 	c = r->bytes ? chdev_create("rng", d) : NULL;
 	if (!c)
 		goto fail;
+	r->chdev = c;
 	spin_init(&r->lock, "virtio-rng", RANK_NONE);
 	timer_init(&r->again, rng_timer);
 	r->pause = RNG_FIRST;

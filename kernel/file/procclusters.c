@@ -91,6 +91,20 @@ rpc_show(char *buf, size_t size, void *arg)
 	return len;
 }
 
+/* A cluster's local APICs: interrupts that they took, vectors that its cores have bound. */
+static void
+show_internal(const struct chdev *c, char *buf, size_t size, size_t *len)
+{
+	const struct cluster *cl = machine()->cluster[c->cxy];
+	unsigned vectors = 0;
+
+	for (u32 i = 0; i < cl->cores_nr; i++)
+		vectors += irq_bound(cl->core[i]);
+	gen_printf(buf, size, len, "%s internal cluster %u core %u cores %u irqs %lu vectors %u\n",
+		   c->name, c->cxy, c->core->arch.index, cl->cores_nr,
+		   sum_of_cores(cl, offsetof(struct core, stat_irqs)), vectors);
+}
+
 static size_t
 chdevs_show(char *buf, size_t size, void *arg)
 {
@@ -102,6 +116,10 @@ chdevs_show(char *buf, size_t size, void *arg)
 		return 0;
 	spin_lock(&devs->lock);
 	list_for_each_entry (c, &devs->chdevs, link) {
+		if (c->internal) {
+			show_internal(c, buf, size, &len);
+			continue;
+		}
 		gen_printf(buf, size, &len, "%s index %u cluster %u core %u irqs %lu strays %lu",
 			   c->name, c->index, c->cxy, c->core->arch.index,
 			   atomic_load_relaxed(&c->irqs), atomic_load_relaxed(&c->strays));

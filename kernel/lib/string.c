@@ -54,8 +54,7 @@ static void __attribute__((noinline)) copy_large(char *d, const char *s, size_t 
 }
 
 /* Mostly of a few bytes, which need no registers saved. */
-void *
-memcpy(void *dst, const void *src, size_t n)
+void *(memcpy)(void *dst, const void *src, size_t n)
 {
 	if (n >= 64)
 		copy_large(dst, src, n);
@@ -71,7 +70,17 @@ memmove(void *dst, const void *src, size_t n)
 	const char *s = src;
 
 	if (d <= s || d >= s + n)
-		return memcpy(dst, src, n);
+		return (memcpy)(dst, src, n);
+	for (; n >= 32; n -= 32) {
+		word *to = (word *)(d + n);
+		const word *from = (const word *)(s + n);
+		u64 a = from[-1], b = from[-2], c = from[-3], e = from[-4];
+
+		to[-1] = a;
+		to[-2] = b;
+		to[-3] = c;
+		to[-4] = e;
+	}
 	for (; n >= 8; n -= 8)
 		*(word *)(d + n - 8) = *(const word *)(s + n - 8);
 	while (n-- > 0)
@@ -79,8 +88,7 @@ memmove(void *dst, const void *src, size_t n)
 	return dst;
 }
 
-void *
-memset(void *dst, int c, size_t n)
+void *(memset)(void *dst, int c, size_t n)
 {
 	char *d = dst;
 	u64 w = 0x0101010101010101UL * (u8)c;

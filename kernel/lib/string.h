@@ -20,6 +20,16 @@ int strncmp(const char *a, const char *b, size_t n);
 char *strchr(const char *s, int c);
 char *strrchr(const char *s, int c);
 char *strstr(const char *hay, const char *needle);
+
+/* The kernel's flags let gcc assume nothing of these names. A few words are not worth a call, and
+ * more are never to become string instructions (string.c). */
+#define INLINE_MAX 64
+#define memcpy(dst, src, n)                                                                        \
+	(__builtin_constant_p(n) && (n) <= INLINE_MAX ? __builtin_memcpy(dst, src, n)              \
+						      : (memcpy)(dst, src, n))
+#define memset(dst, c, n)                                                                          \
+	(__builtin_constant_p(n) && (n) <= INLINE_MAX ? __builtin_memset(dst, c, n)                \
+						      : (memset)(dst, c, n))
 #endif
 
 /* Copies at most size - 1 bytes and always terminates; returns strlen(src). */

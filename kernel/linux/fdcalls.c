@@ -10,6 +10,7 @@
 #include <linux/memfd.h>
 #include <linux/stat.h>
 #include "calls.h"
+#include "core/blocked.h"
 #include "core/sched.h"
 #include "file/dentry.h"
 #include "file/fdtable.h"
@@ -281,28 +282,77 @@ sys_memfd_create(const char __user *uname, unsigned flags)
 
 /* --- copies between files --- */
 
+/* One side of a copy. */
+struct copy_end {
+	struct file *file;
+	s64 *offset; /* the caller's; NULL: the file's own position */
+	s64 start;   /* where a seekable file is read or written first; it moves when all is done */
+};
+
 struct copying {
-	struct file *in, *out;
-	s64 *in_pos, *out_pos; /* NULL: the file's own position */
-	bool nonblock;	       /* SPLICE_F_NONBLOCK */
+	struct copy_end in, out;
+	bool nonblock; /* SPLICE_F_NONBLOCK */
 	char *buf;
 };
 
-/* Writes all of the buffer; a full non-blocking stream is waited for, since what was read from a
- * stream cannot go back. Bytes written, or -errno when none was. */
-static ssize_t
-write_all(struct copying *c, size_t n)
+static bool
+is_seekable(const struct copy_end *e)
 {
-	size_t done = 0;
+	return e->file->mode & FILE_SEEKABLE;
+}
+
+static void
+end_begin(struct copy_end *e)
+{
+	if (e->offset) {
+		e->start = *e->offset;
+	} else if (is_seekable(e)) {
+		mutex_lock(&e->file->pos_lock);
+		e->start = (s64)e->file->pos;
+		mutex_unlock(&e->file->pos_lock);
+	}
+}
+
+/* n bytes went through. */
+static void
+end_done(struct copy_end *e, size_t n)
+{
+	if (e->offset) {
+		*e->offset += (s64)n;
+	} else if (is_seekable(e)) {
+		mutex_lock(&e->file->pos_lock);
+		e->file->pos = (u64)e->start + n;
+		mutex_unlock(&e->file->pos_lock);
+	}
+}
+
+/* The position behind `done` bytes, in *at; NULL for a stream. One with an offset is refused. */
+static s64 *
+end_at(const struct copy_end *e, size_t done, s64 *at)
+{
+	*at = e->start + (s64)done;
+	return is_seekable(e) || e->offset ? at : NULL;
+}
+
+/* Writes all of the buffer; a full non-blocking stream is waited for, since what was read from a
+ * stream cannot go back. Bytes written, or -errno when none was. `before`: of this call. A power
+ * cut finds in blocked_parts() what the call has done: of the buffer, when it carries that. */
+static ssize_t
+write_all(struct copying *c, size_t n, size_t before)
+{
+	bool stream = !is_seekable(&c->in);
+	size_t done = stream ? blocked_parts_done() : 0;
 
 	while (done < n) {
 		struct uio u;
 		ssize_t r;
+		s64 at;
 
+		blocked_parts(stream ? done : before + done);
 		uio_kernel(&u, c->buf + done, n - done);
-		r = file_write(c->out, &u, c->out_pos);
-		if (r == -EAGAIN && done + 1 > 0 && !c->in_pos && !(c->in->mode & FILE_SEEKABLE))
-			r = file_wait(c->out, POLL_OUT);
+		r = file_write(c->out.file, &u, end_at(&c->out, before + done, &at));
+		if (r == -EAGAIN && stream)
+			r = file_wait(c->out.file, POLL_OUT);
 		else if (r == 0)
 			break;
 		if (r < 0)
@@ -312,37 +362,41 @@ write_all(struct copying *c, size_t n)
 	return (ssize_t)done;
 }
 
-/* Gives back what a seekable source was read too far. */
-static void
-unread(struct copying *c, size_t n)
+/* The next bytes: those that a power cut found in the buffer, or from the source. */
+static ssize_t
+fill_buffer(struct copying *c, size_t want, size_t before)
 {
-	if (c->in_pos) {
-		*c->in_pos -= (s64)n;
-	} else if (c->in->mode & FILE_SEEKABLE) {
-		mutex_lock(&c->in->pos_lock);
-		c->in->pos -= n;
-		mutex_unlock(&c->in->pos_lock);
+	size_t carried;
+	char *again = blocked_carried(&carried);
+	struct uio u;
+	s64 at;
+
+	if (again) {
+		kfree(c->buf);
+		c->buf = again;
+		return (ssize_t)carried;
 	}
+	if (c->nonblock && !(file_poll(c->in.file, NULL) & (POLL_IN | POLL_HUP)))
+		return -EAGAIN;
+	if (((c->out.file->flags & O_NONBLOCK) || c->nonblock) &&
+	    !(file_poll(c->out.file, NULL) & (POLL_OUT | POLL_ERR | POLL_HUP)))
+		return -EAGAIN;
+	uio_kernel(&u, c->buf, min(want, (size_t)COPY_CHUNK));
+	return file_read(c->in.file, &u, end_at(&c->in, before, &at));
 }
 
 static ssize_t
-copy_chunk(struct copying *c, size_t want)
+copy_chunk(struct copying *c, size_t want, size_t before)
 {
-	struct uio u;
-	ssize_t n, w;
+	ssize_t n = fill_buffer(c, want, before), w;
 
-	if (c->nonblock && !(file_poll(c->in, NULL) & (POLL_IN | POLL_HUP)))
-		return -EAGAIN;
-	if (((c->out->flags & O_NONBLOCK) || c->nonblock) &&
-	    !(file_poll(c->out, NULL) & (POLL_OUT | POLL_ERR | POLL_HUP)))
-		return -EAGAIN;
-	uio_kernel(&u, c->buf, min(want, (size_t)COPY_CHUNK));
-	n = file_read(c->in, &u, c->in_pos);
 	if (n <= 0)
 		return n;
-	w = write_all(c, (size_t)n);
-	if (w < n)
-		unread(c, (size_t)(w < 0 ? n : n - w));
+	if (!is_seekable(&c->in))
+		blocked_carry(c->buf, (size_t)n);
+	w = write_all(c, (size_t)n, before);
+	blocked_carry(NULL, 0);
+	blocked_parts(0);
 	return w;
 }
 
@@ -350,8 +404,8 @@ copy_chunk(struct copying *c, size_t want)
 static ssize_t
 copy_files(struct copying *c, size_t n)
 {
-	bool stream = !(c->in->mode & FILE_SEEKABLE);
-	size_t done = 0;
+	bool stream = !is_seekable(&c->in);
+	size_t done = stream ? 0 : blocked_parts_done();
 	ssize_t r = 0;
 
 	c->buf = kmalloc(COPY_CHUNK);
@@ -359,7 +413,7 @@ copy_files(struct copying *c, size_t n)
 		return -ENOMEM;
 	n = min(n, MAX_TRANSFER);
 	while (done < n) {
-		r = copy_chunk(c, n - done);
+		r = copy_chunk(c, n - done, done);
 		if (r <= 0)
 			break;
 		done += (size_t)r;
@@ -390,18 +444,24 @@ static long
 copy_call(struct copying *c, s64 __user *in_off, s64 __user *out_off, size_t n)
 {
 	s64 in_pos, out_pos;
-	long r = fetch_offset(in_off, &in_pos, &c->in_pos);
+	long r = fetch_offset(in_off, &in_pos, &c->in.offset);
 
 	if (r == 0)
-		r = fetch_offset(out_off, &out_pos, &c->out_pos);
+		r = fetch_offset(out_off, &out_pos, &c->out.offset);
 	if (r)
 		return r;
-	if (!c->in->readable || !c->out->writable)
+	if (!c->in.file->readable || !c->out.file->writable)
 		return -EBADF;
+	end_begin(&c->in);
+	end_begin(&c->out);
 	r = copy_files(c, n);
-	if (r > 0 && c->in_pos && put_user(in_pos, in_off))
+	if (r <= 0)
+		return r;
+	end_done(&c->in, (size_t)r);
+	end_done(&c->out, (size_t)r);
+	if (in_off && put_user(in_pos, in_off))
 		return -EFAULT;
-	if (r > 0 && c->out_pos && put_user(out_pos, out_off))
+	if (out_off && put_user(out_pos, out_off))
 		return -EFAULT;
 	return r;
 }
@@ -409,17 +469,17 @@ copy_call(struct copying *c, s64 __user *in_off, s64 __user *out_off, size_t n)
 static long
 get_pair(int in, int out, struct copying *c)
 {
-	*c = (struct copying){.in = fd_get_io(in), .out = fd_get_io(out)};
-	return c->in && c->out ? 0 : -EBADF;
+	*c = (struct copying){.in.file = fd_get_io(in), .out.file = fd_get_io(out)};
+	return c->in.file && c->out.file ? 0 : -EBADF;
 }
 
 static void
 put_pair(struct copying *c)
 {
-	if (c->in)
-		file_put(c->in);
-	if (c->out)
-		file_put(c->out);
+	if (c->in.file)
+		file_put(c->in.file);
+	if (c->out.file)
+		file_put(c->out.file);
 }
 
 long
@@ -428,7 +488,7 @@ sys_sendfile(int out, int in, s64 __user *offset, size_t n)
 	struct copying c;
 	long r = get_pair(in, out, &c);
 
-	if (r == 0 && (c.out->flags & O_APPEND))
+	if (r == 0 && (c.out.file->flags & O_APPEND))
 		r = -EINVAL;
 	if (r == 0)
 		r = copy_call(&c, offset, NULL, n);
@@ -453,13 +513,14 @@ sys_splice(int in, s64 __user *in_off, int out, s64 __user *out_off, size_t n, u
 	if (flags & ~15u)
 		return -EINVAL;
 	r = get_pair(in, out, &c);
-	if (r == 0 && !is_pipe(c.in) && !is_pipe(c.out))
+	if (r == 0 && !is_pipe(c.in.file) && !is_pipe(c.out.file))
 		r = -EINVAL;
-	if (r == 0 && ((is_pipe(c.in) && in_off) || (is_pipe(c.out) && out_off)))
+	if (r == 0 && ((is_pipe(c.in.file) && in_off) || (is_pipe(c.out.file) && out_off)))
 		r = -ESPIPE;
-	if (r == 0 && is_pipe(c.in) && is_pipe(c.out) && c.in->private == c.out->private)
+	if (r == 0 && is_pipe(c.in.file) && is_pipe(c.out.file) &&
+	    c.in.file->private == c.out.file->private)
 		r = -EINVAL;
-	if (r == 0 && (c.out->flags & O_APPEND))
+	if (r == 0 && (c.out.file->flags & O_APPEND))
 		r = -EINVAL;
 	if (r == 0) {
 		c.nonblock = flags & 2u; /* SPLICE_F_NONBLOCK */
@@ -479,13 +540,14 @@ sys_copy_file_range(int in, s64 __user *in_off, int out, s64 __user *out_off, si
 	if (flags)
 		return -EINVAL;
 	r = get_pair(in, out, &c);
-	if (r == 0 && (!c.in->vnode || !c.out->vnode))
+	if (r == 0 && (!c.in.file->vnode || !c.out.file->vnode))
 		r = -EINVAL;
-	if (r == 0 && (vnode_is_dir(c.in->vnode) || vnode_is_dir(c.out->vnode)))
+	if (r == 0 && (vnode_is_dir(c.in.file->vnode) || vnode_is_dir(c.out.file->vnode)))
 		r = -EISDIR;
-	if (r == 0 && (!S_ISREG(c.in->vnode->attr.mode) || !S_ISREG(c.out->vnode->attr.mode)))
+	if (r == 0 &&
+	    (!S_ISREG(c.in.file->vnode->attr.mode) || !S_ISREG(c.out.file->vnode->attr.mode)))
 		r = -EINVAL;
-	if (r == 0 && (c.out->flags & O_APPEND))
+	if (r == 0 && (c.out.file->flags & O_APPEND))
 		r = -EBADF;
 	if (r == 0)
 		r = copy_call(&c, in_off, out_off, n);

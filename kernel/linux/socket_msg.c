@@ -11,6 +11,7 @@
 #include <linux/uio.h>
 
 #include "calls.h"
+#include "core/blocked.h"
 #include "file/socket_abi.h"
 #include "lib/string.h"
 #include "linux/deadline.h"
@@ -305,13 +306,15 @@ sys_sendmmsg(int fd, struct mmsghdr __user *msgs, unsigned n, unsigned flags)
 	if (!f)
 		return r;
 	n = min(n, (unsigned)VECS_MAX);
-	for (i = 0, r = 0; i < n; i++) {
+	for (i = (unsigned)blocked_parts_done(), r = 0; i < n; i++) {
+		blocked_parts(i);
 		r = do_sendmsg(f, ops, &m[i].hdr, flags);
 		if (r >= 0)
 			r = put_user((u32)r, &m[i].len);
 		if (r < 0)
 			break;
 	}
+	blocked_parts(0);
 	file_put(f);
 	return i > 0 ? (long)i : r;
 }
@@ -324,7 +327,8 @@ receive_several(struct file *f, const struct socket_ops *ops, struct user_mmsghd
 	unsigned i;
 	long r = 0;
 
-	for (i = 0; i < n; i++) {
+	for (i = (unsigned)blocked_parts_done(); i < n; i++) {
+		blocked_parts(i);
 		r = do_recvmsg(f, ops, &m[i].hdr, flags & ~MSG_WAITFORONE);
 		if (r >= 0)
 			r = put_user((u32)r, &m[i].len);
@@ -337,6 +341,7 @@ receive_several(struct file *f, const struct socket_ops *ops, struct user_mmsghd
 			break;
 		}
 	}
+	blocked_parts(0);
 	return i > 0 ? (long)i : r;
 }
 

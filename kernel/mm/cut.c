@@ -466,9 +466,25 @@ put_item(struct vm_cut *c, unsigned i, struct vm_cut_item *item)
 	}
 }
 
+/* The first member from i on; GROUP_PAGES: there is none. */
+static unsigned
+next_bit(const u64 *set, unsigned i)
+{
+	while (i < GROUP_PAGES) {
+		u64 rest = set[i / 64] >> (i % 64);
+
+		if (rest)
+			return i + (unsigned)__builtin_ctzl(rest);
+		i = (i / 64 + 1) * 64;
+	}
+	return GROUP_PAGES;
+}
+
 bool
 vm_cut_next(struct vm_cut *c, struct vm_cut_item *item)
 {
+	unsigned i;
+
 	for (;;) {
 		if (c->at == 2 * GROUP_PAGES) {
 			if (c->run->link.next == &c->runs)
@@ -477,15 +493,18 @@ vm_cut_next(struct vm_cut *c, struct vm_cut_item *item)
 			c->at = c->nth = 0;
 		}
 		item->id = c->run->id;
-		if (c->at < GROUP_PAGES && bit(c->run->del, c->at)) {
+		if (c->at < GROUP_PAGES)
+			c->at = next_bit(c->run->del, c->at);
+		if (c->at < GROUP_PAGES) {
 			delete_item(c, item);
 			return true;
 		}
-		if (c->at >= GROUP_PAGES && bit(c->run->put, c->at - GROUP_PAGES)) {
-			put_item(c, c->at++ - GROUP_PAGES, item);
+		i = next_bit(c->run->put, c->at - GROUP_PAGES);
+		c->at = GROUP_PAGES + min(i + 1, (unsigned)GROUP_PAGES);
+		if (i < GROUP_PAGES) {
+			put_item(c, i, item);
 			return true;
 		}
-		c->at++;
 	}
 }
 

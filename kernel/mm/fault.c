@@ -181,6 +181,7 @@ enter_around(struct fault *f, bool writable)
 	struct vm_object *o = v->object;
 	vaddr_t base = ALIGN_DOWN(f->va, AROUND * PAGE_SIZE);
 	vaddr_t start = max(base, v->start), end = min(base + AROUND * PAGE_SIZE, v->end);
+	bool copies = is_text(v) && machine()->nclusters > 1;
 	paddr_t pa[AROUND];
 	unsigned n = 0, some = 0;
 
@@ -193,7 +194,7 @@ enter_around(struct fault *f, bool writable)
 		if (writable && pa[n] != 0 &&
 		    (frame_of_paddr(pa[n])->flags & (FF_IMAGE | FF_FLIGHT)))
 			pa[n] = 0;
-		if (pa[n] != 0 && is_text(v))
+		if (pa[n] != 0 && copies)
 			pa[n] = neighbour_text(o, object_index(v, va), pa[n]);
 		some += pa[n] != 0;
 	}

@@ -12,6 +12,7 @@
  */
 #include <asm/errno.h>
 
+#include "arch/cpu.h"
 #include "core/core.h"
 #include "core/panic.h"
 #include "core/random.h"
@@ -66,20 +67,19 @@ vm_map_create(void)
 	}
 	refcount_init(&m->refs, 1);
 	rwlock_init(&m->lock, "map");
-	m->changes = random_u64(); /* no hint for a map that was here before is true of it */
+	m->changes = rdtsc(); /* a hint for a map that was here before is of another number */
 	m->limit_pages = ~0UL;
 	m->stack_limit = STACK_DEFAULT;
-	m->stack_top = USER_TOP - vm_random_offset(STACK_RANDOM_BITS);
-	m->mmap_base = m->stack_top - STACK_ROOM_MIN - vm_random_offset(MMAP_RANDOM_BITS);
-	m->search_top = m->mmap_base;
 	return m;
 }
 
 void
-vm_map_unrandomize(struct vm_map *m)
+vm_map_lay_out(struct vm_map *m, bool random)
 {
-	m->stack_top = USER_TOP;
-	m->mmap_base = m->search_top = m->stack_top - STACK_ROOM_MIN;
+	m->stack_top = USER_TOP - (random ? vm_random_offset(STACK_RANDOM_BITS) : 0);
+	m->mmap_base = m->stack_top - STACK_ROOM_MIN;
+	m->mmap_base -= random ? vm_random_offset(MMAP_RANDOM_BITS) : 0;
+	m->search_top = m->mmap_base;
 }
 
 void

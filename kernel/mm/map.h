@@ -97,9 +97,10 @@ struct vm_file_ops {
 };
 void vm_map_set_file_ops(const struct vm_file_ops *ops);
 
-struct vm_map *vm_map_create(void);
-/* Puts the stack and the area of mmap at the same place each time. => nothing is mapped yet */
-void vm_map_unrandomize(struct vm_map *m);
+struct vm_map *vm_map_create(void); /* with no place for anything yet; NULL: no memory */
+/* Where the stack and the area of mmap are: anywhere, or at the same place each time. => nothing is
+ * mapped yet */
+void vm_map_lay_out(struct vm_map *m, bool random);
 void vm_map_get(struct vm_map *m);
 void vm_map_put(struct vm_map *m); /* the last one unmaps everything */
 /* A copy for fork: shares objects, copy-on-write for private memory. */

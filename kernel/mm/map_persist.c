@@ -8,6 +8,7 @@
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/home.h"
+#include "mm/policy.h"
 #include "mm/record.h"
 
 #define FIELD(name) offsetof(struct vm_map, name)
@@ -113,6 +114,7 @@ set_plain(struct vm_mapping *v, const struct tag_reader *in)
 	v->policy.mode = (__typeof__(v->policy.mode))tag_get_u64(in, AREA_POLICY_MODE, 0);
 	v->policy.flags = (__typeof__(v->policy.flags))tag_get_u64(in, AREA_POLICY_FLAGS, 0);
 	v->policy.nodes = (__typeof__(v->policy.nodes))tag_get_u64(in, AREA_POLICY_NODES, 0);
+	policy_fit(&v->policy);
 	v->label = find_label(in);
 }
 

@@ -11,6 +11,7 @@
 #include "core/core.h"
 #include "lib/assert.h"
 #include "mm/home.h"
+#include "mm/policy.h"
 #include "mm/record.h"
 #include "mm/slab.h"
 
@@ -116,6 +117,7 @@ object_save(struct persist_writer *w, void *object)
 		tag_u64(t, OBJECT_END, max(image, h != NULL ? h->high : 0UL));
 		tag_u64(t, OBJECT_PAGES, max(image, vm_object_resident(o)));
 	}
+	policies_save(t, OBJECT_POLICY, o);
 	if (!list_empty(&o->borrowed))
 		save_borrowed(w, o);
 }
@@ -248,11 +250,14 @@ object_link(struct persist_reader *r, void *object)
 {
 	struct tag_field field = {0};
 	struct vm_object *o = object;
+	int err = policies_load(&r->tags, OBJECT_POLICY, o);
 
+	if (err)
+		return err;
 	while (tag_next(&r->tags, OBJECT_PART, &field)) {
 		struct tag_reader in = tag_group(&field);
-		int err = link_part(r, &in, o);
 
+		err = link_part(r, &in, o);
 		if (err)
 			return err;
 	}

@@ -347,7 +347,7 @@ unsigned
 pmap_enter_around(struct pmap *p, vaddr_t va, paddr_t *pa, unsigned n, unsigned prot)
 {
 	unsigned cxy = this_core()->arch.cxy, entered = 0;
-	pte_t *e;
+	pte_t *e, like = make_pte(0, prot);
 
 	spin_lock(&p->lock);
 	e = p->root[cxy] != 0 ? make_entry(p, cxy, va, 0) : NULL;
@@ -357,7 +357,7 @@ pmap_enter_around(struct pmap *p, vaddr_t va, paddr_t *pa, unsigned n, unsigned 
 		for (unsigned i = 0; i < n; i++)
 			if (pa[i] != 0 && !(e[i] & PTE_P)) {
 				note_code(pa[i], prot, PAGE_SHIFT);
-				atomic_store(&e[i], make_pte(pa[i], prot));
+				atomic_store(&e[i], pa[i] | like);
 				entered++;
 			}
 	spin_unlock(&p->lock);

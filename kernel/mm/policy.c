@@ -88,6 +88,16 @@ policy_alloc_by(const struct mem_policy *p, u64 index, unsigned order, unsigned 
 	}
 }
 
+void
+policy_fit(struct mem_policy *p)
+{
+	if (p->mode == MPOL_DEFAULT || p->mode == MPOL_LOCAL)
+		return;
+	p->nodes &= (__typeof__(p->nodes))((1u << machine()->nclusters) - 1);
+	if (p->nodes == 0)
+		*p = (struct mem_policy){.mode = MPOL_DEFAULT};
+}
+
 static bool
 is_shared(const struct vm_mapping *v)
 {

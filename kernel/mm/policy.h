@@ -23,6 +23,12 @@ struct frame *policy_alloc_shared(struct vm_object *o, u64 index, unsigned how);
 int __must_check policy_share(struct vm_object *o, u64 first, u64 n, const struct mem_policy *p);
 /* The policy of a page of a shared object; false: it has none. */
 bool policy_shared_at(struct vm_object *o, u64 index, struct mem_policy *out);
+/* For records: a policy without the clusters that this machine lacks; the default if none is left.
+ */
+void policy_fit(struct mem_policy *p);
+/* The ranges of a shared object as fields of one tag. */
+void policies_save(struct tag_writer *w, u16 tag, const struct vm_object *o);
+int __must_check policies_load(const struct tag_reader *in, u16 tag, struct vm_object *o);
 /* => the last reference is gone */
 void policies_destroy(struct vm_object *o);
 /* The cluster the calling thread's next page comes from by MPOL_INTERLEAVE. */

@@ -11,6 +11,7 @@
 
 #include "core/thread.h"
 #include "lib/assert.h"
+#include "lib/string.h"
 #include "mm/object.h"
 #include "mm/policy.h"
 #include "mm/slab.h"
@@ -84,6 +85,7 @@ policy_share(struct vm_object *o, u64 first, u64 n, const struct mem_policy *p)
 	}
 	spin_lock(&o->lock);
 	link = cut(o, first, first + n, &rest);
+	persist_touch(&o->persistent);
 	if (p->mode != MPOL_DEFAULT) {
 		*new = (struct shared_policy){*link, first, first + n, *p};
 		*link = new;
@@ -106,6 +108,53 @@ policy_shared_at(struct vm_object *o, u64 index, struct mem_policy *out)
 		*out = *p;
 	spin_unlock(&o->lock);
 	return p != NULL;
+}
+
+/* --- over a power cut --- */
+
+enum { RANGE_WORDS = 5 }; /* first, end, mode, nodes, flags */
+
+void
+policies_save(struct tag_writer *w, u16 tag, const struct vm_object *o)
+{
+	for (const struct shared_policy *r = o->policies; r != NULL; r = r->next) {
+		const u64 word[RANGE_WORDS] = {r->first, r->end, r->policy.mode, r->policy.nodes,
+					       r->policy.flags};
+
+		tag_bytes(w, tag, word, sizeof(word));
+	}
+}
+
+int
+policies_load(const struct tag_reader *in, u16 tag, struct vm_object *o)
+{
+	struct shared_policy **link = &o->policies, *r;
+	struct tag_field f = {0};
+	u64 word[RANGE_WORDS], end = 0;
+
+	while (tag_next(in, tag, &f)) {
+		if (f.length != sizeof(word))
+			return -EBADMSG;
+		memcpy(word, f.data, sizeof(word));
+		if (word[0] < end || word[1] <= word[0])
+			return -EBADMSG;
+		r = kzalloc(sizeof(*r));
+		if (r == NULL)
+			return -ENOMEM;
+		end = r->end = word[1];
+		r->first = word[0];
+		r->policy.mode = (__typeof__(r->policy.mode))word[2];
+		r->policy.nodes = (__typeof__(r->policy.nodes))word[3];
+		r->policy.flags = (__typeof__(r->policy.flags))word[4];
+		policy_fit(&r->policy);
+		if (r->policy.mode == MPOL_DEFAULT) {
+			kfree(r);
+			continue;
+		}
+		*link = r;
+		link = &r->next;
+	}
+	return 0;
 }
 
 void

@@ -20,6 +20,7 @@ enum object_tag {
 	PART_PAGES,   /* its id */
 	PART_FIRST,
 	PART_COUNT,
+	OBJECT_POLICY, /* one for each range of mbind */
 };
 
 enum object_kind { OBJECT_ANON, OBJECT_FILE };

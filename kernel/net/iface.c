@@ -133,6 +133,7 @@ link_output(struct netif *netif, struct pbuf *p)
 		return ERR_MEM;
 	}
 	i->kick |= 1u << q->index;
+	net_root()->kick = true;
 	net_timers_busy(net_root());
 	return ERR_OK;
 }
@@ -154,44 +155,15 @@ follow_link(struct iface *i)
 		netif_set_link_down(&i->netif);
 }
 
-static unsigned
-poll_queues(struct netdev *d, unsigned cxy, unsigned budget)
-{
-	unsigned got = 0;
-
-	for (unsigned k = 0; k < d->queues; k++)
-		if (queue_cluster(d->queue[k]) == cxy)
-			got += d->ops->poll(d->queue[k], budget);
-	return got;
-}
-
-unsigned
-iface_poll_all(struct net *n, unsigned cxy, unsigned budget)
+void
+iface_follow_links(struct net *n)
 {
 	struct iface *i;
-	unsigned got = 0;
-
-	list_for_each_entry (i, &n->ifaces, link) {
-		if (!i->dev)
-			continue;
-		if (atomic_xchg(&i->dev->link_changed, false))
-			follow_link(i);
-		got += poll_queues(i->dev, cxy, budget);
-	}
-	return got;
-}
-
-bool
-iface_arm_all(struct net *n, unsigned cxy)
-{
-	struct iface *i;
-	bool more = false;
 
 	list_for_each_entry (i, &n->ifaces, link)
-		for (unsigned k = 0; i->dev && k < i->dev->queues; k++)
-			if (queue_cluster(i->dev->queue[k]) == cxy)
-				more |= i->dev->ops->arm(i->dev->queue[k]);
-	return more;
+		if (i->dev && atomic_load_relaxed(&i->dev->link_changed) &&
+		    atomic_xchg(&i->dev->link_changed, false))
+			follow_link(i);
 }
 
 void
@@ -209,6 +181,7 @@ iface_kick_all(struct net *n)
 {
 	struct iface *i;
 
+	n->kick = false;
 	list_for_each_entry (i, &n->ifaces, link) {
 		for (; i->kick; i->kick &= i->kick - 1)
 			i->dev->ops->kick(i->dev->queue[__builtin_ctz(i->kick)]);
@@ -218,7 +191,11 @@ iface_kick_all(struct net *n)
 static void
 on_wake(void *arg, struct netdev_queue *q)
 {
-	net_wake(net_worker_of(net_root(), queue_cluster(q)));
+	struct net *n = net_root();
+
+	net_wake(n->worker[queue_cluster(q)]);
+	if (unlikely(atomic_load_relaxed(&q->dev->link_changed)))
+		net_wake(n->first);
 }
 
 static const struct netdev_client client = {

@@ -40,9 +40,9 @@ errno_of(err_t e)
 /* ---- life ---- */
 
 struct inet *
-inet_alloc(int family, int type, int protocol)
+inet_alloc(unsigned cxy, int family, int type, int protocol)
 {
-	struct inet *s = kzalloc(sizeof(*s));
+	struct inet *s = kzalloc_on(cxy, sizeof(*s));
 
 	if (!s)
 		return NULL;
@@ -69,7 +69,7 @@ inet_alloc(int family, int type, int protocol)
 	s->keepidle = 7200;
 	s->keepintvl = 75;
 	s->keepcnt = 9;
-	s->user_cxy = s->sends_by = (u16)this_core()->arch.cxy;
+	s->user_cxy = s->sends_by = (u16)cxy;
 	s->syncnt = TCP_SYNMAXRTX;
 	if (family == AF_INET6) {
 		s->local = *IP6_ADDR_ANY;
@@ -135,7 +135,7 @@ inet_create(int family, int type, int protocol, unsigned flags, struct file **ou
 		return -EPROTONOSUPPORT;
 	if (protocol == 0)
 		protocol = type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP;
-	s = inet_alloc(family, type, protocol);
+	s = inet_alloc(this_core()->arch.cxy, family, type, protocol);
 	if (!s)
 		return -ENOMEM;
 	f = file_create(&ops->file, O_RDWR | (flags & O_NONBLOCK), s);

@@ -167,7 +167,7 @@ inet_make(struct persist_reader *r, void **out)
 	if ((family != AF_INET && family != AF_INET6) ||
 	    (type != SOCK_STREAM && type != SOCK_DGRAM && type != SOCK_RAW))
 		return -EBADMSG;
-	s = inet_alloc(family, type, (int)tag_get_u64(t, I_PROTOCOL, 0));
+	s = inet_alloc(this_core()->arch.cxy, family, type, (int)tag_get_u64(t, I_PROTOCOL, 0));
 	if (!s)
 		return -ENOMEM;
 	for (unsigned i = 0; i < ARRAY_SIZE(fields); i++) {

@@ -2,9 +2,11 @@
  * The start of the network, its lock and its threads.
  *
  * In each cluster that serves queues of a device a thread polls them; the first also runs lwIP's
- * timers. Everybody else calls lwIP under net->lock from their own thread. Whoever releases the
- * lock delivers first what was sent to the loopback, so that a message to a socket on this machine
- * needs no other thread, and tells the devices of all frames that were queued with one kick.
+ * timers. They run when the sockets of a resumed machine are there again: a peer that tries to
+ * connect before finds nobody who refuses. Everybody else calls lwIP under net->lock from their own
+ * thread. Whoever releases the lock delivers first what was sent to the loopback, so that a message
+ * to a socket on this machine needs no other thread, and tells the devices of all frames that were
+ * queued with one kick.
  */
 #include "arch/clock.h"
 #include "cluster/cluster.h"
@@ -54,7 +56,8 @@ net_unlock(void)
 
 	loopback_deliver(n);
 	drain_graveyard(n);
-	iface_kick_all(n);
+	if (n->kick)
+		iface_kick_all(n);
 	poke = n->poke;
 	n->poke = false;
 	mutex_unlock(&n->lock);
@@ -95,12 +98,6 @@ net_wake(struct net_worker *w)
 	spin_unlock(&w->lock);
 }
 
-struct net_worker *
-net_worker_of(struct net *n, unsigned cxy)
-{
-	return n->worker[cxy] ? n->worker[cxy] : n->first;
-}
-
 static void
 wait_for_work(struct net_worker *w, ns_t deadline)
 {
@@ -113,10 +110,35 @@ wait_for_work(struct net_worker *w, ns_t deadline)
 	spin_unlock(&w->lock);
 }
 
+/* How many frames came up. => net->lock */
+static unsigned
+poll_queues(struct net_worker *w)
+{
+	unsigned got = 0;
+
+	for (struct netdev_queue *q = w->queues; q; q = q->next)
+		got += q->ops->poll(q, POLL_BUDGET);
+	if (got)
+		net_timers_busy(w->net);
+	return got;
+}
+
+/* Whether there is more to poll already. => net->lock */
+static bool
+arm_queues(struct net_worker *w)
+{
+	bool more = false;
+
+	for (struct netdev_queue *q = w->queues; q; q = q->next)
+		more |= q->ops->arm(q);
+	return more;
+}
+
 /* The first worker's further duties; when it has to look again. => net->lock */
 static ns_t
 run_timers(struct net *n)
 {
+	iface_follow_links(n);
 	n->poke = false; /* what follows is what it would be woken for */
 	return net_timers_run(n);
 }
@@ -134,13 +156,11 @@ net_thread(void *arg)
 
 		quiesce_point();
 		net_lock();
-		got = iface_poll_all(n, w->cxy, POLL_BUDGET);
-		if (got)
-			net_timers_busy(n);
+		got = poll_queues(w);
 		if (first)
 			next = run_timers(n);
-		more = got > 0 || iface_arm_all(n, w->cxy);
-		stale = first && atomic_load(&n->files_ready) && resolv_stale(n);
+		more = got > 0 || arm_queues(w);
+		stale = first && resolv_stale(n);
 		net_unlock();
 		if (stale)
 			resolv_update(n);
@@ -186,9 +206,9 @@ receive_limit(void)
 static int
 worker_create(struct net *n, unsigned cxy)
 {
-	struct net_worker *w;
+	struct net_worker *w = n->worker[cxy];
 
-	if (n->worker[cxy])
+	if (w)
 		return 0;
 	w = kzalloc_on(cxy, sizeof(*w));
 	if (!w)
@@ -203,6 +223,18 @@ worker_create(struct net *n, unsigned cxy)
 	return 0;
 }
 
+static int
+queue_assign(struct net *n, struct netdev_queue *q)
+{
+	int err = worker_create(n, queue_cluster(q));
+
+	if (err)
+		return err;
+	q->next = n->worker[queue_cluster(q)]->queues;
+	n->worker[queue_cluster(q)]->queues = q;
+	return 0;
+}
+
 /* One for each cluster that serves a queue, and at least one. */
 static int
 workers_create(struct net *n)
@@ -211,7 +243,7 @@ workers_create(struct net *n)
 
 	for (struct netdev *d = netdev_next(NULL); d; d = netdev_next(d))
 		for (unsigned i = 0; i < d->queues && !err; i++)
-			err = worker_create(n, queue_cluster(d->queue[i]));
+			err = queue_assign(n, d->queue[i]);
 	if (!n->first && !err)
 		err = worker_create(n, this_core()->arch.cxy);
 	return err;
@@ -282,16 +314,11 @@ net_init(void)
 	inet_register();
 	netlink_register();
 	procnet_register(n);
-	workers_start(n);
 }
 
 void
-net_files_ready(void)
+net_run(void)
 {
-	struct net *n = machine()->net;
-
-	if (!n)
-		return;
-	atomic_store(&n->files_ready, true);
-	net_wake(n->first);
+	if (machine()->net)
+		workers_start(machine()->net);
 }

@@ -50,13 +50,14 @@ struct net_timer {
 };
 #define NET_TIMERS 12
 
-struct net_worker {	 /* a network thread: serves the queues of one cluster, in its memory */
-	struct net *net; /* [I] */
-	unsigned cxy;	 /* [I] */
-	struct spinlock lock;  /* rank RANK_NET */
-	struct waitq wake;     /* [lock] the thread */
-	bool woken;	       /* [lock] */
-	struct thread *thread; /* [I] */
+struct net_worker {		     /* a network thread, in the memory of its cluster */
+	struct net *net;	     /* [I] */
+	unsigned cxy;		     /* [I] */
+	struct netdev_queue *queues; /* [I] that it serves, by next */
+	struct spinlock lock;	     /* rank RANK_NET */
+	struct waitq wake;	     /* [lock] the thread */
+	bool woken;		     /* [lock] */
+	struct thread *thread;	     /* [I] */
 };
 
 struct pcb_node;
@@ -73,8 +74,10 @@ struct net {
 	struct iface *loopback;			   /* [I] */
 	struct loop_packet *loop_head, *loop_tail; /* [n] on their way through the loopback */
 	struct pbuf *graveyard;			   /* [a] pbufs that readers are done with */
-	bool raw_sends;			    /* [n] lwIP works for a raw socket: net/steer.c */
-	bool copy_fault;		    /* [n] a copy from a program's memory failed */
+	bool kick;				   /* [n] an interface has frames to tell of */
+	u16 place_next;	 /* [n] where the next pcb goes: cluster + 1, or 0: here */
+	bool raw_sends;	 /* [n] lwIP works for a raw socket: net/steer.c */
+	bool copy_fault; /* [n] a copy from a program's memory failed */
 	struct net_timer timer[NET_TIMERS]; /* [n] */
 	unsigned timers;		    /* [I] */
 	ns_t busy_until;		    /* [n] timers run in time until then */
@@ -87,7 +90,6 @@ struct net {
 	char hostname[64];			 /* [n] sent with DHCP */
 	ip_addr_t dns_seen[DNS_MAX_SERVERS];	 /* [first] what resolv.conf says */
 	const struct dentry *resolv_root;	 /* [first] below which */
-	bool files_ready; /* [a] the name space is whole: it may be written */
 };
 
 /* The cluster that serves the queue. */
@@ -109,8 +111,6 @@ void net_lock(void);
 void net_unlock(void);
 /* Wakes a network thread. Any context. */
 void net_wake(struct net_worker *w);
-/* The network thread of the cluster; where there is none, the first. */
-struct net_worker *net_worker_of(struct net *n, unsigned cxy);
 /* Frees a pbuf (alone, next is used) without net->lock. */
 void net_bury(struct pbuf *p);
 /* The same for a whole packet. */
@@ -125,9 +125,8 @@ void net_timers_busy(struct net *n);
 
 /* iface.c, loopback.c, resolv.c */
 void iface_attach_all(struct net *n);
-/* Polls the queues that a cluster serves; how many frames came. => net->lock */
-unsigned iface_poll_all(struct net *n, unsigned cxy, unsigned budget);
-bool iface_arm_all(struct net *n, unsigned cxy);
+/* Asks the devices whose link changed how it is now. => net->lock */
+void iface_follow_links(struct net *n);
 /* Frees what any queue has sent. => net->lock */
 void iface_reap_all(struct net *n);
 void iface_kick_all(struct net *n);
@@ -259,7 +258,8 @@ inet_used_here(struct inet *s)
 /* inet.c */
 void inet_register(void);
 int errno_of(err_t e);
-struct inet *inet_alloc(int family, int type, int protocol);
+/* In a cluster's memory, for use there. */
+struct inet *inet_alloc(unsigned cxy, int family, int type, int protocol);
 /* Frees what readers never took, and s. => no pcb points to it */
 void inet_free(struct inet *s);
 /* A socket that nobody has as a file: its pcb goes, then it. */

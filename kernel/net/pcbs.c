@@ -182,7 +182,14 @@ net_lwip_pcb_unlist(struct tcp_pcb **list, struct tcp_pcb *pcb)
 void *
 __wrap_memp_malloc(memp_t type)
 {
-	return type == MEMP_TCP_PCB ? kzalloc(sizeof(struct pcb_node)) : __real_memp_malloc(type);
+	struct net *n = net_root();
+	unsigned cxy;
+
+	if (type != MEMP_TCP_PCB)
+		return __real_memp_malloc(type);
+	cxy = n->place_next ? n->place_next - 1u : this_core()->arch.cxy;
+	n->place_next = 0;
+	return kzalloc_on(cxy, sizeof(struct pcb_node));
 }
 
 /* An active one is here only from tcp_slowtmr(), which has taken it off the list. */

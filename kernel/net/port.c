@@ -89,16 +89,20 @@ net_lwip_checksum(const void *data, int len)
 
 /*
  * Before TCP sees a segment: a listener whose queue is full does not hear a new SYN, so the peer
- * tries again later, as with Linux.
+ * tries again later, as with Linux. The pcb that a SYN makes goes to where connections of the
+ * listener are accepted. One that has no socket yet has the listener's argument, who may be gone.
  */
 int
 net_lwip_tcp_input(struct tcp_pcb *pcb, struct tcp_hdr *hdr)
 {
-	struct inet *s = pcb->callback_arg;
+	struct inet *s = pcb->state == SYN_RCVD ? NULL : pcb->callback_arg;
 
 	if (s && pcb->state != LISTEN && unlikely(TCPH_FLAGS(hdr) & TCP_URG))
 		urgent_announce(s, hdr->seqno + lwip_ntohs(hdr->urgp) - 1);
 	if (pcb->state != LISTEN || !s || !(TCPH_FLAGS(hdr) & TCP_SYN))
 		return ERR_OK;
-	return atomic_load_relaxed(&s->pending_nr) > s->backlog ? ERR_MEM : ERR_OK;
+	if (atomic_load_relaxed(&s->pending_nr) > s->backlog)
+		return ERR_MEM;
+	net_root()->place_next = (u16)(atomic_load_relaxed(&s->user_cxy) + 1);
+	return ERR_OK;
 }

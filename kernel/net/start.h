@@ -4,10 +4,12 @@
 
 #include "core/persist.h"
 
-/* Registers the socket families and starts the network thread; addresses come in the background. */
+/* Makes the stack and registers the socket families. Nothing is received yet. */
 void net_init(void);
-/* The name space is as programs will see it: /etc/resolv.conf may be written. */
-void net_files_ready(void);
+/* Starts the network threads; addresses come in the background. The name space is as programs will
+ * see it, as /etc/resolv.conf may be written, and sockets that are resumed are there, as who tries
+ * to connect is refused if they are not. */
+void net_run(void);
 
 extern const struct persist_kind inet_persist; /* 128: a socket of AF_INET or AF_INET6 */
 

@@ -1,7 +1,8 @@
 /*
  * Which of a card's queues a frame leaves by. A card with several learns from that where what comes
  * back is to arrive, so it decides in which cluster a connection is served: in the one whose thread
- * read from it or wrote to it last; until then where its first segment came in.
+ * read from it or wrote to it last; until then where its listener's connections were accepted last,
+ * in whose memory it is made.
  *
  * A connection changes its queue only while it has nothing under way that is not acknowledged, as
  * frames of two queues may overtake each other. What still arrives on the old queue is worked off
@@ -35,9 +36,12 @@ cluster_of(const struct tcp_pcb *pcb, unsigned otherwise)
 {
 	struct inet *s = pcb->callback_arg;
 
-	/* Before it is established the argument is the listener. */
-	if (!s || pcb->state == LISTEN || pcb->state == SYN_RCVD)
+	if (pcb->state == SYN_RCVD) /* no socket yet: the argument is the listener's */
+		s = pcb->listener ? pcb->listener->callback_arg : NULL;
+	if (!s)
 		return otherwise;
+	if (pcb->state == LISTEN || pcb->state == SYN_RCVD)
+		return atomic_load_relaxed(&s->user_cxy);
 	if (!pcb->unacked)
 		s->sends_by = atomic_load_relaxed(&s->user_cxy);
 	return s->sends_by;

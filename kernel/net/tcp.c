@@ -192,7 +192,7 @@ on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 
 	if (!s || !pcb || err != ERR_OK || s->pending_nr >= s->backlog + BACKLOG_MOST)
 		return ERR_MEM; /* lwIP resets it */
-	c = inet_alloc(s->family, s->type, s->protocol);
+	c = inet_alloc(atomic_load_relaxed(&s->user_cxy), s->family, s->type, s->protocol);
 	if (!c)
 		return ERR_MEM;
 	inherit_options(c, s);
@@ -353,10 +353,13 @@ stream_accept(struct file *f, unsigned flags, struct file **out, void *addr, uns
 {
 	struct inet *s = inet_of(f), *c = NULL;
 	struct file *nf;
-	int err = wait_for_child(f, s, &c);
+	int err;
 
+	inet_used_here(s);
+	err = wait_for_child(f, s, &c);
 	if (err)
 		return err;
+	inet_used_here(s);
 	nf = file_create(&inet_stream_ops.file, O_RDWR | (flags & O_NONBLOCK), c);
 	if (!nf) {
 		inet_abandon(c);

@@ -125,6 +125,7 @@ cut_commit(struct persist *p, struct cut *c, u64 *epoch)
 	int err;
 
 	mutex_lock(&p->store_lock);
+	store_disk_read_ahead(&p->disk, false); /* what was resumed goes its own way by now */
 	err = put_and_commit(p->store, c, &note, epoch);
 	if (err == -ENOSPC && store_recycle(p->store) == 0) {
 		vm_cut_rewind(c->memory);

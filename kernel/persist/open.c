@@ -157,6 +157,7 @@ open_disk(struct persist *p, bool *found)
 	if (!dev)
 		return -ENODEV;
 	err = store_disk_find(&p->disk, dev);
+	store_disk_read_ahead(&p->disk, !err);
 	if (!err)
 		err = store_probe(&store_disk_ops, &p->disk, p->disk.blocks, &kind);
 	if (!err && kind == STORE_OTHER)
@@ -216,6 +217,7 @@ no_store(struct persist *p, int err)
 	     p->options.disk, why, -err);
 	if (p->store)
 		store_close(p->store);
+	store_disk_read_ahead(&p->disk, false);
 	p->store = NULL;
 }
 
@@ -270,6 +272,18 @@ persist_open(void)
 		return;
 	quiesce_init(&p->quiesce);
 	engine_init();
+}
+
+const struct store *
+persist_store(void)
+{
+	return persist() ? persist()->store : NULL;
+}
+
+const struct block_device *
+persist_disk(void)
+{
+	return persist_store() ? persist()->disk.dev : NULL;
 }
 
 bool

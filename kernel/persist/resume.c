@@ -325,9 +325,7 @@ resume_load(struct persist *p)
 	struct load *l = p->load;
 	int err;
 
-	store_disk_read_ahead(&p->disk, true);
 	err = load_records(l, ID_SYSTEM + 1);
-	store_disk_read_ahead(&p->disk, false);
 	if (!err)
 		err = make_objects(l);
 	if (!err)

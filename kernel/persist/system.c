@@ -3,7 +3,8 @@
  * features, a seed, names, the roots.
  *
  * CLOCK_MONOTONIC goes on from the cut. CLOCK_REALTIME is what the hardware says, but not before
- * the cut's; the difference of the two is the outage, which CLOCK_BOOTTIME gets.
+ * the cut's; the difference of the two is the outage, which CLOCK_BOOTTIME gets. A start with the
+ * files alone is a new system: only CLOCK_REALTIME looks back, so that files stay in the past.
  */
 #include <asm/errno.h>
 
@@ -92,6 +93,10 @@ load_clocks(struct persist *p, const struct tag_reader *in)
 	real = (ns_t)word[1];
 	now = clock_now() + clock_real_offset();
 	p->outage_ns = max(now - real, (ns_t)0);
+	if (p->options.fresh) {
+		(void)clock_go_on(0, max(now, real));
+		return 0;
+	}
 	p->resume_ns += clock_go_on(mono, max(now, real));
 	clock_set_boot_offset((ns_t)word[2] + p->outage_ns);
 	return 0;
@@ -101,18 +106,19 @@ int
 system_load(struct persist *p, struct persist_reader *r)
 {
 	u8 seed[SEED_BYTES];
-	int err = check_features(&r->tags);
+	int err;
 
-	if (!err)
-		err = load_clocks(p, &r->tags);
-	if (!err)
+	if (tag_get_u64(&r->tags, S_ENDED, 0))
+		p->options.fresh = true;
+	err = load_clocks(p, &r->tags);
+	if (!err && !p->options.fresh)
+		err = check_features(&r->tags);
+	if (!err && !p->options.fresh)
 		err = processes_load(r, S_PROCESSES);
 	if (err)
 		return err;
 	if (tag_get_bytes(&r->tags, S_SEED, seed, sizeof(seed)))
 		random_add(seed, sizeof(seed));
-	if (tag_get_u64(&r->tags, S_ENDED, 0))
-		p->options.fresh = true;
 	p->next_id = tag_get_u64(&r->tags, S_NEXT_ID, 0);
 	p->resumes = tag_get_u64(&r->tags, S_RESUMES, 0) + 1;
 	return p->next_id < ID_FIRST ? -EBADMSG : 0;

@@ -353,8 +353,7 @@ prepare(struct exec_work *w, char *const *argv, char *const *envp, bool user)
 	w->map = vm_map_create();
 	if (!w->map)
 		return -ENOMEM;
-	if (current_process()->personality & ADDR_NO_RANDOMIZE)
-		vm_map_unrandomize(w->map);
+	vm_map_lay_out(w->map, !(current_process()->personality & ADDR_NO_RANDOMIZE));
 	err = exec_load(w);
 	return err ? err : exec_build_stack(w);
 }

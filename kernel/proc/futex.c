@@ -13,8 +13,9 @@
  * A waiter may be moved to another bucket while it sleeps, so what it sleeps on is its own lock,
  * not the bucket's. Locks: bucket (two in order of address), then waiter->lock.
  *
- * A checkpoint finds a waiter by the address it notes (core/blocked.h), which a move within its
- * process changes; one that was moved in shared memory waits where it began after a resume.
+ * After a resume a waiter goes on waiting where it was, which need not be where its call says, as
+ * it may have been moved: in private memory at the address it notes (core/blocked.h), in shared
+ * memory at the word of the object that futex_save names.
  *
  * Left out: priority inheritance (FUTEX_LOCK_PI and its kin are -ENOSYS).
  */
@@ -23,6 +24,7 @@
 
 #include "core/blocked.h"
 #include "core/sched.h"
+#include "mm/cut.h"
 #include "mm/slab.h"
 #include "mm/user.h"
 #include "proc/futex.h"
@@ -82,6 +84,42 @@ futex_init(void)
 	return 0;
 }
 
+/* --- over a power cut --- */
+
+enum { FUTEX_OBJECT = 1, FUTEX_OFFSET = 2 };
+
+void
+futex_save(struct persist_writer *w, u16 tag, const struct task *t)
+{
+	size_t group;
+
+	if (!t->futex || !t->futex->held)
+		return;
+	group = tag_begin(&w->tags, tag);
+	persist_ref(w, FUTEX_OBJECT, &vm_object_persist, t->futex->held);
+	tag_u64(&w->tags, FUTEX_OFFSET, t->futex->key.offset);
+	tag_end(&w->tags, group);
+}
+
+int
+futex_load(struct persist_reader *r, u16 tag, struct task *t)
+{
+	struct tag_field f = {0};
+	struct tag_reader in;
+
+	if (!tag_next(&r->tags, tag, &f))
+		return 0;
+	in = tag_group(&f);
+	t->futex_object = persist_get(r, &in, FUTEX_OBJECT, &vm_object_persist);
+	if (!t->futex_object)
+		return -EBADMSG;
+	vm_object_get(t->futex_object);
+	t->futex_offset = tag_get_u64(&in, FUTEX_OFFSET, 0);
+	return 0;
+}
+
+/* --- keys --- */
+
 /* *held is a reference to put when the key is no longer needed; NULL for private memory. */
 static int
 make_key(u32 __user *uaddr, bool shared, struct futex_key *key, struct vm_object **held)
@@ -105,6 +143,20 @@ make_key(u32 __user *uaddr, bool shared, struct futex_key *key, struct vm_object
 		key->base = *held;
 	else
 		key->offset = (u64)uaddr;
+	return 0;
+}
+
+/* The key of a waiter's word. A task that slept on one at the cut has it from futex_load. */
+static int
+make_waiter_key(u32 __user *uaddr, bool shared, struct futex_waiter *w)
+{
+	struct task *t = current_task();
+
+	if (!t->futex_object)
+		return make_key(uaddr, shared, &w->key, &w->held);
+	w->held = t->futex_object;
+	w->key = (struct futex_key){w->held, t->futex_offset};
+	t->futex_object = NULL;
 	return 0;
 }
 
@@ -209,10 +261,9 @@ sleep_on(struct futex_waiter *w, ns_t deadline, bool wall)
 /* Joins the list if the word has the value: 0, -EAGAIN, or -EFAULT with nothing joined. Who was on
  * it at a cut is on it again after the resume, whatever the word says now: nobody has woken it. */
 static int
-enqueue_if(struct futex_waiter *w, u32 __user *uaddr, u32 value)
+enqueue_if(struct futex_waiter *w, u32 __user *uaddr, u32 value, bool again)
 {
 	struct bucket *b = bucket_of(&w->key);
-	bool again = blocked_done() != 0;
 	u32 now;
 	int err;
 
@@ -221,7 +272,7 @@ enqueue_if(struct futex_waiter *w, u32 __user *uaddr, u32 value)
 	if (!err && !again && now != value)
 		err = -EAGAIN;
 	if (!err) {
-		blocked_note((u64)uaddr);
+		w->thread->blocked.done = (u64)uaddr; /* blocked_note(), with the thread at hand */
 		w->bucket = b;
 		list_add_tail(&b->waiters, &w->link);
 	}
@@ -233,21 +284,22 @@ long
 futex_wait(u32 __user *uaddr, int flags, u32 value, ns_t deadline, u32 bitset)
 {
 	struct futex_waiter w = {.bitset = bitset, .thread = current_thread()};
+	u64 again = blocked_done();
 	u32 word;
 	int err;
 
 	if (bitset == 0)
 		return -EINVAL;
-	if (blocked_done())
-		uaddr = (u32 __user *)blocked_done(); /* where it had been moved to */
+	if (again)
+		uaddr = (u32 __user *)again; /* where it had been moved to */
 	spin_init(&w.lock, "futex waiter", RANK_WAITQ);
 	waitq_init(&w.sleep);
 	list_init(&w.link);
 	for (;;) {
-		err = make_key(uaddr, !(flags & FUTEX_PRIVATE_FLAG), &w.key, &w.held);
+		err = make_waiter_key(uaddr, !(flags & FUTEX_PRIVATE_FLAG), &w);
 		if (err)
 			return err;
-		err = enqueue_if(&w, uaddr, value);
+		err = enqueue_if(&w, uaddr, value, again != 0);
 		if (err != -EFAULT)
 			break;
 		drop_key(w.held);
@@ -255,9 +307,11 @@ futex_wait(u32 __user *uaddr, int flags, u32 value, ns_t deadline, u32 bitset)
 		if (err)
 			return err;
 	}
+	current_task()->futex = &w;
 	if (!err)
 		err = sleep_on(&w, deadline, flags & FUTEX_CLOCK_REALTIME);
-	blocked_note(0);
+	current_task()->futex = NULL;
+	w.thread->blocked.done = 0;
 	drop_key(w.held);
 	return err;
 }
@@ -359,7 +413,7 @@ requeue_locked(u32 __user *from_addr, const u32 *compare, const struct requeue *
 	woken = wake_in_bucket(r->bucket[0], &r->keys[0], r->wake, ~0u);
 	moved = move_waiters(r->bucket[0], &r->keys[0], r->bucket[1], &r->keys[1], r->held[1],
 			     r->move);
-	return compare ? woken + moved : woken;
+	return woken + moved; /* also for FUTEX_REQUEUE: Linux does, whatever man 2 futex says */
 }
 
 long

@@ -2,7 +2,7 @@
 #ifndef PROC_FUTEX_H
 #define PROC_FUTEX_H
 
-#include "lib/types.h"
+#include "core/persist.h"
 
 struct task;
 
@@ -15,6 +15,10 @@ long futex_wake(u32 __user *uaddr, bool shared, int count, u32 bitset);
 long futex_requeue(u32 __user *from, u32 __user *to, bool shared, int wake, int move,
 		   const u32 *compare);
 long futex_wake_op(u32 __user *a, u32 __user *b, bool shared, int wake_a, int wake_b, u32 op);
+/* The word in shared memory that a task sleeps on, whatever is mapped where by now, and the group
+ * that it is in. 0, -EBADMSG. */
+void futex_save(struct persist_writer *w, u16 tag, const struct task *t);
+int __must_check futex_load(struct persist_reader *r, u16 tag, struct task *t);
 /* At exit and exec: marks the mutexes of the robust list dead and wakes a waiter of each. */
 void futex_exit_robust(struct task *t);
 

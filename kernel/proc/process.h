@@ -141,12 +141,16 @@ struct task {
 	int exit_code;			  /* [c] */
 	struct restart_block restart;	  /* [c] */
 	ns_t timer_slack_ns;
-	void *fpu_memory;	       /* [I] what kmalloc gave for thread.fpu */
-	struct pmap *pmap;	       /* [c] the reference that thread.pmap stands on */
-	int policy;		       /* sched_setscheduler: SCHED_OTHER, BATCH, IDLE */
-	u64 fault_addr;		       /* [c] of the last page fault, for sigcontext */
-	u64 fault_vector, fault_error; /* [c] of the last exception */
-	int fault_errno;	       /* [c] why a page fault was not served */
+	void *fpu_memory;		  /* [I] what kmalloc gave for thread.fpu */
+	struct pmap *pmap;		  /* [c] the reference that thread.pmap stands on */
+	int policy;			  /* sched_setscheduler: SCHED_OTHER, BATCH, IDLE */
+	u64 fault_addr;			  /* [c] of the last page fault, for sigcontext */
+	u64 fault_vector, fault_error;	  /* [c] of the last exception */
+	int fault_errno;		  /* [c] why a page fault was not served */
+	const struct futex_waiter *futex; /* [c] while it sleeps on one */
+	struct vm_object
+		*futex_object; /* [c] referenced: after a resume, of that in shared memory */
+	u64 futex_offset;      /* [c] and where there */
 	struct persistent persistent;
 };
 

@@ -12,7 +12,9 @@
 #include "core/core.h"
 #include "lib/string.h"
 #include "mm/kstack.h"
+#include "mm/policy.h"
 #include "mm/slab.h"
+#include "proc/futex.h"
 #include "proc/persist.h"
 #include "proc/process.h"
 #include "proc/trap.h"
@@ -32,9 +34,11 @@ enum {
 	T_USER = 12, /* clear_tid, robust_list, robust_len */
 	T_ALTSTACK = 13,
 	T_RESTART = 14, /* number of the function, deadline, arguments */
-	T_CALL = 15,	/* asleep in a call: deadline of the sleep, note */
+	T_CALL = 15,	/* asleep in a call: deadline of the sleep, notes */
 	T_TIMES = 16,	/* user, system, switches */
 	T_FAULT = 17,	/* address, vector, error: what a handler's frame will show */
+	T_FUTEX = 18,
+	T_CARRIED = 19,
 };
 
 #define FRAME_WORDS (sizeof(struct trapframe) / sizeof(u64))
@@ -60,7 +64,7 @@ save_thread(struct tag_writer *w, const struct thread *th)
 	const u64 times[] = {(u64)th->user_ns, (u64)th->system_ns, th->switches_voluntary,
 			     th->switches_forced};
 	const u64 call[] = {th->wait_timer.pending ? (u64)th->wait_timer.expires : (u64)NS_FOREVER,
-			    th->blocked.done};
+			    th->blocked.done, th->blocked.parts};
 
 	tag_u64(w, T_TID, (u64)th->tid);
 	tag_string(w, T_NAME, th->name);
@@ -72,6 +76,8 @@ save_thread(struct tag_writer *w, const struct thread *th)
 	tag_words(w, T_TIMES, times, ARRAY_SIZE(times));
 	if (!(th->wait_how & WAIT_BOUNDARY))
 		tag_words(w, T_CALL, call, ARRAY_SIZE(call));
+	if (th->blocked.carried)
+		tag_bytes(w, T_CARRIED, th->blocked.carried, th->blocked.carried_bytes);
 }
 
 static void
@@ -97,6 +103,7 @@ task_save(struct persist_writer *w, void *object)
 	tag_words(&w->tags, T_ALTSTACK, alt, ARRAY_SIZE(alt));
 	tag_words(&w->tags, T_RESTART, restart, ARRAY_SIZE(restart));
 	tag_words(&w->tags, T_FAULT, fault, ARRAY_SIZE(fault));
+	futex_save(w, T_FUTEX, t);
 }
 
 /* --- reading --- */
@@ -109,6 +116,7 @@ task_goes_on(void *arg)
 
 	if (t->thread.blocked.again) {
 		machine()->dispatch(t->thread.frame);
+		kfree((void *)t->thread.blocked.carried); /* the call had no use for it any more */
 		t->thread.blocked = (struct blocked_call){.deadline = NS_FOREVER};
 	}
 	trap_enter_user(t->thread.frame);
@@ -165,6 +173,7 @@ load_thread(const struct tag_reader *in, struct thread *th)
 	}
 	if (tag_get_words(in, T_MEMORY, word, 4) == 4) {
 		th->policy = (struct mem_policy){(u8)word[0], (u8)word[1], (u16)word[2]};
+		policy_fit(&th->policy);
 		th->interleave = (u32)word[3];
 	}
 	if (tag_get_words(in, T_TIMES, word, 4) == 4) {
@@ -173,10 +182,29 @@ load_thread(const struct tag_reader *in, struct thread *th)
 		th->switches_voluntary = word[2];
 		th->switches_forced = word[3];
 	}
-	th->blocked.deadline = NS_FOREVER;
-	if (tag_get_words(in, T_CALL, word, 2) == 2)
-		th->blocked = (struct blocked_call){
-			.deadline = (ns_t)word[0], .done = word[1], .again = true};
+}
+
+static int
+load_call(const struct tag_reader *in, struct blocked_call *b)
+{
+	struct tag_field f = {0};
+	u64 word[3] = {0};
+	void *bytes;
+
+	*b = (struct blocked_call){.deadline = NS_FOREVER};
+	if (tag_get_words(in, T_CALL, word, 3) < 2)
+		return 0;
+	*b = (struct blocked_call){
+		.deadline = (ns_t)word[0], .done = word[1], .parts = word[2], .again = true};
+	if (!tag_next(in, T_CARRIED, &f))
+		return 0;
+	bytes = kmalloc(f.length);
+	if (!bytes)
+		return -ENOMEM;
+	memcpy(bytes, f.data, f.length);
+	b->carried = bytes;
+	b->carried_bytes = f.length;
+	return 0;
 }
 
 static void
@@ -229,6 +257,8 @@ task_make(struct persist_reader *r, void **out)
 	}
 	err = sigqueue_load(&r->tags, T_PENDING, &t->pending);
 	if (!err)
+		err = load_call(&r->tags, &t->thread.blocked);
+	if (!err)
 		err = thread_is_sound(&t->thread) ? load_registers(&r->tags, &t->thread) : -EBADMSG;
 	*out = t; /* on an error the resume is over: nothing is given back */
 	return err;
@@ -239,13 +269,15 @@ task_link(struct persist_reader *r, void *object)
 {
 	struct task *t = object;
 	struct process *p = persist_get(r, &r->tags, T_PROCESS, &process_persist);
+	int err;
 
 	if (!p)
 		return -EBADMSG;
 	process_get(p);
 	t->process = p;
 	t->thread.process = p;
-	return pid_restore_task(t);
+	err = futex_load(r, T_FUTEX, t);
+	return err ? err : pid_restore_task(t);
 }
 
 /* The reference of make is the task's own, until it is reaped. */

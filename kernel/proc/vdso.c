@@ -8,6 +8,7 @@
  * Locks: the writer holds processes->lock; readers use the sequence count.
  */
 #include <asm/errno.h>
+#include <linux/time.h>
 
 #include "arch/clock.h"
 #include "lib/atomic.h"
@@ -31,8 +32,9 @@ vdso_update(void)
 	d->base_tsc = c->base_tsc;
 	d->mult = c->mult;
 	d->base_ns = c->base_ns;
-	d->real_offset = clock_real_offset();
-	d->boot_offset = clock_boot_offset();
+	d->offset[CLOCK_REALTIME] = clock_real_offset();
+	d->offset[CLOCK_REALTIME_COARSE] = d->offset[CLOCK_TAI] = d->offset[CLOCK_REALTIME];
+	d->offset[CLOCK_BOOTTIME] = clock_boot_offset();
 	d->usable = 1;
 	atomic_store(&d->seq, d->seq + 1);
 	spin_unlock(&processes()->lock);

@@ -14,10 +14,13 @@
 #include "file/vnode.h"
 #include "lib/mbr.h"
 #include "lib/string.h"
+#include "mm/frame.h"
 #include "mm/slab.h"
 #include "store/disk.h"
 
-#define AHEAD		 16ul /* blocks */
+#define AHEAD_BLOCKS	 16ul /* of a window, which begins at a multiple of it */
+#define AHEAD_WINDOWS	 128u
+#define AHEAD_FREE	 8u /* windows come while 1/8 of memory is free */
 #define SECTORS_OF_BLOCK (STORE_BLOCK / BLOCK_SECTOR)
 #define TRIAL_TEXT	 1024
 
@@ -28,6 +31,16 @@ struct found { /* on a disk */
 	struct store_status st; /* of a store */
 };
 
+/* What was read together with what was asked for; the window of blocks n * AHEAD_BLOCKS and those
+ * behind it is in place n modulo the number of places. */
+struct store_ahead {
+	struct {
+		u8 *mem;
+		u64 first;  /* block */
+		u64 blocks; /* 0: nothing is in it */
+	} window[AHEAD_WINDOWS];
+};
+
 struct store_disks {
 	struct mutex lock;
 	unsigned n;
@@ -35,32 +48,55 @@ struct store_disks {
 	struct found found[];
 };
 
+/* Reads the block with its window. -ENOMEM, or an error that another block may be to blame for. */
 static int
 read_ahead(struct store_disk *d, u64 block, void *buf)
 {
+	u64 first = ALIGN_DOWN(block, AHEAD_BLOCKS);
+	unsigned i = block / AHEAD_BLOCKS % AHEAD_WINDOWS;
+	u64 blocks = min(d->blocks - first, AHEAD_BLOCKS);
 	int err;
 
-	if (block - d->ahead_from >= d->ahead_blocks) {
-		d->ahead_blocks = 0;
-		err = block_transfer(d->dev, BLOCK_READ, d->first + block * SECTORS_OF_BLOCK,
-				     d->ahead, min(d->blocks - block, AHEAD) * STORE_BLOCK);
-		if (err) /* perhaps one that nobody asked for */
-			return block_transfer(d->dev, BLOCK_READ,
-					      d->first + block * SECTORS_OF_BLOCK, buf,
-					      STORE_BLOCK);
-		d->ahead_from = block;
-		d->ahead_blocks = (u32)min(d->blocks - block, AHEAD);
+	if (d->ahead->window[i].first != first || d->ahead->window[i].blocks == 0) {
+		d->ahead->window[i].blocks = 0;
+		if (!d->ahead->window[i].mem &&
+		    frame_free_pages() > frame_total_pages() / AHEAD_FREE)
+			d->ahead->window[i].mem = kmalloc(AHEAD_BLOCKS * STORE_BLOCK);
+		if (!d->ahead->window[i].mem)
+			return -ENOMEM;
+		err = block_transfer(d->dev, BLOCK_READ, d->first + first * SECTORS_OF_BLOCK,
+				     d->ahead->window[i].mem, blocks * STORE_BLOCK);
+		if (err)
+			return err;
+		d->ahead->window[i].first = first;
+		d->ahead->window[i].blocks = blocks;
 	}
-	memcpy(buf, d->ahead + (block - d->ahead_from) * STORE_BLOCK, STORE_BLOCK);
+	memcpy(buf, d->ahead->window[i].mem + (block - first) * STORE_BLOCK, STORE_BLOCK);
 	return 0;
+}
+
+static void
+forget_ahead(struct store_disk *d, u64 block, u64 blocks)
+{
+	for (u64 at = ALIGN_DOWN(block, AHEAD_BLOCKS); at < block + blocks; at += AHEAD_BLOCKS) {
+		unsigned i = at / AHEAD_BLOCKS % AHEAD_WINDOWS;
+
+		if (d->ahead->window[i].first == at)
+			d->ahead->window[i].blocks = 0;
+	}
 }
 
 void
 store_disk_read_ahead(struct store_disk *d, bool on)
 {
+	if (on && !d->ahead)
+		d->ahead = kzalloc(sizeof(*d->ahead));
+	if (on || !d->ahead)
+		return;
+	for (unsigned i = 0; i < AHEAD_WINDOWS; i++)
+		kfree(d->ahead->window[i].mem);
 	kfree(d->ahead);
-	d->ahead = on ? kmalloc(AHEAD * STORE_BLOCK) : NULL;
-	d->ahead_blocks = 0;
+	d->ahead = NULL;
 }
 
 static int
@@ -70,8 +106,8 @@ disk_read(void *dev, u64 block, void *buf, u32 blocks)
 
 	if (block > d->blocks || blocks > d->blocks - block)
 		return -EIO;
-	if (d->ahead && blocks == 1)
-		return read_ahead(d, block, buf);
+	if (d->ahead && blocks == 1 && read_ahead(d, block, buf) == 0)
+		return 0;
 	return block_transfer(d->dev, BLOCK_READ, d->first + block * SECTORS_OF_BLOCK, buf,
 			      (size_t)blocks * STORE_BLOCK);
 }
@@ -82,12 +118,14 @@ disk_write(void *dev, u64 block, const struct store_seg *seg, u32 segs)
 	struct store_disk *d = dev;
 	int err = 0;
 
-	d->ahead_blocks = 0;
 	for (u32 i = 0; i < segs && !err; i++) {
-		err = block_batch_add(&d->batch, BLOCK_WRITE, d->first + block * SECTORS_OF_BLOCK,
-				      (void *)seg[i].data, (size_t)seg[i].blocks * STORE_BLOCK);
+		if (d->ahead)
+			forget_ahead(d, block, seg[i].blocks);
+		err = block_batch_join(&d->batch, BLOCK_WRITE, d->first + block * SECTORS_OF_BLOCK,
+				       (void *)seg[i].data, (size_t)seg[i].blocks * STORE_BLOCK);
 		block += seg[i].blocks;
 	}
+	block_batch_push(&d->batch);
 	return err;
 }
 
@@ -120,6 +158,7 @@ store_disk_find(struct store_disk *d, struct block_device *dev)
 	if (!err)
 		(void)mbr_find(sector, MBR_TYPE_STORE, dev->sectors, &first, &count);
 	kfree(sector);
+	d->ahead = NULL;
 	d->dev = dev;
 	d->first = first;
 	d->blocks = count / SECTORS_OF_BLOCK;
@@ -127,13 +166,19 @@ store_disk_find(struct store_disk *d, struct block_device *dev)
 	return err;
 }
 
+/* A store that is open is asked, not opened again: that is as long as a recovery. */
 static void
-look(struct found *f, struct block_device *dev)
+look(struct found *f, struct block_device *dev, const struct store *open)
 {
 	struct store_disk *d = &f->disk;
 	struct store *s;
 
 	f->err = store_disk_find(d, dev);
+	if (open && !f->err) {
+		f->kind = STORE_IS;
+		store_status(open, &f->st);
+		return;
+	}
 	if (!f->err)
 		f->err = store_probe(&store_disk_ops, d, d->blocks, &f->kind);
 	if (f->err || f->kind != STORE_IS)
@@ -219,7 +264,7 @@ trial_store(const char *buf, size_t n, void *arg)
 }
 
 int
-store_disks_init(void)
+store_disks_init(const struct block_device *open, const struct store *its)
 {
 	static const struct genfile_ops disks = {disks_show}, trial = {trial_show, trial_store};
 	struct store_disks *all;
@@ -233,7 +278,7 @@ store_disks_init(void)
 		return -ENOMEM;
 	mutex_init(&all->lock, "store trial");
 	for (struct block_device *d = block_next(NULL); d && all->n < n; d = block_next(d)) {
-		look(&all->found[all->n], d);
+		look(&all->found[all->n], d, d == open ? its : NULL);
 		say(&all->found[all->n++]);
 	}
 	err = procfs_add("holdfast/store", 0444, &disks, all);

@@ -66,17 +66,21 @@ class Neighbour:
                 frame = self.socket.recv(65536)
             except OSError:
                 return
-            if frame[12:14] == b"\x08\x06" and frame[20:22] == b"\0\x01":
-                wanted = frame[38:42]
-                ours = 15 < wanted[3] < 255 or self.dhcp and wanted == OUR_IP
-                if wanted[:3] == GUEST_IP[:3] and ours:
-                    self.arp_reply(wanted, frame[22:28], frame[28:32])
-            elif self.dhcp and frame[23:24] == b"\x11" and frame[36:38] == b"\0\x43":
-                self.lease(frame)
-            elif frame[34:36] == b"\0\0" and frame[38:40] == struct.pack("!H", PING_ID):
-                self.pong.set()
-            elif frame[:6] == OUR_MAC and len(self.received) < 100000:
-                self.received.append(frame)
+            self.take(frame)
+
+    def take(self, frame):
+        """A frame of the guest's."""
+        if frame[12:14] == b"\x08\x06" and frame[20:22] == b"\0\x01":
+            wanted = frame[38:42]
+            ours = 15 < wanted[3] < 255 or self.dhcp and wanted == OUR_IP
+            if wanted[:3] == GUEST_IP[:3] and ours:
+                self.arp_reply(wanted, frame[22:28], frame[28:32])
+        elif self.dhcp and frame[23:24] == b"\x11" and frame[36:38] == b"\0\x43":
+            self.lease(frame)
+        elif frame[34:36] == b"\0\0" and frame[38:40] == struct.pack("!H", PING_ID):
+            self.pong.set()
+        elif frame[:6] == OUR_MAC and len(self.received) < 100000:
+            self.received.append(frame)
 
     def send(self, frame):
         """=> drops the frame if QEMU is not there or does not keep up"""
@@ -121,8 +125,8 @@ class Neighbour:
         head = head[:10] + struct.pack("!H", total) + head[12:]
         self.send(change.get("to", GUEST_MAC) + OUR_MAC + b"\x08\x00" + head + payload)
 
-    def tcp(self, source, sport, dport, flags, seq=0, ack=0):
-        head = struct.pack("!HHIIBBHHH", sport, dport, seq, ack, 5 << 4, flags, 65535, 0, 0)
+    def tcp(self, source, sport, dport, flags, seq=0, ack=0, data=b""):
+        head = struct.pack("!HHIIBBHHH", sport, dport, seq, ack, 5 << 4, flags, 65535, 0, 0) + data
         pseudo = source + GUEST_IP + struct.pack("!BBH", 0, 6, len(head))
         head = head[:16] + struct.pack("!H", checksum(pseudo + head)) + head[18:]
         self.ipv4(source, 6, head)

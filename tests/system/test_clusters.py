@@ -180,12 +180,56 @@ def test_devices_are_dealt_to_clusters(clusters):
     more = ["--qemu=-device", "--qemu=virtio-rng-pci"] * 5
     result = run("--cpus", "4", "--clusters", str(clusters), "--base", "busybox", *more,
                  argv=["cat", "/proc/holdfast/chdevs"])
-    lines = re.findall(r"^\w+ index (\d+) cluster (\d+) core (\d+)\r?$", result.out, re.M)
-    found = [[int(x) for x in line] for line in lines]
-    assert [line[0] for line in found] == list(range(len(found))) and len(found) >= 6, result
-    for index, cluster, core in found:
-        assert cluster == index % clusters and core // (4 // clusters) == cluster, result
-    assert len({core for _, _, core in found}) == 4, "the cores of a cluster take turns"
+    found = devices(result)
+    check_placement(result, clusters, 4 // clusters)
+    assert len(found) >= 6 and len({d["core"] for d in found.values()}) == 4, result
+    assert found["rng0"]["irqs"] > 0, result
+    for name, d in found.items():
+        assert d["strays"] == 0, "%s interrupts a core of another cluster" % name
+
+
+def devices(result):
+    """/proc/holdfast/chdevs: {name: {figure: number}} of the external ones"""
+    lines = re.findall(r"^(\w+) (index .*?)\r?$", result.out, re.M)
+    return {name: {k: int(v) for k, v in re.findall(r"(\w+) (\d+)", rest)}
+            for name, rest in lines}
+
+
+def check_placement(result, clusters, cores):
+    """Internal devices: one set a cluster, in order; external: by index modulo the clusters."""
+    inside = re.findall(r"^icu(\d+) internal cluster (\d+) core (\d+) cores (\d+) irqs (\d+) "
+                        r"vectors (\d+)\r?$", result.out, re.M)
+    assert [[int(x) for x in line[:4]] for line in inside] == \
+        [[n, n, n * cores, cores] for n in range(clusters)], result
+    found = devices(result)
+    assert [d["index"] for d in found.values()] == list(range(len(found))), result
+    for d in found.values():
+        assert d["cluster"] == d["index"] % clusters, result
+        assert d["core"] // cores == d["cluster"], result
+    if len(found) >= clusters:
+        assert all(int(line[5]) > 0 for line in inside), "a device's vector in each cluster"
+
+
+def test_disks_interrupt_their_cluster(tmp_path):
+    """Do completions of each kind of disk come in the cluster that the disk belongs to, on a
+    machine one cluster of which has died?"""
+    drives = []
+    for n, device in enumerate(("virtio-blk-pci", "nvme,serial=1", "ide-hd,bus=ide.0")):
+        image = tmp_path / ("disk%d" % n)
+        image.write_bytes(bytes(1 << 20))
+        drives += ["-drive", "if=none,id=d%d,format=raw,file=%s" % (n, image),
+                   "-device", "%s,drive=d%d" % (device, n)]
+    script = ("for d in vda nvme0n1 sda; do dd if=/dev/$d of=/dev/null bs=4k count=32 2>/dev/null "
+              "|| echo no $d; done; cat /proc/holdfast/chdevs")
+    result = run("--cpus", "8", "--clusters", "4", "--base", "busybox", "--netdev", "none",
+                 "--kernel-args", "kill=2,3", *("--qemu=" + word for word in drives),
+                 argv=["sh", "-c", script])
+    assert result.status == 0 and "no " not in result.out.partition("D7 done")[2], result
+    check_placement(result, 3, 2)
+    found = devices(result)
+    assert sorted(found) == ["disk0", "disk1", "disk2"], result
+    for name, d in found.items():
+        assert d["irqs"] > 0 and d["strays"] == 0, (name, result)
 
 
 def test_topology_of_debian():

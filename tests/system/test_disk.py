@@ -17,6 +17,7 @@ BUSES = {
     "virtio-blk transitional, no flush": ("virtio-blk-pci,disable-modern=on,write-cache=off",
                                           "vda"),
     "virtio-blk, no MSI-X": ("virtio-blk-pci,vectors=0", "vda"),
+    "virtio-blk, one MSI-X entry": ("virtio-blk-pci,vectors=1", "vda"),
     "NVMe": ("nvme,serial=1", "nvme0n1"),
     "AHCI": ("ide-hd", "sda"),
 }

@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+import bank
 import powercut
 from guest import Erlang, Guest, ON_LINUX, holdfast, run
 
@@ -57,6 +58,30 @@ def test_what_sync_promised_is_there_and_the_end_is_the_end(tmp_path):
     result = run(*SHELL, *disk, "--fresh", "--wipe", "--yes", argv=["sh", "-c", "ls /a; echo $$"])
     assert result.status == 0 and "/a: No such file" in result.out, result
     assert "epoch 0, 0 MiB" in result.out, result
+
+
+@needs_store
+@pytest.mark.parametrize("end", ["exit", "--fresh"])
+def test_a_start_from_the_files_goes_on_after_a_power_cut(end, tmp_path):
+    """Process 1 is process 1 again, whatever numbers the system before it had given."""
+    disk = ("--disk", str(tmp_path / "d.img"))
+    script = "echo as $$; echo more >> /f; sync; echo ready; while read x; do wc -l < /f; done"
+    if end == "exit":
+        assert run(*SHELL, *disk, argv=["sh", "-c", "echo one > /f; exit 3"]).status == 3
+    else:
+        with Guest(*SHELL, *disk, argv=["sh", "-c", script]) as machine:
+            machine.expect(r"\nready")
+            machine.power_cut()
+    fresh = ["--fresh"] if end == "--fresh" else []
+    with Guest(*SHELL, *disk, *fresh, argv=["sh", "-c", script]) as machine:
+        machine.expect("its files without its processes")
+        machine.expect(r"\nas 2\r*\nready")
+        machine.power_cut()
+    with Guest(*SHELL, *disk, argv=["sh", "-c", script]) as machine:
+        machine.expect(r"epoch \d+, \d+ ms old, goes on")
+        machine.line("")
+        machine.expect(r"\n2\r*\n")
+        machine.power_cut()
 
 
 @needs_store
@@ -140,6 +165,13 @@ def test_the_same_node_of_erlang(tmp_path):
                                     "\"/proc/sys/kernel/random/uuid\"))}"))
             erlang.power_cut()
     assert seen[0] != seen[1]
+
+
+@needs_store
+def test_a_bank_in_mnesia(ebin, tmp_path):
+    """Three power cuts, the second of a start from the files alone; `make bank` has more."""
+    random.seed(0)
+    bank.power_cuts(3, str(tmp_path / "d.img"), ebin, lambda line: None, fresh_every=2)
 
 
 @needs_store

@@ -85,7 +85,8 @@ def _run_options(parser):
     machine.add_argument("--accel", choices=("auto", "kvm", "tcg"), default="auto",
                          help="auto takes KVM if a test guest runs on it within 2 seconds")
     machine.add_argument("--netdev", metavar="STRING", help="QEMU's words for another network, "
-                         "such as tap,ifname=tap0,script=no; or none")
+                         "such as tap,ifname=tap0,script=no; or none. With queues=N "
+                         "the card has N queues: one for each cluster is best")
     machine.add_argument("--disk", metavar="FILE", help="a disk image that the machine's state "
                          "outlives in; made if there is none. The next run with it goes on where "
                          "this one was, power cut or not. Also what QEMU calls a file by its "

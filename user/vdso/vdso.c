@@ -50,7 +50,7 @@ read_tsc(void)
 
 /* ns of the clock; 0 when the kernel has to be asked. */
 static inline int
-read_clock(int kind, int64_t *out)
+read_clock(int clock, int64_t *out)
 {
 	const volatile struct vdso_data *d = &vdso_data;
 	uint64_t tsc, base;
@@ -66,39 +66,33 @@ read_clock(int kind, int64_t *out)
 		ns = d->base_ns;
 		if (tsc > base)
 			ns += (int64_t)((unsigned __int128)(tsc - base) * d->mult >> 32);
-		if (kind)
-			ns += kind == 1 ? d->real_offset : d->boot_offset;
+		ns += d->offset[clock];
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	} while ((seq & 1) || seq != d->seq);
 	*out = ns;
 	return 1;
 }
 
+#define CLOCK(id) (1u << (id))
+#define CLOCKS                                                                                     \
+	(CLOCK(CLOCK_REALTIME) | CLOCK(CLOCK_REALTIME_COARSE) | CLOCK(CLOCK_TAI) |                 \
+	 CLOCK(CLOCK_MONOTONIC) | CLOCK(CLOCK_MONOTONIC_RAW) | CLOCK(CLOCK_MONOTONIC_COARSE) |     \
+	 CLOCK(CLOCK_BOOTTIME))
+
+_Static_assert(CLOCKS >> VDSO_CLOCKS == 0, "each has an offset");
+
 static inline int
-clock_kind(int clock)
+is_read_here(int clock)
 {
-	switch (clock) {
-	case CLOCK_REALTIME:
-	case CLOCK_REALTIME_COARSE:
-	case CLOCK_TAI:
-		return 1;
-	case CLOCK_MONOTONIC:
-	case CLOCK_MONOTONIC_RAW:
-	case CLOCK_MONOTONIC_COARSE:
-		return 0;
-	case CLOCK_BOOTTIME:
-		return 2;
-	}
-	return -1;
+	return (unsigned)clock < VDSO_CLOCKS && (CLOCKS >> clock & 1);
 }
 
 PUBLIC int
 __vdso_clock_gettime(int clock, struct __kernel_timespec *ts)
 {
-	int kind = clock_kind(clock);
 	int64_t ns;
 
-	if (kind < 0 || !read_clock(kind, &ns))
+	if (!is_read_here(clock) || !read_clock(clock, &ns))
 		return (int)call(__NR_clock_gettime, clock, (long)ts, 0);
 	ts->tv_sec = ns / NS_PER_SEC;
 	ts->tv_nsec = ns % NS_PER_SEC;
@@ -108,7 +102,7 @@ __vdso_clock_gettime(int clock, struct __kernel_timespec *ts)
 PUBLIC int
 __vdso_clock_getres(int clock, struct __kernel_timespec *ts)
 {
-	if (clock_kind(clock) < 0)
+	if (!is_read_here(clock))
 		return (int)call(__NR_clock_getres, clock, (long)ts, 0);
 	if (ts) {
 		ts->tv_sec = 0;
@@ -123,7 +117,7 @@ __vdso_gettimeofday(struct __kernel_old_timeval *tv, struct timezone_k *tz)
 	int64_t ns;
 
 	if (tv) {
-		if (!read_clock(1, &ns))
+		if (!read_clock(CLOCK_REALTIME, &ns))
 			return (int)call(__NR_gettimeofday, (long)tv, (long)tz, 0);
 		tv->tv_sec = ns / NS_PER_SEC;
 		tv->tv_usec = ns % NS_PER_SEC / 1000;
@@ -139,7 +133,7 @@ __vdso_time(long *out)
 	int64_t ns;
 	long now;
 
-	if (!read_clock(1, &ns))
+	if (!read_clock(CLOCK_REALTIME, &ns))
 		return call(__NR_time, (long)out, 0, 0);
 	now = ns / NS_PER_SEC;
 	if (out)

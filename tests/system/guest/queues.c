@@ -3,14 +3,15 @@
  *
  *   queues CPU...     server i runs on the i-th CPU alone and listens on port 7000 + i
  *
- * Port 6999 takes lines: "show" gives /proc/holdfast/chdevs and an empty line, "move I CPU" puts
- * server I on another processor, "end" ends the program.
+ * Port 6999 takes lines and answers each with /proc/holdfast/chdevs and an empty line: "move I CPU"
+ * puts server I on another processor first, "end" ends the program.
  */
 #define _GNU_SOURCE
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,32 +102,45 @@ show(int s)
 	write_all(s, text, (ssize_t)n + 1);
 }
 
-int
-main(int argc, char **argv)
+/* Until the other end goes, or says that this is the end. */
+static bool
+answer(int s)
 {
-	int asker = listen_on(ask_port), s;
+	FILE *in = fdopen(s, "r");
 	char line[80];
-	FILE *in;
+	bool end = false;
 
-	for (int i = 1; i < argc && i <= servers_max; i++) {
-		struct server *me = &servers[i - 1];
-
-		me->listener = listen_on(first_port + i - 1);
-		must(pthread_create(&me->thread, NULL, echo, me) == 0, "thread");
-		pin(me->thread, atoi(argv[i]));
-	}
-	printf("%d servers\n", argc - 1);
-	fflush(stdout);
-	s = accept(asker, NULL, NULL);
-	must(s >= 0, "accept");
-	in = fdopen(s, "r");
 	must(in, "fdopen");
-	while (fgets(line, sizeof(line), in) && strcmp(line, "end\n") != 0) {
+	while (!end && fgets(line, sizeof(line), in)) {
 		int i, cpu;
 
 		if (sscanf(line, "move %d %d", &i, &cpu) == 2)
 			pin(servers[i].thread, cpu);
 		show(s);
+		end = strcmp(line, "end\n") == 0;
 	}
+	fclose(in);
+	return end;
+}
+
+int
+main(int argc, char **argv)
+{
+	int asker = listen_on(ask_port), s;
+
+	signal(SIGPIPE, SIG_IGN); /* at a resume connections are over */
+	for (int i = 1; i < argc && i <= servers_max; i++) {
+		struct server *me = &servers[i - 1];
+
+		me->listener = listen_on(first_port + i - 1);
+		pin(pthread_self(), atoi(argv[i])); /* so that it begins there */
+		must(pthread_create(&me->thread, NULL, echo, me) == 0, "thread");
+	}
+	printf("%d servers\n", argc - 1);
+	fflush(stdout);
+	do {
+		s = accept(asker, NULL, NULL);
+		must(s >= 0, "accept");
+	} while (!answer(s));
 	return 0;
 }

@@ -85,6 +85,7 @@ policy_share(struct vm_object *o, u64 first, u64 n, const struct mem_policy *p)
 	}
 	spin_lock(&o->lock);
 	link = cut(o, first, first + n, &rest);
+	persist_touch(&o->persistent);
 	if (p->mode != MPOL_DEFAULT) {
 		*new = (struct shared_policy){*link, first, first + n, *p};
 		*link = new;

@@ -460,7 +460,7 @@ vnode_drop(void *object)
 /*
  * Members of struct dir_index over a power cut:
  *	written	children next_seq
- *	made	count nbuckets changes table small
+ *	made	count nbuckets table small
  */
 const struct persist_kind vnode_persist = {
 	.name = "vnode",

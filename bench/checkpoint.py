@@ -18,6 +18,7 @@ from machines import BUILD, MIB, OUT, Machine, Stuck, ask, first_reply, free_por
 PERIODS_MS = {1000: (0.98, 1.0), 100: (0.95, 0.98), 10: (0.80, 0.95)}
 QUIET_S = 60
 SMALL, LARGE = 64, 4096         # MiB
+LARGE_MEMORY = "6G"
 FIRST_PAGES = SMALL * 256 // 100
 RESPONDER = ["erl", "-noshell", "-pa", "/bench", "-eval", "hf_bench:reply(8080)."]
 
@@ -82,7 +83,7 @@ def pause(_runs):
     return rows
 
 
-def resumed_once(disk, memory):
+def resumed(disk, memory):
     """=> (seconds from power-on to the first reply of what is on the disk, what the disk saw)"""
     port = free_port()
     with boot(disk, RESPONDER, "--memory", memory, "--port", "%d:8080" % port) as machine:
@@ -96,36 +97,33 @@ def resumed_once(disk, memory):
     return took, seen
 
 
-def resumed(disk, memory, runs):
-    """Median of the seconds to the first reply."""
-    return statistics.median(resumed_once(disk, memory)[0] for _ in range(runs))
-
-
-def _of_size(mib, memory, runs):
-    """=> (its standstill's figures, seconds to the first reply after a resume)"""
+def _fill(disk, mib):
+    """A node beside that much memory, on the disk; => the figures of its standstills"""
     port = free_port()
     argv = ["/bench/resident", str(mib), "first", str(FIRST_PAGES), "spread", str(FIRST_PAGES),
             "--", *RESPONDER]
-    with Disk() as disk:
-        with boot(disk, argv, "--memory", memory, "--port", "%d:8080" % port) as machine:
-            machine.until(b"\ndone", 900)
-            first_reply(machine, port)
-            figures = named(machine.text.decode("utf-8", "replace").replace("\r", ""))
-            ask(port, b"checkpoint\n")
-        for form in ("first", "spread"):
-            tell_standstill("%d MiB" % mib, figures, form)
-        return figures, resumed(disk, memory, runs)
+    with boot(disk, argv, "--memory", LARGE_MEMORY, "--port", "%d:8080" % port) as machine:
+        machine.until(b"\ndone", 900)
+        first_reply(machine, port)
+        figures = named(machine.text.decode("utf-8", "replace").replace("\r", ""))
+        ask(port, b"checkpoint\n")
+    for form in ("first", "spread"):
+        tell_standstill("%d MiB" % mib, figures, form)
+    return figures
 
 
 def large(runs):
     """4 GiB resident against 64 MiB: the standstill and the resume."""
-    small, small_s = _of_size(SMALL, "6G", runs)
-    big, big_s = _of_size(LARGE, "6G", runs)
+    with Disk() as small_disk, Disk() as big_disk:
+        small, big = _fill(small_disk, SMALL), _fill(big_disk, LARGE)
+        times = [(resumed(small_disk, LARGE_MEMORY)[0], resumed(big_disk, LARGE_MEMORY)[0])
+                 for _ in range(runs)]
     rows = [Row("pause at 4 GiB against 64 MiB, %s" % what, "ms",
                 {"64 MiB": standstill(small, form), "holdfast": standstill(big, form)}, must, aim)
             for form, what, must, aim in (
                 ("first", "the same dirty set", 2.0, 1.25),
                 ("spread", "as many dirty over all of it", None, None))]
+    small_s, big_s = map(statistics.median, zip(*times))
     return rows + [Row("first reply after resume, 4 GiB against 64 MiB", "s",
                        {"64 MiB": small_s, "holdfast": big_s}, 2.0, 1.3)]
 
@@ -243,7 +241,7 @@ def resume(runs):
                 cold.append(first_reply(machine, port))
                 progress("cold reply after %.3f s" % cold[-1])
                 ask(port, b"checkpoint\n")
-            warm.append(resumed(disk, "512M", 1))
+            warm.append(resumed(disk, "512M")[0])
     return [Row("first reply after resume, against a cold boot", "s",
                 {"cold": statistics.median(cold), "holdfast": statistics.median(warm)},
                 0.40, 0.05)]

@@ -87,20 +87,26 @@ def _total(status, text):
     return passed, failed
 
 
+def _model(model, mistake):
+    """Every state of a model, with one of its mistakes (0: none); => whether it is as it should be"""
+    work = os.path.join(BUILD, "models", os.path.basename(model)[:-4])
+    os.makedirs(work, exist_ok=True)
+    status, text = run(["sh", "-c", "cd '%s' && spin -a -DBROKEN=%d '%s' && cc -O2 -w -DSAFETY -o pan "
+                        "pan.c && ./pan -m1000000" % (work, mistake, model)], 600)
+    if status == 0 and (("errors: 0" in text) if mistake == 0 else ("errors: 1" in text)):
+        return True
+    show("%s, mistake %d:\n%s" % (model, mistake, text))
+    return False
+
+
 def models():
-    """The Spin models of the protocols in doc/, every state of them."""
-    passed = failed = 0
+    """The Spin models of the protocols in doc/, and that they find the mistakes they know of."""
+    results = []
     for model in sorted(glob.glob(os.path.join(TOP, "doc", "*.pml"))):
-        work = os.path.join(BUILD, "models", os.path.basename(model)[:-4])
-        os.makedirs(work, exist_ok=True)
-        status, text = run(["sh", "-c", "cd '%s' && spin -a '%s' && cc -O2 -DSAFETY -o pan pan.c "
-                            "&& ./pan -m1000000" % (work, model)], 600)
-        if status == 0 and "errors: 0" in text:
-            passed += 1
-        else:
-            show(text)
-            failed += 1
-    return passed, failed
+        with open(model, encoding="ascii") as file:
+            mistakes = {int(n) for n in re.findall(r"BROKEN [!=]= (\d+)", file.read())}
+        results += [_model(model, mistake) for mistake in sorted(mistakes | {0})]
+    return results.count(True), results.count(False)
 
 
 def abi_linux():

@@ -42,12 +42,16 @@ machine_stop(struct machine_stop *s)
 	s->root[arch_core()->index] = READ_CR(3) & PTE_ADDR;
 }
 
-/* s is the caller's: it stays until everybody has left it. */
 void
 machine_go(struct machine_stop *s)
 {
 	atomic_store(&s->go, 1);
+	irq_pop_off();
+}
+
+void
+machine_gone(struct machine_stop *s)
+{
 	while (atomic_load(&s->left) < machine()->ncores - 1)
 		cpu_pause();
-	irq_pop_off();
 }

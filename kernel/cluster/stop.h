@@ -17,6 +17,9 @@ struct machine_stop {
 
 /* => one at a time (the caller's mutex); no spinlock held. Interrupts are off on return. */
 void machine_stop(struct machine_stop *s);
+/* Returns at once; other cores leave the interrupt when they come to it. */
 void machine_go(struct machine_stop *s);
+/* Returns when they have: before s is used for something else. */
+void machine_gone(struct machine_stop *s);
 
 #endif

@@ -104,6 +104,7 @@ struct machine {
 	struct unix_sockets *unix_sockets;	 /* file/unix.c */
 	struct quiesce *quiesce;		 /* core/quiesce.c; NULL: no store in use */
 	struct persist *persist;		 /* persist/; NULL: no store in use */
+	struct persist_marks *marks;		 /* core/persist.c; NULL: no store in use */
 	int (*commit)(void);			 /* core/persist.h, persist_durable; or NULL */
 	void (*ending)(void);			 /* the same, persist_ending; or NULL */
 	int (*room)(u64 bytes);			 /* the same, persist_room; or NULL */

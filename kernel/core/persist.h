@@ -10,18 +10,50 @@
  *	start	whatever goes on: timers armed, sockets listening, threads runnable
  * and drops the reference that make gave. No pointer, no place in the kernel and no structure as it
  * lies in memory is ever written. doc/store.md has the rules, persist/kinds.c the list of kinds.
+ *
+ * Of most kinds each cut goes over all objects that it reaches. Those of a `marked` kind, of which
+ * there may be very many, are left out as long as nobody has called persist_touch() for them: they
+ * stay in the store, with what they refer to, from the first cut that reaches them until their
+ * memory is freed (persist_gone). So whoever changes anything that save writes marks the object,
+ * before or after, in one stretch in which no thread can be taken for standing still
+ * (core/quiesce.h). What such an object refers to has to be of a marked kind, too, since nobody
+ *goes there by way of it; only while it is `restless`, and so written each time, it may refer to
+ *others. `persist-verify` on the kernel's command line has each cut compare all that was not marked
+ *with what the store has; a difference is a panic.
  */
 #ifndef CORE_PERSIST_H
 #define CORE_PERSIST_H
 
 #include "core/core.h"
+#include "core/spinlock.h"
+#include "lib/atomic.h"
+#include "lib/list.h"
 #include "lib/tagged.h"
 #include "lib/types.h"
 
+struct persist_kind;
+
+/* What the engine knows of an object of a marked kind; it outlives the object. */
+struct persist_known {
+	const struct persist_kind *kind; /* [marks] */
+	void *object;			 /* [marks] NULL: it was freed */
+	struct list gone;		 /* [marks] in marks->gone then */
+};
+
 struct persistent {
-	u64 id;	     /* [cut] 0: not written down yet; given once, never again to another */
-	u64 cut;     /* [cut] the last one that reached it */
-	u64 version; /* [cut] of what was written last; 0: not known */
+	u64 id;	 /* [cut] 0: not written down yet; given once, never again to another */
+	u64 cut; /* [cut] the last one that reached it */
+	struct persist_known
+		*known;	  /* [marks] NULL: no cut has come here, or the kind is not marked */
+	struct list mark; /* [marks] in marks->changed */
+	bool changed;	  /* [a] it is there */
+};
+
+/* The machine's, NULL without a store. */
+struct persist_marks {
+	struct spinlock lock; /* rank RANK_SLAB */
+	struct list changed;  /* [lock] struct persistent: since the last cut */
+	struct list gone;     /* [lock] struct persist_known: freed since the last cut */
 };
 
 #define PERSIST_ONLY_REACH 1 /* in tags.err, which writes nothing then */
@@ -36,15 +68,14 @@ struct persist_kind {
 	/* Writes the object's fields. No locks are needed; it must not sleep, nor change anything
 	 * but what it keeps for its own next cut. Errors stay in w->tags.err. */
 	void (*save)(struct persist_writer *w, void *object);
-	/* Optional. A number that is another whenever save would write other bytes; 0: not known,
-	 * save. While it is the one of the last record, the engine runs save for its references
-	 * only (persist_only_reach) and keeps that record. */
+	/* Optional, not for marked kinds. A number that is another whenever save would write other
+	 * bytes; 0: not known, save. While it is the one of the last record, the engine runs save
+	 * for its references only (persist_only_reach) and keeps that record. */
 	u64 (*version)(const void *object);
-	/* Optional, with version. What save would do for the references alone, by w->reach; nothing
-	 * else, and no further than to objects that have none of their own: it is called from
-	 * within the save of another object. False: nothing was done, the object is to wait for its
-	 * turn. */
-	bool (*refs)(struct persist_writer *w, void *object);
+	bool marked; /* as said above */
+	/* Optional, for marked kinds: true for an object that changes without being marked. It is
+	 * marked after each cut for as long as that is so. */
+	bool (*restless)(const void *object);
 	/* *out: the object with one reference. A negative errno ends the resume; -EBADMSG for a
 	 * record that makes no sense. May sleep. */
 	int (*make)(struct persist_reader *r, void **out);
@@ -65,6 +96,37 @@ struct persist_reader {
 	/* The engine's: the made object with this id and kind, or NULL. */
 	void *(*find)(struct persist_reader *r, const struct persist_kind *kind, u64 id);
 };
+
+/* core/persist.c, for those below. */
+void persist_mark(struct persistent *p);
+void persist_forget(struct persistent *p);
+
+/* What save writes of the object changes, or has. => see above; any context that may take a lock of
+ * rank RANK_SLAB */
+static inline void
+persist_touch(struct persistent *p)
+{
+	if (unlikely(atomic_load_relaxed(&p->known) != NULL) && !atomic_load_relaxed(&p->changed))
+		persist_mark(p);
+}
+
+/* The object is being freed. */
+static inline void
+persist_gone(struct persistent *p)
+{
+	if (unlikely(p->known != NULL))
+		persist_forget(p);
+}
+
+/* The engine's. persist_know: from now on the object is known. persist_mark_known: the mark for an
+ * object that may be freed at any time. persist_move: `to`, of an object of the other kind, takes
+ * over from `from` all there is in the store, and is marked; `from` is as new. */
+void persist_marks_init(struct persist_marks *m);
+void persist_know(struct persistent *p, struct persist_known *known,
+		  const struct persist_kind *kind, void *object);
+void persist_mark_known(struct persist_known *known);
+void persist_move(struct persistent *to, struct persistent *from, const struct persist_kind *kind,
+		  void *object);
 
 /* For versions: start with any number, add what is written, one by one. Never 0 in the end. */
 static inline u64

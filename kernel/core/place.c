@@ -86,6 +86,8 @@ choose_cluster(unsigned own)
 {
 	unsigned level = 0, cxy = own;
 
+	if (machine()->nclusters == 1)
+		return own;
 	while (level < PLACE_LEVELS - 1 && !has_room(node_of(level, own)))
 		level++;
 	for (unsigned l = level; l > 0; l--)

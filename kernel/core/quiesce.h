@@ -9,10 +9,12 @@
  *	do {
  *		quiesce_wait();
  *		machine_stop(&stop);	cluster/stop.h: nothing moves any more
- *	} while (!quiesce_reached() && (machine_go(&stop), true));
+ *	} while (!quiesce_reached() && (machine_go(&stop), machine_gone(&stop), true));
  *	...				write everything down; interrupts are off
  *	machine_go(&stop);
  *	quiesce_end();
+ *
+ * doc/quiesce.md says why no thread is missed and nobody left asleep; its model checks it.
  *
  * The wait for the last thread is no polling: as long as it lasts, each thread that leaves its core
  * for a sleep says so (sched.c, finish_switch). Then the cores are stopped, and only what is true

@@ -289,6 +289,14 @@ tty_drop(void *object)
 {
 }
 
+/*
+ * Members of struct tty over a power cut:
+ *	written	name tio winsize generation session pgrp exclusive in delimiter in_tail
+ *		in_head line_end literal_next other_side_gone out out_tail out_head
+ *		column line_column stopped
+ *	made	link drv dev is_pty device_number lock opens readers feeders writers
+ *		persistent
+ */
 const struct persist_kind tty_persist = {
 	.name = "tty",
 	.number = 160,
@@ -337,6 +345,12 @@ pty_drop(void *object)
 	pty_put(object);
 }
 
+/*
+ * Members of struct pty over a power cut:
+ *	written	index slave ring tail head slave_locked master_closed slave_closed
+ *		wants_room
+ *	made	refs lock readers persistent
+ */
 const struct persist_kind pty_persist = {
 	.name = "pty",
 	.number = 161,

@@ -91,8 +91,10 @@ dentry_put(struct dentry *d)
 		struct dentry *parent = d->parent != d ? d->parent : NULL;
 
 		assert(!d->in_tree);
-		if (d->vnode && d->vnode->dir == d)
+		if (d->vnode && d->vnode->dir == d) {
 			d->vnode->dir = NULL;
+			vnode_touch(d->vnode);
+		}
 		if (d->vnode)
 			vnode_put(d->vnode);
 		if (d->dir && d->dir->table != d->dir->small)
@@ -138,6 +140,14 @@ dentry_find(struct dentry *dir, const char *name, size_t len)
 	return d;
 }
 
+/* The names in a directory, or its own. */
+static void
+touch_names(struct dentry *dir)
+{
+	if (dir->vnode)
+		vnode_touch(dir->vnode);
+}
+
 int
 dentry_make_index(struct dentry *dir)
 {
@@ -153,6 +163,7 @@ dentry_make_index(struct dentry *dir)
 	x->table = x->small;
 	x->next_seq = 2; /* behind "." and ".." */
 	dir->dir = x;
+	touch_names(dir);
 	return 0;
 }
 
@@ -187,7 +198,6 @@ index_insert(struct dir_index *x, struct dentry *d)
 	d->hash_next = x->table[b];
 	x->table[b] = d;
 	d->seq = x->next_seq++;
-	x->changes++;
 	list_add_tail(&x->children, &d->sibling);
 	x->count++;
 }
@@ -203,7 +213,6 @@ index_remove(struct dir_index *x, struct dentry *d)
 	d->hash_next = NULL;
 	list_del(&d->sibling);
 	x->count--;
-	x->changes++;
 }
 
 int
@@ -215,6 +224,8 @@ dentry_attach(struct dentry *d)
 		return err;
 	assert(!d->in_tree && d->vnode);
 	index_insert(d->parent->dir, d);
+	touch_names(d->parent);
+	touch_names(d);
 	d->in_tree = true;
 	d->unlinked = false;
 	dentry_get(d);
@@ -247,6 +258,8 @@ dentry_restore(struct dentry *d, u64 seq)
 	if (err == 0) {
 		index_insert(d->parent->dir, d);
 		index_move(d->parent->dir, d, seq);
+		touch_names(d->parent);
+		touch_names(d);
 		d->in_tree = true;
 		d->unlinked = false;
 	}
@@ -259,6 +272,8 @@ dentry_detach(struct dentry *d)
 {
 	assert(d->in_tree);
 	index_remove(d->parent->dir, d);
+	touch_names(d->parent);
+	touch_names(d);
 	d->in_tree = false;
 	d->unlinked = true;
 }
@@ -270,6 +285,9 @@ dentry_move(struct dentry *d, struct dentry *parent, char *name, size_t len)
 
 	assert(d->in_tree && parent->dir);
 	index_remove(old->dir, d);
+	touch_names(old);
+	touch_names(parent);
+	touch_names(d);
 	if (d->name != d->own_name)
 		kfree(d->name);
 	d->name = name;

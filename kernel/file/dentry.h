@@ -25,7 +25,6 @@ struct dir_index {	       /* the children of a directory */
 	u32 count;	       /* [ns] */
 	u32 nbuckets;	       /* [ns] power of two */
 	u64 next_seq;	       /* [ns] position of the next new entry, for getdents */
-	u64 changes;	       /* [ns] names that came and went */
 	struct dentry **table; /* [ns] */
 	struct dentry *small[4];
 };
@@ -109,6 +108,13 @@ void ns_read_unlock(void);
 void ns_write_lock(void);
 void ns_write_unlock(void);
 u32 name_hash(const char *name, size_t len);
+/* What the store has of the vnode changes (core/persist.h). */
+static inline void
+vnode_touch(struct vnode *v)
+{
+	persist_touch(&v->persistent);
+}
+
 /* A dentry under `parent` (a reference on it is taken; NULL: a root), negative, not in the tree. */
 struct dentry *dentry_create(struct dentry *parent, const char *name, size_t len);
 /* => ns lock held. The child or NULL, no reference. */

@@ -506,6 +506,11 @@ table_drop(void *object)
 	fdtable_put(object);
 }
 
+/*
+ * Members of struct fdtable over a power cut:
+ *	written	array cloexec limit
+ *	made	refs lock used lowest persistent
+ */
 const struct persist_kind fdtable_persist = {
 	.name = "descriptors",
 	.number = 84,

@@ -228,6 +228,12 @@ file_drop(void *object)
 	file_put(object);
 }
 
+/*
+ * Members of struct file over a power cut:
+ *	written	ops flags mode readable writable pos vnode dentry private ino owner_pid
+ *		owner_sig
+ *	made	refs pos_lock lock epoll_items persistent
+ */
 const struct persist_kind file_persist = {
 	.name = "file",
 	.number = 83,

@@ -229,6 +229,11 @@ fs_drop(void *object)
 	fs_context_put(object);
 }
 
+/*
+ * Members of struct fs_context over a power cut:
+ *	written	root cwd umask
+ *	made	refs lock persistent
+ */
 const struct persist_kind fs_context_persist = {
 	.name = "fs context",
 	.number = 85,

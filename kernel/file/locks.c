@@ -157,6 +157,7 @@ set_lock(struct vnode *v, const struct range *want, bool wait)
 			join(l, r);
 			r = NULL;
 		}
+		vnode_touch(v);
 		waitq_wake_all(&l->wait);
 	}
 	spin_unlock(the_lock());

@@ -83,6 +83,7 @@ memfd_fcntl(struct file *f, unsigned cmd, unsigned long arg)
 		r = -EBUSY;
 	else
 		v->seals |= (u32)arg;
+	vnode_touch(v);
 	rwlock_write_done(&v->lock);
 	return r;
 }

@@ -53,8 +53,10 @@ mount_create(enum fs_kind kind, const char *source, const struct vnode_ops *dir_
 void
 mount_put(struct mount *m)
 {
-	if (refcount_put(&m->refs))
-		kfree(m);
+	if (!refcount_put(&m->refs))
+		return;
+	persist_gone(&m->persistent);
+	kfree(m);
 }
 
 int
@@ -253,6 +255,7 @@ vfs_mount(const char *source, const char *target, const char *type, u64 flags, c
 			err = -EINVAL;
 		else if (flags & MS_REMOUNT)
 			d->vnode->mount->flags = flags & keep;
+		persist_touch(&d->vnode->mount->persistent);
 	} else {
 		err = mount_new(source, d, type, flags, data);
 	}

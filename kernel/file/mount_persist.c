@@ -81,9 +81,15 @@ mount_drop(void *object)
 	mount_put(object);
 }
 
+/*
+ * Members of struct mount over a power cut:
+ *	written	kind dev flags source root point limit_pages
+ *	made	refs own_source link persistent
+ */
 const struct persist_kind mount_persist = {
 	.name = "mount",
 	.number = RECORD_MOUNT,
+	.marked = true,
 	.member = offsetof(struct mount, persistent),
 	.save = mount_save,
 	.make = mount_make,
@@ -223,6 +229,15 @@ namespace_drop(void *object)
 {
 }
 
+/*
+ * Members of struct vfs over a power cut:
+ *	written	root mounts next_ino next_dev pipe_ino
+ *	made	locks rename_lock files_lock files_free files_open proc_ops fd_ops
+ *		process_ops proc sys dev pts cgroup hidden prepared devices_lock devices
+ *		locks_lock tunables_lock saved_root boot_root saved_kinds persistent
+ *	lost	files_made boot_id
+ * A new boot has a boot_id of its own, and counts the files that it makes.
+ */
 const struct persist_kind namespace_persist = {
 	.name = "name space",
 	.number = RECORD_NAMESPACE,

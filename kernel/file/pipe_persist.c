@@ -102,6 +102,12 @@ pipe_drop(void *object)
 	pipe_free(p);
 }
 
+/*
+ * Members of struct pipe over a power cut:
+ *	written	frames capacity reader_opens writer_opens vnode
+ *	made	lock spare bytes readers writers can_read can_write opened holds
+ *		persistent
+ */
 const struct persist_kind pipe_persist = {
 	.name = "pipe",
 	.number = 86,

@@ -86,6 +86,7 @@ make_object(struct vnode *v)
 	if (!o)
 		return -ENOMEM;
 	atomic_store(&v->object, o);
+	vnode_touch(v);
 	return 0;
 }
 
@@ -140,8 +141,10 @@ ram_setattr(struct vnode *v, const struct attr *a, unsigned which)
 	    ((v->seals & MEMFD_F_SEAL_SHRINK) && a->size < size))
 		return -EPERM;
 	err = vm_object_truncate(v->object, a->size);
-	if (err == 0)
+	if (err == 0) {
 		v->attr.mtime = real_now();
+		vnode_touch(v);
+	}
 	return err;
 }
 
@@ -161,6 +164,7 @@ adopt(struct vnode *dir, struct vnode *v)
 			v->attr.mode |= S_ISGID;
 	}
 	dir->attr.mtime = dir->attr.ctime = v->attr.ctime;
+	vnode_touch(dir);
 }
 
 static int
@@ -210,6 +214,8 @@ ram_link(struct vnode *dir, struct dentry *d, struct vnode *target)
 	target->attr.nlink++;
 	target->flags &= ~VNODE_LINKABLE;
 	target->attr.ctime = dir->attr.mtime = dir->attr.ctime = real_now();
+	vnode_touch(target);
+	vnode_touch(dir);
 	d->vnode = target;
 	return 0;
 }
@@ -219,6 +225,8 @@ ram_unlink(struct vnode *dir, struct dentry *d)
 {
 	d->vnode->attr.nlink--;
 	d->vnode->attr.ctime = dir->attr.mtime = dir->attr.ctime = real_now();
+	vnode_touch(d->vnode);
+	vnode_touch(dir);
 	return 0;
 }
 
@@ -230,6 +238,8 @@ ram_rmdir(struct vnode *dir, struct dentry *d)
 	d->vnode->attr.nlink = 0;
 	dir->attr.nlink--;
 	d->vnode->attr.ctime = dir->attr.mtime = dir->attr.ctime = real_now();
+	vnode_touch(d->vnode);
+	vnode_touch(dir);
 	return 0;
 }
 
@@ -242,6 +252,9 @@ ram_rename(struct vnode *from_dir, struct dentry *from, struct vnode *to_dir, st
 	from_dir->attr.mtime = from_dir->attr.ctime = now;
 	to_dir->attr.mtime = to_dir->attr.ctime = now;
 	from->vnode->attr.ctime = now;
+	vnode_touch(from_dir);
+	vnode_touch(to_dir);
+	vnode_touch(from->vnode);
 	if (vnode_is_dir(from->vnode)) {
 		from_dir->attr.nlink--;
 		to_dir->attr.nlink++;
@@ -249,6 +262,7 @@ ram_rename(struct vnode *from_dir, struct dentry *from, struct vnode *to_dir, st
 	if (!to->vnode)
 		return 0;
 	to->vnode->attr.ctime = now;
+	vnode_touch(to->vnode);
 	if (flags & RENAME_EXCHANGE) {
 		if (vnode_is_dir(to->vnode)) {
 			to_dir->attr.nlink--;
@@ -337,6 +351,7 @@ touch_access(struct file *f)
 		return;
 	now = real_now();
 	a->atime = max(now, a->mtime + 1);
+	vnode_touch(f->vnode);
 }
 
 static ssize_t
@@ -409,6 +424,7 @@ ram_write(struct file *f, struct uio *u, u64 *pos)
 		v->attr.mtime = v->attr.ctime = real_now();
 		if ((v->attr.mode & (S_ISUID | S_ISGID)) && !current_capable())
 			v->attr.mode &= ~(S_ISUID | S_ISGID);
+		vnode_touch(v);
 	}
 	rwlock_write_done(&v->lock);
 	return n;

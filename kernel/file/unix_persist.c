@@ -206,6 +206,15 @@ sock_drop(void *object)
 	unix_put(object);
 }
 
+/*
+ * Members of struct unix_sock over a power cut:
+ *	written	type state dead shut error peer rx sndbuf rcvbuf pending backlog cred
+ *		peer_cred pass_cred rcv_timeout snd_timeout flag_options name bound
+ *		name_link
+ *	made	refs file lock rx_bytes tx_charge readable writable accept_link npending
+ *		connecters inflight inflight_link all_link gc_count gc_candidate
+ *		persistent
+ */
 const struct persist_kind unix_sock_persist = {
 	.name = "unix socket",
 	.number = 87,
@@ -310,6 +319,11 @@ msg_drop(void *object)
 	unix_msg_put(object);
 }
 
+/*
+ * Members of struct unix_msg over a power cut:
+ *	written	sender cred start size nfiles files data
+ *	made	link refs charge persistent
+ */
 const struct persist_kind unix_msg_persist = {
 	.name = "unix message",
 	.number = 88,

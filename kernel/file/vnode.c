@@ -67,6 +67,7 @@ vnode_put(struct vnode *v)
 		vm_object_put(v->object);
 	if (v->mount)
 		mount_put(v->mount);
+	persist_gone(&v->persistent);
 	kfree(v);
 }
 
@@ -198,6 +199,19 @@ vnode_getattr(struct vnode *v, struct attr *a)
 	return 0;
 }
 
+/* A directory of /dev has the attributes of the kernel's nodes in its record. */
+static void
+touch_dev(void)
+{
+	struct dentry *root = vfs_get()->dev->root;
+
+	ns_read_lock();
+	for (struct dentry *d = root; d; d = tree_next(root, d))
+		if (d->vnode && d->vnode->dir == d)
+			vnode_touch(d->vnode);
+	ns_read_unlock();
+}
+
 /* Ids, mode and times, after the checks of chmod, chown and utimensat: they are the callers'. */
 static void
 set_plain(struct vnode *v, const struct attr *a, unsigned which)
@@ -213,6 +227,9 @@ set_plain(struct vnode *v, const struct attr *a, unsigned which)
 	if (which & ATTR_MTIME)
 		v->attr.mtime = a->mtime;
 	v->attr.ctime = real_now();
+	vnode_touch(v);
+	if (v->mount && v->mount->kind == FS_DEV)
+		touch_dev();
 }
 
 int

@@ -70,34 +70,6 @@ save_dev_path(struct persist_writer *w, const struct dentry *d)
 }
 
 static void
-reach_directory(struct persist_writer *w, struct vnode *v)
-{
-	struct dentry *dir = v->dir, *d;
-
-	if (dir && dir->unlinked)
-		w->reach(w, &vnode_persist, dir->parent->vnode);
-	if (!dir || !dir->dir)
-		return;
-	list_for_each_entry (d, &dir->dir->children, sibling)
-		if (vnode_is_saved(d->vnode))
-			w->reach(w, &vnode_persist, d->vnode);
-}
-
-/* Of a file whose version is known, so that it has no locks. */
-static bool
-vnode_refs(struct persist_writer *w, void *object)
-{
-	struct vnode *v = object;
-
-	if (S_ISDIR(v->attr.mode))
-		return false;
-	if (v->object)
-		w->reach(w, &vm_object_persist, v->object);
-	w->reach(w, &mount_persist, v->mount);
-	return true;
-}
-
-static void
 save_directory(struct persist_writer *w, struct vnode *v)
 {
 	struct dentry *dir = v->dir, *d;
@@ -121,11 +93,6 @@ vnode_save(struct persist_writer *w, void *object)
 {
 	struct vnode *v = object;
 
-	if (w->tags.err == PERSIST_ONLY_REACH && S_ISDIR(v->attr.mode)) {
-		w->reach(w, &mount_persist, v->mount);
-		reach_directory(w, v);
-		return;
-	}
 	save_attributes(&w->tags, &v->attr);
 	tag_u64(&w->tags, V_FLAGS, v->flags);
 	tag_u64(&w->tags, V_SEALS, v->seals);
@@ -138,30 +105,11 @@ vnode_save(struct persist_writer *w, void *object)
 	locks_save(w, V_LOCK, v);
 }
 
-/* Of everything that may change in the life of a vnode, so that nobody has to count changes. */
-static u64
-vnode_version(const void *object)
+/* Locks know their owners, which are written each time. */
+static bool
+vnode_restless(const void *object)
 {
-	const struct vnode *v = object;
-	const struct attr *a = &v->attr;
-	const struct dentry *d = v->dir;
-	u64 h = persist_mix(1, (u64)a->mode << 32 | a->nlink);
-
-	/* A directory of /dev has the attributes of the kernel's nodes in its record. */
-	if (locks_any(v) || (d && v->mount->kind == FS_DEV))
-		return 0;
-	h = persist_mix(h, (u64)a->uid << 32 | a->gid);
-	h = persist_mix(h, (u64)a->atime);
-	h = persist_mix(h, (u64)a->mtime);
-	h = persist_mix(h, (u64)a->ctime);
-	h = persist_mix(h, (u64)v->flags << 32 | v->seals);
-	h = persist_mix(h, (u64)v->object);
-	if (d) {
-		h = persist_mix(h, (u64)d->parent);
-		h = persist_mix(h, (u64)d->hash << 32 | d->unlinked);
-		h = persist_mix(h, d->dir ? d->dir->changes : 0);
-	}
-	return h;
+	return locks_any(object);
 }
 
 /* --- making --- */
@@ -499,13 +447,18 @@ vnode_drop(void *object)
 	vnode_put(v);
 }
 
+/*
+ * Members of struct vnode over a power cut:
+ *	written	mount attr object private locks flags seals dir
+ *	made	refs ops file_ops lock socket fifo watches writers persistent
+ */
 const struct persist_kind vnode_persist = {
 	.name = "vnode",
 	.number = RECORD_VNODE,
 	.member = offsetof(struct vnode, persistent),
 	.save = vnode_save,
-	.version = vnode_version,
-	.refs = vnode_refs,
+	.marked = true,
+	.restless = vnode_restless,
 	.make = vnode_make,
 	.link = vnode_link,
 	.start = vnode_start,

@@ -24,11 +24,17 @@ string_copy(char *dst, const char *src, size_t size)
 
 typedef u64 __attribute__((may_alias, aligned(1))) word;
 
-void *(memcpy)(void *dst, const void *src, size_t n)
+static inline void
+copy_small(char *d, const char *s, size_t n)
 {
-	char *d = dst;
-	const char *s = src;
+	for (; n >= 8; n -= 8, d += 8, s += 8)
+		*(word *)d = *(const word *)s;
+	while (n-- > 0)
+		*d++ = *s++;
+}
 
+static void __attribute__((noinline)) copy_large(char *d, const char *s, size_t n)
+{
 	for (; n >= 64; n -= 64, d += 64, s += 64) {
 		u64 a = ((const word *)s)[0], b = ((const word *)s)[1];
 		u64 c = ((const word *)s)[2], e = ((const word *)s)[3];
@@ -44,10 +50,16 @@ void *(memcpy)(void *dst, const void *src, size_t n)
 		((word *)d)[6] = h;
 		((word *)d)[7] = i;
 	}
-	for (; n >= 8; n -= 8, d += 8, s += 8)
-		*(word *)d = *(const word *)s;
-	while (n-- > 0)
-		*d++ = *s++;
+	copy_small(d, s, n);
+}
+
+/* Mostly of a few bytes, which need no registers saved. */
+void *(memcpy)(void *dst, const void *src, size_t n)
+{
+	if (n >= 64)
+		copy_large(dst, src, n);
+	else
+		copy_small(dst, src, n);
 	return dst;
 }
 

@@ -476,6 +476,7 @@ sys_fallocate(int fd, int mode, long offset, long n)
 	rwlock_write(&f->vnode->lock);
 	err = allocate_locked(f->vnode, mode, (u64)offset, (u64)n);
 	f->vnode->attr.ctime = f->vnode->attr.mtime = real_now();
+	persist_touch(&f->vnode->persistent);
 	rwlock_write_done(&f->vnode->lock);
 out:
 	file_put(f);

@@ -303,6 +303,7 @@ memory_check(char *buf, size_t size)
 		machine_stop(&k->stop);
 		walk(k);
 		machine_go(&k->stop);
+		machine_gone(&k->stop);
 		report(k, clock_now() - began);
 		result = k->len;
 	}

@@ -132,12 +132,11 @@ take_frame(struct cut_run *run, struct frame *f, unsigned i)
 {
 	struct home_group *g = run->group;
 
-	atomic_fetch_and(&f->flags, (u16)~FF_DIRTY);
-	atomic_fetch_or(&f->flags, (u16)FF_FLIGHT);
+	f->flags = (u16)((f->flags & ~FF_DIRTY) | FF_FLIGHT);
 	frame_get(f);
 	run->frame[run->n++] = f;
-	group_clear(g->dirty, i);
-	group_set(g->stored, i);
+	g->dirty[i / 64] &= ~(1UL << (i % 64));
+	set_bit(g->stored, i);
 	home_note_put(g, i, frame_virt(f));
 }
 
@@ -171,8 +170,10 @@ take_pages(struct vm_cut *c, struct vm_object *o, struct home_group *g, void *co
 	for_each_in_group(i, put) take_frame(run, slots[i], i);
 	if (run->n > 0)
 		shield(o, g->first, run->put);
-	for (i = 0; i < GROUP_WORDS; i++)
-		run->del[i] = atomic_xchg(&g->gone[i], 0UL) & ~put[i];
+	for (i = 0; i < GROUP_WORDS; i++) {
+		run->del[i] = g->gone[i] & ~put[i];
+		g->gone[i] = 0;
+	}
 	c->figures.deletions += count_bits(run->del);
 	return 0;
 }
@@ -205,10 +206,11 @@ find_borrowed(const struct home_group *g, void *const *slots, u64 *put)
 			set_bit(put, i);
 }
 
+/* Whether the store has the record of the home, or will have it with this cut. */
 static bool
-reached(const struct vm_home *h, u64 cut)
+is_known(const struct vm_home *h)
 {
-	return (h->object != NULL ? h->object->persistent.cut : h->persistent.cut) == cut;
+	return (h->object != NULL ? h->object->persistent.known : h->persistent.known) != NULL;
 }
 
 /* A group on the list. When it is left there, the next cut finds it. */
@@ -220,7 +222,7 @@ collect_group(struct vm_cut *c, struct home_group *g)
 	u64 put[GROUP_WORDS];
 	int err;
 
-	if (!reached(g->home, c->number))
+	if (!is_known(g->home))
 		return 0;
 	find_changed(g, slots, put);
 	if (count_bits(put) + count_bits(g->gone) > 0) {
@@ -259,7 +261,7 @@ collect_borrowed(struct vm_cut *c, struct vm_object *o)
 	u64 at = 0;
 	int err = 0;
 
-	if (!o->borrowed_dirty || o->persistent.cut != c->number)
+	if (!o->borrowed_dirty || o->persistent.known == NULL)
 		return 0;
 	while (err == 0 && radix_next(&o->pages, &at) != NULL) {
 		at = ALIGN_DOWN(at, (u64)GROUP_PAGES);
@@ -323,7 +325,7 @@ collect(struct vm_cut *c)
 	int err = 0;
 
 	list_for_each_entry_safe (o, next_object, &h->images, image_link) {
-		if (err == 0 && o->persistent.cut == c->number)
+		if (err == 0 && o->persistent.known != NULL)
 			err = collect_image(c, o);
 		list_del(&o->image_link);
 	}

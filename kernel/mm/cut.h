@@ -51,8 +51,8 @@ struct vm_cut_figures {
  * put; a difference is a panic. -ENOMEM. => once, at boot, before the first process */
 int __must_check vm_persist_start(const struct vm_pager_ops *ops);
 
-/* Collects what changed since the last cut in objects whose struct persistent has this cut's
- * number, that is, which were reached. -ENOMEM: nothing is collected, the next cut finds it.
+/* Collects what changed since the last cut in objects that a cut has reached, this one or one
+ * before. -ENOMEM: nothing is collected, the next cut finds it.
  * => all user threads stand, nobody else changes memory objects; the last cut is done or failed */
 int __must_check vm_cut_collect(u64 cut, struct vm_cut **out);
 /* The next item; false: there are no more. */

@@ -25,7 +25,7 @@ harvest_leaf(pte_t *e)
 
 	if (!(was & PTE_P) || (was & PTE_PCD))
 		return;
-	atomic_store(e, was & ~PTE_D);
+	*e = was & ~PTE_D;
 	frame_note_dirty(frame_of_paddr(was & PTE_ADDR));
 }
 
@@ -55,7 +55,7 @@ harvest_table(pte_t *t, unsigned level, struct harvest *h)
 		if ((e & (PTE_P | PTE_A)) != (PTE_P | PTE_A))
 			continue;
 		assert(!(e & PTE_PS)); /* none are made where there is a store */
-		atomic_store(&t[i], e & ~PTE_A);
+		t[i] = e & ~PTE_A;
 		if (level == 1)
 			harvest_leaves(pte_table(e), h);
 		else
@@ -107,7 +107,7 @@ shield_replica(paddr_t root, vaddr_t va, const u64 *set, vaddr_t start, vaddr_t 
 		}
 		e = t != NULL ? t[pte_index(at, 0)] : 0;
 		if (e & PTE_W)
-			atomic_store(&t[pte_index(at, 0)], e & ~PTE_W);
+			t[pte_index(at, 0)] = e & ~PTE_W;
 	}
 }
 

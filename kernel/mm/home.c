@@ -15,7 +15,10 @@
 #include "mm/policy.h"
 #include "mm/slab.h"
 
-#define COPY_SHARE 8 /* of all memory is kept free from copies: the commit needs some, too */
+/* Kept free from copies, since the commit needs memory, too: by the page that is written, and, in
+ * pages, for the store's map and tree however little is written. */
+#define COPY_SHARE 8
+#define COPY_KEEP  1024
 
 static void *
 node_alloc(void)
@@ -67,6 +70,7 @@ home_put(struct vm_home *h)
 
 	if (!refcount_put(&h->refs))
 		return;
+	persist_gone(&h->persistent);
 	for (u64 at = 0; (g = radix_next(&h->groups, &at)) != NULL; at++)
 		group_free(g);
 	radix_destroy(&h->groups);
@@ -143,6 +147,7 @@ home_adopt(struct vm_object *o, u64 index, struct frame *f)
 		return -ENOMEM;
 	h->low = min(h->low, index);
 	h->high = max(h->high, index + 1);
+	persist_touch(&o->persistent);
 	f->owner = g;
 	f->index = index;
 	return 0;
@@ -279,7 +284,7 @@ frame_is_sole(const struct frame *f)
 bool
 home_may_copy(void)
 {
-	return frame_free_pages() > frame_total_pages() / COPY_SHARE;
+	return frame_free_pages() > frame_total_pages() / COPY_SHARE + COPY_KEEP;
 }
 
 void
@@ -441,6 +446,7 @@ home_page_in_all(struct vm_object *o)
 		return err;
 	spin_lock(&o->lock);
 	h->lazy_first = h->lazy_end = h->absent = 0;
+	persist_touch(&o->persistent);
 	spin_unlock(&o->lock);
 	return 0;
 }
@@ -459,6 +465,7 @@ forget_in_group(struct vm_object *o, struct home_group *g, u64 first, u64 end)
 		page_gone(g, i);
 		if (maybe)
 			one_less_absent(o->home);
+		persist_touch(&o->persistent);
 	}
 }
 
@@ -502,6 +509,7 @@ home_borrow(struct vm_object *o, struct vm_home *h)
 	spin_unlock(&homes()->lock);
 	list_add_tail(&o->borrowed, &u->link);
 	atomic_store(&o->borrowed_dirty, true);
+	persist_touch(&o->persistent);
 	return 0;
 }
 
@@ -511,9 +519,8 @@ home_detach(struct vm_object *o)
 {
 	struct vm_home *h = o->home;
 
-	h->persistent = o->persistent;
+	persist_move(&h->persistent, &o->persistent, &vm_pages_persist, h);
 	h->object = NULL;
-	o->persistent = (struct persistent){0};
 	o->home = NULL;
 	home_put(h);
 }
@@ -563,52 +570,6 @@ home_abandon(struct vm_object *o)
 	if (o->home != NULL) {
 		o->home->object = NULL;
 		home_put(o->home);
-	}
-}
-
-/* --- names --- */
-
-/* Nothing of the home is on the disk: the frames of o that are kept in it are to be stored. */
-static void
-store_again(struct vm_object *o, const struct vm_home *h)
-{
-	struct home_group *g;
-	struct frame *f;
-
-	for (u64 at = 0; (f = radix_next(&o->pages, &at)) != NULL; at++) {
-		g = f->owner;
-		if (g == NULL || g->home != h)
-			continue;
-		atomic_fetch_or(&f->flags, (u16)FF_DIRTY);
-		group_set(g->dirty, f->index);
-		home_queue(g);
-	}
-}
-
-void
-home_named(struct vm_home *h, u64 id)
-{
-	struct home_group *g;
-	struct vm_object *o;
-	bool again = h->stored_id != 0;
-
-	if (h->stored_id == id)
-		return;
-	h->stored_id = id;
-	if (!again)
-		return;
-	for (u64 at = 0; (g = radix_next(&h->groups, &at)) != NULL; at++) {
-		memset(g->stored, 0, sizeof(g->stored));
-		memset(g->gone, 0, sizeof(g->gone));
-	}
-	if (h->object != NULL) {
-		h->object->image_stored = false;
-		store_again(h->object, h);
-		return;
-	}
-	list_for_each_entry (o, &homes()->borrowers, borrower_link) {
-		o->borrowed_dirty = true;
-		store_again(o, h);
 	}
 }
 

@@ -143,9 +143,6 @@ struct home_group *home_group_find(const struct vm_home *h, u64 index);
 struct home_group *home_group_make(struct vm_home *h, u64 index); /* NULL: out of memory */
 void home_queue(struct home_group *g);
 int __must_check home_borrow(struct vm_object *o, struct vm_home *h);
-/* The home has this id in the cut under way. If it had another one, the store has forgotten its
- * pages, since a cut did not reach them. */
-void home_named(struct vm_home *h, u64 id);
 /* Whether f is a page of o's own home. */
 bool home_is_own(const struct vm_object *o, const struct frame *f);
 void home_note_put(struct home_group *g, u64 index, const void *page); /* for persist-verify */

@@ -15,10 +15,10 @@
 
 /* The order is that of the tags; new ones go to the end. */
 static const size_t numbers[] = {
-	FIELD(limit_pages), FIELD(mmap_base), FIELD(search_top), FIELD(search_hole),
-	FIELD(brk_start),   FIELD(brk),	      FIELD(stack_top),	 FIELD(stack_limit),
-	FIELD(arg_start),   FIELD(arg_end),   FIELD(env_start),	 FIELD(env_end),
-	FIELD(vdso),	    FIELD(max_rss),
+	FIELD(limit_pages), FIELD(mmap_base), FIELD(search_top),   FIELD(search_hole),
+	FIELD(brk_start),   FIELD(brk),	      FIELD(stack_top),	   FIELD(stack_limit),
+	FIELD(arg_start),   FIELD(arg_end),   FIELD(env_start),	   FIELD(env_end),
+	FIELD(vdso),	    FIELD(max_rss),   FIELD(faults_minor), FIELD(faults_major),
 };
 
 static const char *const labels[] = {"[heap]", "[stack]", "[vvar]", "[vdso]"};
@@ -195,6 +195,14 @@ map_put(void *object)
 	vm_map_put(object);
 }
 
+/*
+ * Members of struct vm_map over a power cut:
+ *	written	mappings limit_pages max_rss mmap_base search_top search_hole brk_start
+ *		brk stack_top stack_limit arg_start arg_end env_start env_end vdso
+ *		faults_minor faults_major future_flags membarrier
+ *	made	refs lock changes pmap size_pages committed_pages rss_anon rss_file
+ *		persistent
+ */
 const struct persist_kind vm_map_persist = {
 	.name = "vm_map",
 	.number = RECORD_MAP,

@@ -66,6 +66,7 @@ vm_object_put(struct vm_object *o)
 	replicas_destroy(o);
 	policies_destroy(o);
 	object_release(o, 0, ~0UL);
+	persist_gone(&o->persistent);
 	home_abandon(o);
 	radix_destroy(&o->pages);
 	kfree(o);
@@ -76,8 +77,10 @@ object_insert_shared(struct vm_object *o, u64 index, struct frame *f)
 {
 	int err = radix_set(&o->pages, index, f);
 
-	if (err == 0)
+	if (err == 0) {
 		o->resident++;
+		persist_touch(&o->persistent);
+	}
 	return err;
 }
 
@@ -104,6 +107,7 @@ object_extract(struct vm_object *o, u64 index)
 
 	if (f != NULL) {
 		o->resident--;
+		persist_touch(&o->persistent);
 		home_leave(o, index, f);
 	}
 	return f;

@@ -299,8 +299,10 @@ write_page(struct vm_object *o, struct uio *u, u64 offset, size_t *moved)
 		frame_put(f);
 	}
 	spin_lock(&o->lock);
-	if (*moved > 0 && offset + *moved > o->size)
+	if (*moved > 0 && offset + *moved > o->size) {
 		o->size = offset + *moved;
+		persist_touch(&o->persistent);
+	}
 	spin_unlock(&o->lock);
 	return 0;
 }
@@ -380,6 +382,7 @@ vm_object_truncate(struct vm_object *o, u64 size)
 		err = size < o->size ? shrink(o, size) : 0;
 		if (err == 0)
 			o->size = size;
+		persist_touch(&o->persistent);
 		spin_unlock(&o->lock);
 	} while (err == -EAGAIN && (err = home_page_in(o, size >> PAGE_SHIFT)) == 0);
 	if (err == 0)

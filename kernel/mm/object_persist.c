@@ -107,7 +107,7 @@ object_save(struct persist_writer *w, void *object)
 	u64 image;
 
 	if (h != NULL)
-		home_named(h, o->persistent.id);
+		h->stored_id = o->persistent.id;
 	image = o->image_base != 0 ? save_image(o) : 0;
 	tag_u64(t, OBJECT_KIND, o->ops->frame_flag == FF_ANON ? OBJECT_ANON : OBJECT_FILE);
 	tag_u64(t, OBJECT_SIZE, o->size);
@@ -122,26 +122,13 @@ object_save(struct persist_writer *w, void *object)
 		save_borrowed(w, o);
 }
 
-/* Of the fields that object_save writes. Borrowed pages are gone over each time. */
-static u64
-object_version(const void *object)
+/* Its part of the root image gets to the disk in the commit, behind the cut. */
+static bool
+object_restless(const void *object)
 {
 	const struct vm_object *o = object;
-	const struct vm_home *h = o->home;
-	u64 version = policies_version(o, persist_mix(1, o->size));
 
-	if (!list_empty(&o->borrowed) || (o->image_base != 0 && !o->image_stored))
-		return 0;
-	if (h != NULL)
-		version = persist_mix(persist_mix(version, h->low), h->high);
-	version = persist_mix(version, vm_object_resident(o));
-	return persist_mix(version, o->image_size << 1 | o->is_private);
-}
-
-static bool
-object_refs(struct persist_writer *w, void *object)
-{
-	return true; /* an object with a version has borrowed nothing */
+	return o->image_base != 0 && !o->image_stored;
 }
 
 static struct vm_object *
@@ -284,13 +271,22 @@ object_put(void *object)
 	vm_object_put(object);
 }
 
+/*
+ * Members of struct vm_object over a power cut:
+ *	written	ops pages size is_private home borrowed
+ *	made	refs lock mappings image_base image_size resident uncached registered
+ *		replicas closed persistent borrower_link borrowed_dirty image_link
+ *		image_stored
+ *	lost	policies
+ * Where mbind wanted the pages of shared memory is forgotten: they stay where they are.
+ */
 const struct persist_kind vm_object_persist = {
 	.name = "vm_object",
 	.number = RECORD_OBJECT,
 	.member = offsetof(struct vm_object, persistent),
 	.save = object_save,
-	.version = object_version,
-	.refs = object_refs,
+	.marked = true,
+	.restless = object_restless,
 	.make = object_make,
 	.link = object_link,
 	.put = object_put,
@@ -301,7 +297,7 @@ pages_save(struct persist_writer *w, void *object)
 {
 	struct vm_home *h = object;
 
-	home_named(h, h->persistent.id);
+	h->stored_id = h->persistent.id;
 	tag_u64(&w->tags, PAGES_TAG, 1);
 }
 
@@ -336,9 +332,16 @@ pages_put(void *object)
 	home_put(object);
 }
 
+/*
+ * Members of struct vm_home over a power cut:
+ *	written	low high absent
+ *	made	refs persistent object stored_id groups lazy_first lazy_end paging
+ *		loaded
+ */
 const struct persist_kind vm_pages_persist = {
 	.name = "vm_pages",
 	.number = RECORD_PAGES,
+	.marked = true,
 	.member = offsetof(struct vm_home, persistent),
 	.save = pages_save,
 	.make = pages_make,

@@ -445,16 +445,28 @@ struct change {
 /* One entry that is present; its own range is [va, va + span). */
 static void change_entry(struct change *c, pte_t *e, unsigned level, vaddr_t va);
 
+/* The first entry from i on that is there; `end`: none is. */
+static u64
+next_present(const pte_t *t, u64 i, u64 end)
+{
+	while (i + 4 <= end && !((t[i] | t[i + 1] | t[i + 2] | t[i + 3]) & PTE_P))
+		i += 4;
+	while (i < end && !(t[i] & PTE_P))
+		i++;
+	return i;
+}
+
 static void
 change_table(struct change *c, pte_t *t, unsigned level, vaddr_t base)
 {
 	u64 span = 1UL << (PAGE_SHIFT + 9 * level);
 	vaddr_t from = max(base, ALIGN_DOWN(c->start, span));
-	unsigned last = level == ROOT_LEVEL ? KERNEL_FIRST : TABLE_SIZE;
+	u64 end = min((u64)(level == ROOT_LEVEL ? KERNEL_FIRST : TABLE_SIZE),
+		      DIV_ROUND_UP(c->end - base, span));
 
-	for (unsigned i = (from - base) / span; i < last && base + i * span < c->end; i++)
-		if (t[i] & PTE_P)
-			change_entry(c, &t[i], level, base + i * span);
+	for (u64 i = next_present(t, (from - base) / span, end); i < end;
+	     i = next_present(t, i + 1, end))
+		change_entry(c, &t[i], level, base + i * span);
 }
 
 static void

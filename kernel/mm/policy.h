@@ -26,9 +26,8 @@ bool policy_shared_at(struct vm_object *o, u64 index, struct mem_policy *out);
 /* For records: a policy without the clusters that this machine lacks; the default if none is left.
  */
 void policy_fit(struct mem_policy *p);
-/* The ranges of a shared object as fields of one tag; a number that is another when they are. */
+/* The ranges of a shared object as fields of one tag. */
 void policies_save(struct tag_writer *w, u16 tag, const struct vm_object *o);
-u64 policies_version(const struct vm_object *o, u64 version);
 int __must_check policies_load(const struct tag_reader *in, u16 tag, struct vm_object *o);
 /* => the last reference is gone */
 void policies_destroy(struct vm_object *o);

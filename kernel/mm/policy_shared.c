@@ -90,6 +90,7 @@ policy_share(struct vm_object *o, u64 first, u64 n, const struct mem_policy *p)
 		*link = new;
 		new = NULL;
 	}
+	persist_touch(&o->persistent);
 	spin_unlock(&o->lock);
 	kfree(new);
 	kfree(rest);
@@ -122,17 +123,6 @@ policies_save(struct tag_writer *w, u16 tag, const struct vm_object *o)
 
 		tag_bytes(w, tag, word, sizeof(word));
 	}
-}
-
-u64
-policies_version(const struct vm_object *o, u64 version)
-{
-	for (const struct shared_policy *r = o->policies; r != NULL; r = r->next) {
-		version = persist_mix(persist_mix(version, r->first), r->end);
-		version = persist_mix(version, r->policy.mode);
-		version = persist_mix(persist_mix(version, r->policy.nodes), r->policy.flags);
-	}
-	return version;
 }
 
 int

@@ -247,6 +247,20 @@ inet_drop(void *object)
 		inet_abandon(s);
 }
 
+/*
+ * Members of struct inet over a power cut:
+ *	written	family type protocol state error connect_told rx_eof rx_shut tx_shut
+ *		rx_head rx_skip unacked window_step rx_seq urgent_seq urgent_byte urgent
+ *		dgrams pending backlog local peer local_port peer_port bound uid v6only
+ *		reuseaddr reuseport keepalive broadcast nodelay cork oobinline dontroute
+ *		linger pktinfo pktinfo6 recvttl recvtos recvhops recvtclass timestamp
+ *		hdrincl recverr mcast_loop linger_s priority mark rcvlowat mcast_ifindex
+ *		bound_if tos ttl mcast_ttl tclass hops sndbuf rcvbuf user_timeout_ms
+ *		withheld keepidle keepintvl keepcnt syncnt icmp_filter icmp6_filter
+ *		rcvtimeo sndtimeo groups
+ *	made	link tcp udp raw rx_lock lock rq wq tx_full tx_room rx_tail rx_bytes
+ *		queue_link listener pending_nr ino progress user_cxy sends_by persistent
+ */
 const struct persist_kind inet_persist = {
 	.name = "inet socket",
 	.number = 128,

@@ -2,14 +2,19 @@
  * The cut: everything stands still, every object that the roots reach writes itself down, and what
  * differs from what the store has is kept for the commit.
  *
- * The walk is a list of objects still to be written, no recursion. An object that was reached by
- * the last complete walk keeps its id; one that was not gets a new one, since the store has
- * forgotten it. With the machine stopped no lock is needed, and none is held by anybody.
+ * The walk is a list of objects still to be written, no recursion. It begins with those that were
+ * marked (core/persist.h) and the roots, and ends at objects of marked kinds that were not: these
+ * are in the store as they are, with all they refer to. They stay there until they are freed.
+ * Objects of other kinds are written each time; one that was reached by the last complete walk
+ * keeps its id, one that was not gets a new one, since the store has forgotten it.
+ *
+ * With the machine stopped no lock is needed, and none is held by anybody.
  */
 #include <asm/errno.h>
 
 #include "arch/clock.h"
 #include "dev/tty.h"
+#include "core/panic.h"
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/frame.h"
@@ -48,14 +53,26 @@ entry_get(struct persist *p, u64 id)
 	if (!e)
 		return NULL;
 	e->id = id;
+	list_init(&e->link);
+	list_init(&e->known.gone);
 	if (radix_set(&p->objects, id, e)) {
 		kfree(e);
 		return NULL;
 	}
 	list_add_tail(&p->entries, &e->link);
+	p->nentries++;
 	return e;
 }
 
+void
+entry_know(struct persist *p, struct entry *e, const struct persist_kind *kind, void *object)
+{
+	persist_know((struct persistent *)((char *)object + kind->member), &e->known, kind, object);
+	list_del(&e->link);
+	p->nentries--;
+}
+
+/* => it is on no list that is counted */
 void
 entry_drop(struct persist *p, struct entry *e)
 {
@@ -94,31 +111,36 @@ persistent_of(const struct persist_kind *kind, void *object)
 	return (struct persistent *)((char *)object + kind->member);
 }
 
-/* The cut has come to an object that the store has, or will have. */
-static void
-see(struct cut *c, struct entry *e)
+static struct entry *
+entry_of(const struct persistent *o)
 {
-	c->alive += e->cut != c->number;
-	e->cut = c->number;
+	return container_of(o->known, struct entry, known);
 }
 
-/* An unchanged object of a kind that says so at once needs no turn in the queue: most of what there
- * is are files that nobody touches. */
+/* Whether the store has this object of a marked kind as it is. */
 static bool
-is_as_stored(struct cut *c, const struct persist_kind *kind, void *object)
+is_as_stored(const struct cut *c, const struct persistent *o)
 {
-	struct entry *e;
-	u64 version;
+	return o->known && !o->changed && !c->engine->full && entry_of(o)->stored;
+}
 
-	if (!kind->refs)
-		return false;
-	e = radix_get(&c->engine->objects, persistent_of(kind, object)->id);
-	version = e && e->stored ? kind->version(object) : 0;
-	if (!version || version != e->version || !kind->refs(&c->writer, object))
-		return false;
-	see(c, e);
-	c->passed++;
-	return true;
+/* A number for an object that has none, or that the store has forgotten under the old one. */
+static bool
+name_object(struct cut *c, const struct persist_kind *kind, void *object)
+{
+	struct persist *p = c->engine;
+	struct persistent *o = persistent_of(kind, object);
+	struct entry *e;
+
+	if (o->known || (!kind->marked && o->id && o->cut >= p->good_cut))
+		return true;
+	o->id = p->next_id++;
+	if (!kind->marked)
+		return true;
+	e = entry_get(p, o->id);
+	if (e)
+		entry_know(p, e, kind, object);
+	return e != NULL;
 }
 
 static u64
@@ -129,14 +151,69 @@ reach(struct persist_writer *w, const struct persist_kind *kind, void *object)
 
 	if (o->id && o->id <= ID_KNOWN_LAST)
 		return o->id;
+	assert(kind->marked || !c->only_marked);
 	if (o->cut == c->number)
 		return o->id;
-	if (!o->id || o->cut < c->engine->good_cut)
-		o->id = c->engine->next_id++;
-	o->cut = c->number;
-	if (!is_as_stored(c, kind, object) && !queue_add(c, kind, object) && w->tags.err >= 0)
+	if (is_as_stored(c, o) && !machine()->persist_verify)
+		return o->id;
+	if ((!name_object(c, kind, object) || !queue_add(c, kind, object)) && w->tags.err >= 0)
 		w->tags.err = -ENOMEM;
+	o->cut = c->number;
 	return o->id;
+}
+
+/* The cut has come to an object that the store has, or will have. */
+static void
+see(struct cut *c, struct entry *e)
+{
+	c->alive += e->cut != c->number;
+	e->cut = c->number;
+}
+
+/* All that was marked since the last cut. */
+static int
+queue_marked(struct cut *c)
+{
+	struct persistent *o;
+
+	list_splice_tail(&c->changed, &c->engine->marks.changed);
+	list_for_each_entry (o, &c->changed, mark) {
+		if (!queue_add(c, o->known->kind, o->known->object))
+			return -ENOMEM;
+		o->cut = c->number;
+	}
+	return 0;
+}
+
+/* The walk is over. */
+static void
+clear_marks(struct cut *c)
+{
+	struct persistent *o, *next;
+
+	list_for_each_entry_safe (o, next, &c->changed, mark) {
+		list_del(&o->mark);
+		o->changed = false;
+	}
+	list_splice_tail(&c->engine->marks.changed, &c->again);
+	c->engine->full = false;
+}
+
+static void
+keep_marks(struct cut *c)
+{
+	list_splice_tail(&c->engine->marks.changed, &c->changed);
+	list_splice_tail(&c->engine->marks.changed, &c->again);
+}
+
+/* It changes without being marked, so that the next cut has to look at it, too. */
+static void
+mark_again(struct cut *c, struct persistent *o)
+{
+	if (o->changed)
+		list_del(&o->mark);
+	list_add_tail(&c->again, &o->mark);
+	o->changed = true;
 }
 
 /* Keeps the writer's record for the commit, if the store has another one. */
@@ -167,6 +244,37 @@ keep_record(struct cut *c, struct entry *e, const struct persist_kind *kind, u64
 	return 0;
 }
 
+/* persist-verify: the record of an object that is said to be as stored. */
+static int
+check_record(const struct cut *c, const struct entry *e, const struct persist_kind *kind)
+{
+	const struct tag_writer *t = &c->writer.tags;
+
+	if (!hash128_equal(hash128(t->buf, t->length), e->hash))
+		panic("%s %lu has changed and was not marked", kind->name, e->id);
+	return 0;
+}
+
+static int
+write_marked(struct cut *c, const struct persist_kind *kind, void *object)
+{
+	struct persistent *o = persistent_of(kind, object);
+	struct entry *e = entry_of(o);
+	bool checked = is_as_stored(c, o), restless = kind->restless && kind->restless(object);
+
+	tag_reset(&c->writer.tags);
+	c->only_marked = !restless;
+	kind->save(&c->writer, object);
+	c->only_marked = false;
+	if (c->writer.tags.err < 0)
+		return c->writer.tags.err;
+	if (checked)
+		return check_record(c, e, kind);
+	if (restless)
+		mark_again(c, o);
+	return keep_record(c, e, kind, 0);
+}
+
 static int
 write_object(struct cut *c, const struct persist_kind *kind, void *object)
 {
@@ -188,6 +296,16 @@ write_object(struct cut *c, const struct persist_kind *kind, void *object)
 }
 
 static int
+reach_roots(struct cut *c)
+{
+	tag_reset(&c->writer.tags);
+	persist_only_reach(&c->writer);
+	system_reach(&c->writer);
+	return c->writer.tags.err < 0 ? c->writer.tags.err : 0;
+}
+
+/* => the ids are given: the record has the next free one */
+static int
 write_system(struct cut *c)
 {
 	struct entry *e = entry_get(c->engine, ID_SYSTEM);
@@ -197,42 +315,77 @@ write_system(struct cut *c)
 	see(c, e);
 	tag_reset(&c->writer.tags);
 	system_save(c->engine, &c->writer);
-	return c->writer.tags.err < 0 ? c->writer.tags.err : 0;
+	if (c->writer.tags.err < 0)
+		return c->writer.tags.err;
+	return keep_record(c, e, NULL, 0);
 }
 
 static int
-walk(struct cut *c)
+write_queue(struct cut *c)
 {
-	int err = write_system(c);
+	int err = 0;
 
 	while (!err && c->taken < c->queued) {
 		struct reached at = c->queue[c->taken++];
 
 		c->processes += at.kind == &process_persist;
 		c->threads += at.kind == &task_persist;
-		err = write_object(c, at.kind, at.object);
+		err = at.kind->marked ? write_marked(c, at.kind, at.object)
+				      : write_object(c, at.kind, at.object);
 	}
-	if (err)
+	return err;
+}
+
+static int
+walk(struct cut *c)
+{
+	int err = queue_marked(c);
+
+	if (!err)
+		err = reach_roots(c);
+	if (!err)
+		err = write_queue(c);
+	if (!err)
+		err = write_system(c);
+	if (err) {
+		keep_marks(c);
 		return err;
-	c->objects = c->queued + c->passed;
+	}
+	clear_marks(c);
+	c->walked = c->queued;
+	c->objects = c->engine->objects.count;
 	c->engine->good_cut = c->number;
-	/* Once more, now that the ids are given: the record has the next free one. */
-	err = write_system(c);
-	return err ? err : keep_record(c, entry_get(c->engine, ID_SYSTEM), NULL, 0);
+	return 0;
 }
 
 static void
+bury(struct cut *c, struct entry *e)
+{
+	if (e->stored)
+		list_add_tail(&c->dead, &e->link);
+	else
+		entry_drop(c->engine, e);
+}
+
+/* What was freed, and what is of no marked kind and was not reached. */
+static void
 find_dead(struct cut *c)
 {
+	struct persist *p = c->engine;
 	struct entry *e, *next;
 
-	if (c->alive == c->engine->objects.count)
+	list_for_each_entry_safe (e, next, &p->marks.gone, known.gone) {
+		list_del(&e->known.gone);
+		bury(c, e);
+	}
+	if (c->alive == p->nentries)
 		return;
-	list_for_each_entry_safe (e, next, &c->engine->entries, link) {
+	list_for_each_entry_safe (e, next, &p->entries, link) {
 		if (e->cut == c->number)
 			continue;
 		list_del(&e->link);
-		list_add_tail(&c->dead, &e->link);
+		p->nentries--;
+		bury(c, e);
 	}
 }
 
@@ -250,6 +403,7 @@ stop_everything(struct cut *c, struct machine_stop *stop)
 		if (quiesce_reached())
 			return;
 		machine_go(stop);
+		machine_gone(stop);
 	}
 }
 
@@ -265,19 +419,24 @@ cut_take(struct persist *p, struct cut *c)
 	c->number = ++p->cut;
 	c->writer.tags.grow = grow_buffer;
 	c->writer.reach = reach;
+	list_init(&c->changed);
+	list_init(&c->again);
 	c->asked = clock_now();
 	quiesce_begin();
 	stop_everything(c, stop);
 	c->stopped = clock_now();
 	err = walk(c);
+	c->walk_end = clock_now();
 	if (!err)
 		err = vm_cut_collect(c->number, &c->memory);
+	c->memory_end = clock_now();
 	if (!err)
 		find_dead(c);
 	machine_go(stop);
 	if (!c->last)
 		quiesce_end();
 	c->released = clock_now();
+	machine_gone(stop);
 	kfree(stop);
 	kfree(c->writer.tags.buf);
 	c->writer.tags.buf = NULL;
@@ -287,12 +446,26 @@ cut_take(struct persist *p, struct cut *c)
 }
 
 void
+cut_failed(struct cut *c)
+{
+	struct record *r;
+
+	list_for_each_entry (r, &c->records, link)
+		persist_mark_known(&r->entry->known);
+}
+
+void
 cut_free(struct cut *c)
 {
 	struct record *r, *next;
+	struct entry *e, *next_entry;
 
 	list_for_each_entry_safe (r, next, &c->records, link)
 		kfree(r);
 	/* A commit that failed has left them: they are dead still, and in the store. */
-	list_splice_tail(&c->engine->entries, &c->dead);
+	list_for_each_entry_safe (e, next_entry, &c->dead, link) {
+		list_del(&e->link);
+		list_add_tail(&c->engine->entries, &e->link);
+		c->engine->nentries++;
+	}
 }

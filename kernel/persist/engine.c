@@ -127,8 +127,11 @@ keep_figures(struct persist *p, const struct cut *c, u64 pages, ns_t commit_ns)
 	f->wait_ns = c->stopped - c->asked;
 	f->pause_ns = c->released - c->stopped;
 	f->pause_max_ns = max(f->pause_max_ns, f->pause_ns);
+	f->walk_ns = c->walk_end - c->stopped;
+	f->memory_ns = c->memory_end - c->walk_end;
 	f->commit_ns = commit_ns;
 	f->objects = c->objects;
+	f->walked = c->walked;
 	f->pages = pages;
 	f->records = 0;
 	list_for_each_entry (r, &c->records, link)
@@ -155,6 +158,8 @@ checkpoint(struct persist *p, bool last)
 		else
 			err = cut_commit(p, &c, &epoch);
 	}
+	if (err)
+		cut_failed(&c);
 	spin_lock(&p->lock);
 	if (err) {
 		p->figures.failed++;

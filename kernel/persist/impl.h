@@ -14,7 +14,8 @@
 #include "persist/record.h"
 #include "store/disk.h"
 
-#define RESUME_TRIES 3u
+#define RESUME_TRIES  3u
+#define FEATURE_WORDS 7
 
 struct persist_options {
 	char disk[16];
@@ -24,9 +25,11 @@ struct persist_options {
 
 /* What the store has of an object. */
 struct entry {
-	struct list link; /* in persist->entries, while the store has or will have it */
+	struct list link; /* in persist->entries, or in cut->dead; an object's of a marked kind in
+			     none */
+	struct persist_known known; /* of a marked kind: the object */
 	u64 id;
-	u64 cut;	     /* the last one that reached it */
+	u64 cut;	     /* the last one that reached it; not for marked kinds */
 	u64 version;	     /* kind->version at the last record; 0: not known */
 	struct hash128 hash; /* of the record that the store has */
 	u32 pieces;	     /* that record has */
@@ -55,21 +58,24 @@ struct cut {
 	u64 number;
 	struct reached *queue;
 	size_t queued, taken, room;
-	size_t passed;	     /* objects that were as stored, without a turn in the queue */
-	u64 alive;	     /* entries that it has come to */
+	struct list changed; /* struct persistent: marked before this cut */
+	struct list again;   /* the same: to be marked for the next one */
+	bool only_marked;    /* what is being written may not refer to other kinds */
+	u64 alive;	     /* of persist->entries, that it has come to */
 	struct list records; /* struct record */
 	struct list dead;    /* struct entry that this cut did not reach */
 	struct vm_cut *memory;
-	u64 objects, bytes; /* reached; of the records to put */
+	u64 objects, walked, bytes; /* there are; written down; of the records to put */
 	u64 processes, threads;
-	bool last;		       /* threads stay at the boundary */
-	ns_t asked, stopped, released; /* when */
+	bool last;					     /* threads stay at the boundary */
+	ns_t asked, stopped, walk_end, memory_end, released; /* when */
 };
 
 struct figures {
 	u64 commits, failed, skipped;
 	ns_t wait_ns, pause_ns, commit_ns; /* of the last: for the standstill, in it, to durable */
-	u64 objects, records, pages;	   /* of the last */
+	ns_t walk_ns, memory_ns;	   /* of the pause: over objects, over pages */
+	u64 objects, walked, records, pages; /* of the last */
 	ns_t pause_max_ns;
 };
 
@@ -80,29 +86,33 @@ struct persist {
 	struct mutex store_lock;	/* around the store */
 	struct store *store;		/* [store_lock] */
 	struct radix objects;		/* [engine] id -> struct entry */
-	struct list entries;		/* [engine] */
-	u64 next_id;			/* [engine] */
-	u64 cut;			/* [engine] number of the last begun */
-	u64 good_cut;			/* [engine] of the last whose walk was complete */
-	struct spinlock lock;		/* rank RANK_FILE: */
-	struct waitq work;		/* [lock] the engine's thread */
-	struct waitq done;		/* [lock] who waits for a commit */
-	struct waitq resumed;		/* [lock] readers of /dev/holdfast */
-	u64 asked;			/* [lock] requests so far */
-	u64 begun;			/* [lock] requests that the cut under way holds */
-	u64 finished;			/* [lock] requests whose commit is over */
-	int result;			/* [lock] of that commit */
-	u64 epoch;			/* [lock] the last durable one */
-	u64 room;			/* [lock] bytes that files may take until the next */
-	ns_t period;			/* [lock] NS_FOREVER: none */
-	ns_t cut_ns;			/* [lock] when the last durable one was cut */
-	u64 resumes;			/* [I] of this system, ever */
-	u64 resumed_epoch;		/* [I] 0: this was a clean boot */
-	ns_t outage_ns, resume_ns;	/* [I] off; from opening the store to running */
-	struct figures figures;		/* [lock] */
-	struct load *load;		/* while resuming */
-	bool ended;			/* [a] process 1 has: the next start is a clean one */
-	bool button;			/* [a] pressed: off after the next commit */
+	struct list entries; /* [engine] of kinds that are not marked, and of no object */
+	u64 nentries;	     /* [engine] on the list */
+	struct persist_marks marks;
+	bool full;		     /* [engine] the next cut trusts no mark */
+	u64 next_id;		     /* [engine] */
+	u64 cut;		     /* [engine] number of the last begun */
+	u64 good_cut;		     /* [engine] of the last whose walk was complete */
+	struct spinlock lock;	     /* rank RANK_FILE: */
+	struct waitq work;	     /* [lock] the engine's thread */
+	struct waitq done;	     /* [lock] who waits for a commit */
+	struct waitq resumed;	     /* [lock] readers of /dev/holdfast */
+	u64 asked;		     /* [lock] requests so far */
+	u64 begun;		     /* [lock] requests that the cut under way holds */
+	u64 finished;		     /* [lock] requests whose commit is over */
+	int result;		     /* [lock] of that commit */
+	u64 epoch;		     /* [lock] the last durable one */
+	u64 room;		     /* [lock] bytes that files may take until the next */
+	ns_t period;		     /* [lock] NS_FOREVER: none */
+	ns_t cut_ns;		     /* [lock] when the last durable one was cut */
+	u64 resumes;		     /* [I] of this system, ever */
+	u64 resumed_epoch;	     /* [I] 0: this was a clean boot */
+	ns_t outage_ns, resume_ns;   /* [I] off; from opening the store to running */
+	struct figures figures;	     /* [lock] */
+	u64 features[FEATURE_WORDS]; /* [I] the processor's, system.c */
+	struct load *load;	     /* while resuming */
+	bool ended;		     /* [a] process 1 has: the next start is a clean one */
+	bool button;		     /* [a] pressed: off after the next commit */
 };
 
 /* kinds.c */
@@ -119,7 +129,9 @@ extern const struct persist_root persist_roots[];
 extern const unsigned persist_roots_n;
 
 /* system.c: the record of the system. */
+void system_features(u64 word[FEATURE_WORDS]);
 void system_save(struct persist *p, struct persist_writer *w);
+void system_reach(struct persist_writer *w); /* its references alone */
 /* Sets clocks and names. => before the file systems. 0, -EBADMSG, -EOPNOTSUPP: the processor lacks
  * what the processes use */
 int __must_check system_load(struct persist *p, struct persist_reader *r);
@@ -132,8 +144,12 @@ void *known_object(u64 id, const struct persist_kind *kind);
 void entry_table_init(struct persist *p);
 struct entry *entry_get(struct persist *p, u64 id); /* made if there is none; NULL: no memory */
 void entry_drop(struct persist *p, struct entry *e);
+/* The entry is an object's of a marked kind. */
+void entry_know(struct persist *p, struct entry *e, const struct persist_kind *kind, void *object);
 /* Stops everything, writes it down, lets it go on. 0, or -ENOMEM, -E2BIG: nothing was cut. */
 int __must_check cut_take(struct persist *p, struct cut *c);
+/* It was not written: what it found changed is marked again. */
+void cut_failed(struct cut *c);
 void cut_free(struct cut *c);
 
 /* commit.c */

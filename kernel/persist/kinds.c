@@ -1,6 +1,7 @@
 /*
  * All kinds of kernel object, and what becomes of each over a power cut. Those of the table below
- * are written down. Of all others that hold anything, this is the list.
+ * are written down; beside each is a list "Members of struct ..." of what is *written* of it,
+ * *made* again from that or anew, and *lost*. Of all others that hold anything, this is the list.
  *
  * Within the record of another object:
  *	vm_mapping	its vm_map

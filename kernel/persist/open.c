@@ -179,6 +179,9 @@ init_engine(struct persist *p)
 	waitq_init(&p->done);
 	waitq_init(&p->resumed);
 	entry_table_init(p);
+	persist_marks_init(&p->marks);
+	p->full = true;
+	system_features(p->features);
 	p->next_id = ID_FIRST;
 	p->period = p->options.period_ms ? (ns_t)p->options.period_ms * NS_PER_MS : NS_FOREVER;
 }

@@ -214,6 +214,8 @@ make_objects(struct load *l)
 		p = (struct persistent *)((char *)o->object + o->kind->member);
 		p->id = o->entry->id;
 		p->cut = l->engine->good_cut;
+		if (o->kind->marked)
+			entry_know(l->engine, o->entry, o->kind, o->object);
 		sched_point();
 	}
 	return 0;

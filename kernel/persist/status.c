@@ -35,8 +35,10 @@ status_show(char *buf, size_t size, void *arg)
 		   "wait_us %lld\npause_us %lld\npause_max_us %lld\ncommit_us %lld\n",
 		   f.wait_ns / NS_PER_US, f.pause_ns / NS_PER_US, f.pause_max_ns / NS_PER_US,
 		   f.commit_ns / NS_PER_US);
-	gen_printf(buf, size, &len, "objects %lu\nrecords %lu\npages %lu\n", f.objects, f.records,
-		   f.pages);
+	gen_printf(buf, size, &len, "walk_us %lld\nmemory_us %lld\n", f.walk_ns / NS_PER_US,
+		   f.memory_ns / NS_PER_US);
+	gen_printf(buf, size, &len, "objects %lu\nwalked %lu\nrecords %lu\npages %lu\n", f.objects,
+		   f.walked, f.records, f.pages);
 	return len;
 }
 

@@ -18,12 +18,11 @@
 #include "proc/persist.h"
 #include "proc/process.h"
 
-#define SEED_BYTES    32
-#define FEATURE_WORDS 7
+#define SEED_BYTES 32
 
 /* What programs may have found by CPUID and use: 1 ECX, EDX; 7.0 EBX, ECX, EDX; 0x80000001 ECX. */
-static void
-cpu_features(u64 word[FEATURE_WORDS])
+void
+system_features(u64 word[FEATURE_WORDS])
 {
 	u32 r[4];
 
@@ -44,18 +43,22 @@ system_save(struct persist *p, struct persist_writer *w)
 {
 	const u64 clocks[] = {(u64)clock_now(), (u64)(clock_now() + clock_real_offset()),
 			      (u64)clock_boot_offset()};
-	u64 features[FEATURE_WORDS];
 	u8 seed[SEED_BYTES];
 
-	cpu_features(features);
 	random_bytes(seed, sizeof(seed));
 	tag_u64(&w->tags, S_NEXT_ID, p->next_id);
 	tag_words(&w->tags, S_CLOCKS, clocks, ARRAY_SIZE(clocks));
 	tag_bytes(&w->tags, S_SEED, seed, sizeof(seed));
-	tag_words(&w->tags, S_FEATURES, features, FEATURE_WORDS);
+	tag_words(&w->tags, S_FEATURES, p->features, FEATURE_WORDS);
 	processes_save(w, S_PROCESSES);
 	tag_u64(&w->tags, S_RESUMES, p->resumes);
 	tag_u64(&w->tags, S_ENDED, p->ended);
+	system_reach(w);
+}
+
+void
+system_reach(struct persist_writer *w)
+{
 	for (unsigned i = 0; i < persist_roots_n; i++)
 		persist_ref(w, persist_roots[i].tag, persist_roots[i].kind, persist_roots[i].get());
 }
@@ -67,7 +70,7 @@ check_features(const struct tag_reader *in)
 
 	if (tag_get_words(in, S_FEATURES, then, FEATURE_WORDS) != FEATURE_WORDS)
 		return -EBADMSG;
-	cpu_features(now);
+	system_features(now);
 	for (unsigned i = 0; i < FEATURE_WORDS; i++)
 		if (then[i] & ~now[i]) {
 			klog(KLOG_WARN, "persist",

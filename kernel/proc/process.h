@@ -112,7 +112,7 @@ struct process {
 	bool dumpable, subreaper, did_exec, no_new_privs, keep_caps;
 	u32 personality;
 	int oom_score_adj;
-	u64 io_read_bytes, io_write_bytes, syscalls;
+	u64 io_read_bytes, io_write_bytes;
 	struct persistent persistent;
 };
 

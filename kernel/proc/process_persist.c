@@ -66,7 +66,8 @@ flags_of(const struct process *p)
 	       (p->continue_untold ? F_CONTINUE_UNTOLD : 0) | (p->vfork_done ? F_VFORK_DONE : 0) |
 	       (p->dumpable ? F_DUMPABLE : 0) | (p->subreaper ? F_SUBREAPER : 0) |
 	       (p->did_exec ? F_DID_EXEC : 0) | (p->no_new_privs ? F_NO_NEW_PRIVS : 0) |
-	       (p->keep_caps ? F_KEEP_CAPS : 0) | (p->files_shared ? F_FILES_SHARED : 0);
+	       (p->keep_caps ? F_KEEP_CAPS : 0) | (p->files_shared ? F_FILES_SHARED : 0) |
+	       (p->reaped ? F_REAPED : 0);
 }
 
 static void
@@ -150,6 +151,7 @@ load_flags(struct process *p, u64 f)
 	p->no_new_privs = f & F_NO_NEW_PRIVS;
 	p->keep_caps = f & F_KEEP_CAPS;
 	p->files_shared = f & F_FILES_SHARED;
+	p->reaped = f & F_REAPED;
 }
 
 static bool
@@ -281,11 +283,12 @@ process_link(struct persist_reader *r, void *object)
 
 	if (!err)
 		err = timers_load(r, p);
-	if (!err)
+	/* A reaped one has its number no more, and is there for who has a pidfd of it. */
+	if (!err && !p->reaped)
 		err = pid_restore_process(p);
 	while (!err && tag_next(&r->tags, P_CHILD, &f)) {
 		c = persist_field(r, &f, &process_persist);
-		if (!c || c->parent)
+		if (!c || c->parent || c->reaped)
 			return -EBADMSG;
 		c->parent = p;
 		list_add_tail(&p->children, &c->sibling);
@@ -299,7 +302,7 @@ process_link(struct persist_reader *r, void *object)
 		p->ntasks++;
 	}
 	p->nlive = p->ntasks; /* one that was about to end begins to end once more */
-	if (!err && p->zombie != (p->ntasks == 0))
+	if (!err && (p->zombie != (p->ntasks == 0) || (p->reaped && !p->zombie)))
 		return -EBADMSG;
 	return err;
 }
@@ -325,6 +328,20 @@ put_process(void *object)
 	process_put(object);
 }
 
+/*
+ * Members of struct process over a power cut:
+ *	written	pid children pgrp session tty tasks map files files_shared fs handlers
+ *		pending exit_code exiting zombie stopped continued stop_reported reaped
+ *		continue_untold stop_signal exit_signal cred rlimit comm exe auxv
+ *		auxv_words start_time dead_user_ns dead_system_ns dead_voluntary
+ *		dead_forced children_user_ns children_system_ns children_max_rss max_rss
+ *		faults_minor faults_major vfork_done posix_timers next_timer_id itimers
+ *		pdeath_signal dumpable subreaper did_exec no_new_privs keep_caps
+ *		personality oom_score_adj io_read_bytes io_write_bytes
+ *	made	refs parent sibling group_link session_link all lock ntasks nlive
+ *		tasks_wait execing child_wait signal_wait stop_wait exit_wait
+ *		stop_dequeued vfork_wait timer_mutex persistent
+ */
 const struct persist_kind process_persist = {
 	.name = "process",
 	.number = RECORD_PROCESS,

@@ -44,5 +44,6 @@ enum {
 #define F_NO_NEW_PRIVS	  1024u
 #define F_KEEP_CAPS	  2048u
 #define F_FILES_SHARED	  4096u
+#define F_REAPED	  8192u
 
 #endif

@@ -59,8 +59,10 @@ sighandlers_copy(struct sighandlers *from)
 void
 sighandlers_put(struct sighandlers *h)
 {
-	if (refcount_put(&h->refs))
-		kfree(h);
+	if (!refcount_put(&h->refs))
+		return;
+	persist_gone(&h->persistent);
+	kfree(h);
 }
 
 void
@@ -72,6 +74,7 @@ sighandlers_reset(struct sighandlers *h)
 
 		h->action[i] = (struct sigaction_k){.handler = handler};
 	}
+	persist_touch(&h->persistent);
 	spin_unlock(&h->lock);
 }
 
@@ -80,6 +83,7 @@ sighandlers_clear(struct sighandlers *h)
 {
 	spin_lock(&h->lock);
 	memset(h->action, 0, sizeof(h->action));
+	persist_touch(&h->persistent);
 	spin_unlock(&h->lock);
 }
 
@@ -117,6 +121,7 @@ signal_set_action(int sig, const struct sigaction_k *new, struct sigaction_k *ol
 		*old = *a;
 	if (new) {
 		*a = *new;
+		persist_touch(&p->handlers->persistent);
 		a->mask &= ~(SIGBIT(SIGKILL) | SIGBIT(SIGSTOP));
 	}
 	spin_unlock(&p->handlers->lock);
@@ -378,6 +383,7 @@ signal_force(int sig, const struct siginfo_k *info)
 	if (a->handler == SIG_IGNORED || !task_takes(t, sig) || p == processes()->init)
 		a->handler =
 			a->handler > SIG_IGNORED && task_takes(t, sig) ? a->handler : SIG_DEFAULT;
+	persist_touch(&p->handlers->persistent);
 	spin_unlock(&p->handlers->lock);
 	t->blocked &= ~SIGBIT(sig);
 	if (!(t->pending.set & SIGBIT(sig)))

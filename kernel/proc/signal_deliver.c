@@ -363,8 +363,10 @@ next_signal(struct task *t, struct siginfo_k *info, struct sigaction_k *act)
 
 		spin_lock(&p->handlers->lock);
 		*act = *a;
-		if (a->handler > 1 && (a->flags & SA_RESETHAND))
+		if (a->handler > 1 && (a->flags & SA_RESETHAND)) {
 			a->handler = 0;
+			persist_touch(&p->handlers->persistent);
+		}
 		spin_unlock(&p->handlers->lock);
 		if (STOP_SIGNALS & SIGBIT(sig))
 			p->stop_dequeued = true;

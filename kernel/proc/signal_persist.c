@@ -146,9 +146,15 @@ handlers_put(void *object)
 	sighandlers_put(object);
 }
 
+/*
+ * Members of struct sighandlers over a power cut:
+ *	written	action
+ *	made	refs lock persistent
+ */
 const struct persist_kind sighandlers_persist = {
 	.name = "signal handlers",
 	.number = 50,
+	.marked = true,
 	.member = offsetof(struct sighandlers, persistent),
 	.save = handlers_save,
 	.make = handlers_make,

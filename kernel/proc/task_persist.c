@@ -286,6 +286,15 @@ task_keep(void *object)
 {
 }
 
+/*
+ * Members of struct task over a power cut:
+ *	written	thread process blocked saved_blocked restore_blocked pending clear_tid
+ *		robust_list robust_len altstack_base altstack_size altstack_flags
+ *		restart timer_slack_ns policy fault_addr fault_vector fault_error
+ *		futex
+ *	made	refs link waiting_for set_child_tid exit_code fpu_memory pmap
+ *		fault_errno futex_object futex_offset persistent
+ */
 const struct persist_kind task_persist = {
 	.name = "task",
 	.number = 49,

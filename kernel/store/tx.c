@@ -48,6 +48,7 @@ tx_drop(struct store *s)
 	u8 *count;
 
 	s->out.segs = 0;
+	s->out.blocks = 0;
 	tx->error = 0;
 	if (!tx->open)
 		return;
@@ -452,18 +453,19 @@ commit_write(struct store *s, const struct store_note *note)
 	return err ? err : out_end(s);
 }
 
-/* What was begun must be over before its memory is anything else. A head that may be on the disk is
- * not written again in its place: the disk refused it, or lost count of it. */
+/* What was begun must be over before its memory is anything else. A head that the disk refused, or
+ * lost count of, is not written again in its place. When it was memory or room that lacked, the
+ * disk has what it was given, as far as that came, and takes the next head in its place. */
 static void
-commit_failed(struct store *s)
+commit_failed(struct store *s, int err)
 {
-	bool headed = s->tx.open && s->tx.headed;
+	bool disk = err && err != -ENOMEM && err != -ENOSPC, headed = s->tx.open && s->tx.headed;
 
-	if (s->tx.open)
-		(void)s->ops->flush(s->dev);
+	if (s->tx.open && s->ops->flush(s->dev))
+		disk = true;
 	tx_drop(s);
 	base_redo(s);
-	if (headed && ++s->tries == 2)
+	if (headed && disk && ++s->tries == 2)
 		s->failed = -EIO;
 }
 
@@ -514,7 +516,7 @@ store_commit(struct store *s, const struct store_note *note, u64 *epoch)
 	if (!err)
 		err = s->ops->flush(s->dev);
 	if (err) {
-		commit_failed(s);
+		commit_failed(s, err);
 		return err;
 	}
 	payload = s->tx.all_blks;

@@ -25,8 +25,7 @@ struct tdisk {
 	size_t ops, cap;
 	bool recording;
 	long fail_write, fail_flush, fail_read; /* the n-th from now gives -EIO; 0: none does */
-	long fail_alloc;
-	bool lost; /* a write failed since the last flush */
+	bool lost;				/* a write failed since the last flush */
 	unsigned long reads, writes, flushes, write_calls;
 };
 
@@ -132,9 +131,13 @@ tdisk_flush(void *dev)
 
 #define TDISK_ALLOC_MAX (1u << 20) /* the kernel has 4 MiB in one at best */
 
+static long tdisk_fail_alloc __unused_k; /* as fail_write, of all disks: -ENOMEM */
+
 static inline void *
 tdisk_alloc(size_t size)
 {
+	if (tdisk_fails(&tdisk_fail_alloc))
+		return NULL;
 	return size <= TDISK_ALLOC_MAX ? malloc(size) : NULL;
 }
 

@@ -219,6 +219,35 @@ errors_lose_nothing(void **state)
 	bench_end(b);
 }
 
+/* Memory that lacks at any point of a commit, ten times in a row, is no fault of the disk. */
+static void
+no_memory_is_no_fault(void **state)
+{
+	struct bench *b = bench_new(STORE_MIN_BLOCKS, 60);
+	struct store_status st;
+	unsigned failed = 0;
+
+	for (int i = 0; i < 1000; i++) {
+		int err;
+
+		tdisk_fail_alloc = i % 11 ? 1 + rng_below(&b->r, i % 2 ? 20 : 200) : 0;
+		err = step(b);
+		tdisk_fail_alloc = 0;
+		assert_true(err == 0 || err == -ENOSPC || (err == -ENOMEM && i % 11));
+		failed += err == -ENOMEM;
+		store_status(b->s, &st);
+		assert_int_equal(st.failed, 0);
+		if (i % 50 == 0) {
+			store_close(b->s);
+			bench_open(b, 0, 60);
+			assert_int_equal(check(b), 0);
+		}
+		assert_true(model_same(&b->m, b->s, false));
+	}
+	assert_true(failed > 100);
+	bench_end(b);
+}
+
 /* A full store refuses what is too much, keeps what it has, and goes on when something is taken
  * out. */
 static void
@@ -604,6 +633,7 @@ main(void)
 		cmocka_unit_test(uncommitted_is_not),
 		cmocka_unit_test(older_epochs_open),
 		cmocka_unit_test(errors_lose_nothing),
+		cmocka_unit_test(no_memory_is_no_fault),
 		cmocka_unit_test(full_store),
 		cmocka_unit_test(what_frees_more_than_it_takes_fits),
 		cmocka_unit_test(large_epoch),

@@ -28,5 +28,5 @@ def test_a_resume_reads_what_lies_together_at_once():
                              "--port", "%d:8080" % port) as machine:
             first_reply(machine, port)
             assert ask(port, b"checkpoint\n") == b"here\n"
-        seen = checkpoint.resumed_once(disk, "512M")[1]
+        seen = checkpoint.resumed(disk, "512M")[1]
     assert 0 < seen["rd_operations"] < 800, seen

@@ -72,7 +72,7 @@ def test_a_disk_holds_what_is_written(programs, tmp_path, bus):
 
 def test_busybox_and_a_disk_of_the_command_line(tmp_path):
     path = tmp_path / "disk.img"
-    result = run("--base", "busybox", "--disk", str(path), "--disk-size", "16M", "--checkpoint", "off",
+    result = run("--base", "busybox", "--disk", str(path), "--disk-size", "16M", "--checkpoint", "none",
                  argv=["sh", "-c", "blockdev --getsize64 /dev/vda && "
                        "dd if=/dev/zero bs=64k count=20 2>/dev/null | tr '\\0' A | "
                        "dd of=/dev/vda bs=7000 seek=3 conv=fsync 2>/dev/null && "
@@ -124,7 +124,7 @@ def test_the_kernel_knows_a_store(tmp_path):
                    capture_output=True)
     with open(other, "wb") as file:
         file.write(os.urandom(16 << 20))
-    args = ["--disk", path, "--checkpoint", "off"]
+    args = ["--disk", path, "--checkpoint", "none"]
     for name, image in (("left", left), ("other", other)):
         args += ["--qemu=-drive", "--qemu=id=%s,if=none,format=raw,file=%s" % (name, image),
                  "--qemu=-device", "--qemu=virtio-blk-pci,drive=%s" % name]

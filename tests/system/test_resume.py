@@ -99,6 +99,27 @@ def test_the_power_button_keeps_everything(tmp_path):
 
 
 @needs_store
+def test_off_takes_what_is_there_and_no_checkpoint_unasked(tmp_path):
+    """And `none` leaves the disk alone, store or not."""
+    disk = ("--disk", str(tmp_path / "d.img"), "--checkpoint")
+    script = "echo kept > /a; sync; i=0; while :; do i=$((i+1)); echo at $i; sleep 0.1; done"
+    with Guest(*SHELL, *disk, "off", argv=["sh", "-c", script]) as machine:
+        machine.expect(r"at 15\r*\n")
+        machine.power_cut()
+    with Guest(*SHELL, *disk, "off", argv=["sh", "-c", script]) as machine:
+        machine.expect(r"epoch 1, \d+ ms old, goes on")
+        assert int(machine.expect(r"at (\d+)\r*\n").group(1)) == 1
+        machine.power_button()
+        machine.wait()
+        last = int(re.findall(r"at (\d+)\r*\n", machine.text)[-1])
+    result = run(*SHELL, *disk, "none", argv=["cat", "/a", "/proc/holdfast/persist"])
+    assert result.status == 1 and "goes on" not in result.out and "kept" not in result.out, result
+    with Guest(*SHELL, *disk, "off", argv=["sh", "-c", script]) as machine:
+        assert int(machine.expect(r"at (\d+)\r*\n").group(1)) == last + 1
+        machine.power_cut()
+
+
+@needs_store
 def test_an_epoch_that_does_not_come_up_is_given_up(tmp_path):
     disk = ("--disk", str(tmp_path / "d.img"), "--checkpoint", "1000s")
     script = "for i in 1 2 3; do echo mark $i > /m; sync; done; echo ready; sleep 1000"

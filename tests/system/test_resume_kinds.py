@@ -92,6 +92,41 @@ def test_every_kind_of_open_file_says_how_it_is_saved(kernel, sources):
     assert len(numbers) == len(set(numbers)) == len(registered)
 
 
+def member_lists(text):
+    """=> yields (structure, {word: members}) for each list in a source"""
+    for name, body in re.findall(r"^ \* Members of struct (\w+) over a power cut:\n(.*?)^ \*/", text,
+                                 re.M | re.S):
+        out, word = {}, None
+        for line in re.findall(r"^ \*\t(.*)$", body, re.M):
+            first, _, rest = line.partition("\t")
+            word = first or word
+            out.setdefault(word, []).extend(rest.split())
+        yield name, out
+
+
+def test_every_member_of_what_is_written_down_says_what_becomes_of_it(kernel, sources):
+    """A new member has to be put into a list, and what is written is used where the list is."""
+    lists = {}
+    for path, text in sources.items():
+        code = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+        for name, words in member_lists(text):
+            assert name not in lists, "two lists of struct %s" % name
+            assert set(words) <= {"written", "made", "lost"}, (path, words)
+            lists[name] = sum(words.values(), [])
+            if path != "kernel/net/inet_persist.c":  # tcp_persist.c, dgram_persist.c too
+                unused = [m for m in words["written"] if not re.search(r"\b%s\b" % m, code)]
+                assert not unused or name in ("process", "file", "vnode"), (path, name, unused)
+    saved = {name for name, found in kernel["structures"].items()
+             if "persistent" in found["members"]}
+    assert saved == set(lists), saved ^ set(lists)
+    for name, told in lists.items():
+        there = kernel["structures"][name]["members"]
+        silent, gone = set(there) - set(told), set(told) - set(there)
+        assert not silent, "the list of struct %s says nothing of %s" % (name, silent)
+        assert not gone and len(told) == len(there), "the list of struct %s has %s" % (
+            name, gone or "a member twice")
+
+
 @pytest.mark.parametrize("kind", OPS)
 def test_every_table_of_operations_is_named(sources, table, kind):
     """Kinds of vnode, of memory object and of socket."""

@@ -96,7 +96,8 @@ def _run_options(parser):
     machine.add_argument("--disk-size", metavar="SIZE", help="of a new disk (default: 4G; the file "
                          "takes what is written to it)")
     machine.add_argument("--checkpoint", metavar="PERIOD", type=store.period, help="such as 1s, "
-                         "100ms or 10ms (default: 1s); off: the disk is left to the programs")
+                         "100ms or 10ms (default: 1s); off: only when a program asks, with "
+                         "fsync for one, and at the end; none: the disk is the programs'")
     machine.add_argument("--fresh", action="store_true", help="processes on the disk are "
                          "forgotten, files stay")
     machine.add_argument("--wipe", action="store_true", help="with --fresh: files are forgotten, "

@@ -13,6 +13,8 @@ PROGRAM = os.path.join(BUILD, "holdfast-store")
 UNITS = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
 # What QEMU finds by itself, and not under a path.
 PROTOCOL = re.compile(r"[a-z][a-z0-9+-]+:")
+# --checkpoint none: the disk is the programs'.
+NO_STORE = -1
 # A store needs as much.
 SMALLEST = 8 << 20
 # What holdfast-store says of a disk that holds none.
@@ -175,25 +177,28 @@ def size(text):
 
 
 def period(text):
-    """Milliseconds of a period such as 1s or 100ms; 0: off."""
+    """Milliseconds of a period such as 1s or 100ms; 0: only when asked; NO_STORE: none, ever."""
+    if text == "none":
+        return NO_STORE
     found = re.fullmatch(r"(\d+)(ms|s)", text)
     count = int(found.group(1)) * (1000 if found.group(2) == "s" else 1) if found else 0
     if text != "off" and not 1 <= count <= 86400000:
-        raise argparse.ArgumentTypeError("%r is no period: give 1s, 100ms or off" % text)
+        raise argparse.ArgumentTypeError("%r is no period: give 1s, 100ms, off or none" % text)
     return count
 
 
 def request(options):
     """What the kernel is told of its disk; None: nothing."""
     if options.disk is None:
-        for value, name in ((options.checkpoint, "--checkpoint"), (options.fresh, "--fresh"),
+        for value, name in ((options.checkpoint, "--checkpoint"), (options.fresh or None, "--fresh"),
                             (options.epoch, "--epoch")):
-            if value:
+            if value is not None:
                 raise WrongUse("%s needs --disk FILE" % name)
         return None
-    if options.checkpoint == 0:
+    if options.checkpoint == NO_STORE:
         return None
-    words = ["disk=" + qemu.DISKS[options.disk_bus][1], "period=%d" % (options.checkpoint or 1000)]
+    every = 1000 if options.checkpoint is None else options.checkpoint
+    words = ["disk=" + qemu.DISKS[options.disk_bus][1], "period=%d" % every]
     if options.epoch is not None:
         words.append("epoch=%d" % options.epoch)
     if options.fresh:

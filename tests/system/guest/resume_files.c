@@ -6,7 +6,9 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
@@ -25,6 +27,19 @@ CASE(offsets_are_shared)
 	CHECK((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR);
 	CHECK(pwrite(copy, "X", 1, 0) == 1 && lseek(fd, 0, SEEK_SET) == 0);
 	CHECK(read(fd, c, 1) == 1 && c[0] == 'X');
+}
+
+CASE(page_faults_are_counted_on)
+{
+	struct rusage before, after;
+	char *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(p != MAP_FAILED);
+	for (size_t i = 0; i < 1 << 20; i += 4096)
+		p[i] = 1;
+	CHECK(getrusage(RUSAGE_SELF, &before) == 0 && before.ru_minflt >= 1);
+	cut();
+	CHECK(getrusage(RUSAGE_SELF, &after) == 0 && after.ru_minflt >= before.ru_minflt);
 }
 
 CASE(attributes)
@@ -480,6 +495,42 @@ CASE(inotifies)
 	CHECK(read(fd, buf, sizeof(buf)) > 0 && strcmp(e->name, "two") == 0);
 	CHECK(inotify_rm_watch(fd, wd) == 0 && read(fd, buf, sizeof(buf)) > 0);
 	CHECK(e->mask == IN_IGNORED);
+}
+
+/* What fdinfo says: -1 for a process that nobody can find any more. */
+static int
+pid_of_pidfd(int fd)
+{
+	char path[64], line[64];
+	int pid = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Pid: %d", &pid) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return pid;
+}
+
+/* Its number is free, and is not taken again by its ghost. */
+CASE(pidfd_of_one_that_was_reaped)
+{
+	pid_t pid = fork();
+	char path[32];
+	int fd;
+
+	if (pid == 0)
+		_exit(0);
+	fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	CHECK(fd >= 0 && waitpid(pid, NULL, 0) == pid && pid_of_pidfd(fd) == -1);
+	cut();
+	snprintf(path, sizeof(path), "/proc/%d", pid);
+	CHECK(pid_of_pidfd(fd) == -1);
+	CHECK(kill(pid, 0) == -1 && errno == ESRCH && access(path, F_OK) == -1);
+	CHECK(syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0) == -1 && errno == ESRCH);
 }
 
 CASE(pidfds)

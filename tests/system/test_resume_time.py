@@ -25,8 +25,8 @@ TIMERS = ["monotonic", "realtime", "boottime", "setitimer", "timer", "nanosleep"
 def resumed(machine):
     """After a resume: how often each timer woke somebody, and what was drawn."""
     machine.expect(r"epoch \d+, \d+ ms old, goes on")
-    woken = {name: int(machine.expect(r"woken %s (\d+)" % name).group(1)) for name in TIMERS}
-    drawn = [machine.expect(r"random (\w{32})").group(1) for _ in range(3)]
+    woken = {name: int(machine.expect(r"woken %s (\d+)\s" % name).group(1)) for name in TIMERS}
+    drawn = [machine.expect(r"random (\w{32})\s").group(1) for _ in range(3)]
     assert "WRONG" not in machine.text, machine.text
     return woken, drawn
 
@@ -56,7 +56,7 @@ def test_clocks_timers_and_random_numbers(programs, tmp_path):
     with Guest(*args, "--disk", second, *LATER, argv=["clocks"]) as machine:
         woken, more = resumed(machine)
         drawn += more
-        outage = int(machine.expect(r"outage_ms (\d+)").group(1))
+        outage = int(machine.expect(r"outage_ms (\d+)\s").group(1))
         assert YEARS_MS * 0.99 < outage < YEARS_MS * 1.01
         assert max(woken.values()) <= DUE, woken
         machine.power_cut()

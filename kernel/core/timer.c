@@ -140,6 +140,13 @@ timers_clock_was_set(void)
 	}
 }
 
+void
+timers_clock_went_on(void)
+{
+	for (u32 i = 0; i < machine()->ncores; i++)
+		ipi_send(&machine()->core[i]->arch, IPI_TIMER);
+}
+
 /* A handler that runs meanwhile on another core may start its timer again: so look once more when
  * it has ended. */
 bool

@@ -26,6 +26,9 @@ void timer_start(struct timer *t, ns_t expires);
 void timer_start_wall(struct timer *t, ns_t wall);
 /* The real-time clock was set. => the new offset is in place */
 void timers_clock_was_set(void);
+/* The monotonic clock jumped ahead: every core looks at its timers. Their hardware was set by the
+ * old time, and what is started now is not earlier than what it was set for. => any thread */
+void timers_clock_went_on(void);
 /* True if it was pending and will not fire. On return the handler is not running on any core
  * (unless called from the handler itself). => the caller holds no lock that the handler takes. */
 bool timer_cancel(struct timer *t);

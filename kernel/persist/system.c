@@ -13,6 +13,7 @@
 #include "arch/cpu.h"
 #include "core/klog.h"
 #include "core/random.h"
+#include "core/timer.h"
 #include "lib/string.h"
 #include "persist/impl.h"
 #include "proc/persist.h"
@@ -98,6 +99,7 @@ load_clocks(struct persist *p, const struct tag_reader *in)
 		return 0;
 	}
 	p->resume_ns += clock_go_on(mono, max(now, real));
+	timers_clock_went_on();
 	clock_set_boot_offset((ns_t)word[2] + p->outage_ns);
 	return 0;
 }

@@ -62,6 +62,23 @@ def test_what_sync_promised_is_there_and_the_end_is_the_end(tmp_path):
 
 
 @needs_store
+def test_timers_are_on_time_after_a_resume(programs, tmp_path):
+    """The clock jumps ahead at a resume. A processor whose timer had been set before, to the 30 s of
+    patience with a disk, let those who slept on it sleep on until then, if the system was older."""
+    args = (*SHELL, "--cpus", "4", "--disk", str(tmp_path / "d.img"), "--checkpoint", "50ms",
+            "--add", os.path.join(programs, "naps") + ":/bin/naps")
+    with Guest(*args, argv=["naps"]) as machine:
+        machine.expect("round 33 of", 150)
+        machine.power_cut()
+    for _ in range(3):
+        with Guest(*args, argv=["naps"]) as machine:
+            machine.expect("goes on")
+            machine.expect(r"round \d+ of", 20)
+            assert "WRONG" not in machine.text, machine.text
+            machine.power_cut()
+
+
+@needs_store
 @pytest.mark.parametrize("end", ["exit", "--fresh"])
 def test_a_start_from_the_files_goes_on_after_a_power_cut(end, tmp_path):
     """Process 1 is process 1 again, whatever numbers the system before it had given."""

@@ -273,12 +273,10 @@ object_put(void *object)
 
 /*
  * Members of struct vm_object over a power cut:
- *	written	ops pages size is_private home borrowed
+ *	written	ops pages size is_private home borrowed policies
  *	made	refs lock mappings image_base image_size resident uncached registered
  *		replicas closed persistent borrower_link borrowed_dirty image_link
  *		image_stored
- *	lost	policies
- * Where mbind wanted the pages of shared memory is forgotten: they stay where they are.
  */
 const struct persist_kind vm_object_persist = {
 	.name = "vm_object",

@@ -40,7 +40,8 @@ void clock_set_real_offset(ns_t offset);
 ns_t clock_boot_offset(void);
 void clock_set_boot_offset(ns_t offset);
 /* After a resume: CLOCK_MONOTONIC goes on from `mono`, CLOCK_REALTIME is `real`. A clock that is
- * ahead of that already stays. Returns by how much CLOCK_MONOTONIC was put forward. */
+ * ahead of that already stays. Returns by how much CLOCK_MONOTONIC was put forward. What timers
+ * were set to is the caller's to put right: timers_clock_went_on(). */
 ns_t clock_go_on(ns_t mono, ns_t real);
 /* Busy wait; for hardware only. */
 void clock_spin_ns(ns_t ns);

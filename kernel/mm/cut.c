@@ -91,10 +91,11 @@ shield_runs(const struct vm_cut *c)
 			shield(run->object, run->group->first, run->set);
 }
 
+/* Whether a frame that is in the group's set of changed ones has to be collected. */
 static bool
 is_changed(const struct home_group *g, const struct frame *f)
 {
-	return f != NULL && f->owner == g && (f->flags & FF_DIRTY);
+	return f != NULL && f->owner == g && !(f->flags & FF_FLIGHT);
 }
 
 /* Whether the store has the record of the home, or will have it with this cut. */
@@ -115,6 +116,7 @@ has_one_writer(const struct vm_object *o)
 struct collecting {
 	struct harvest harvest;
 	struct vm_cut *cut;
+	bool one_writer; /* of the frames in the open run */
 	int err;
 };
 
@@ -130,7 +132,8 @@ open_for(struct collecting *now, const struct frame *f)
 	o = g->home->object;
 	if (o == NULL || o->persistent.known == NULL)
 		return false;
-	now->err = flight_open(now->cut, o, g, has_one_writer(o));
+	now->one_writer = has_one_writer(o);
+	now->err = flight_open(now->cut, o, g, now->one_writer);
 	return now->err == 0;
 }
 
@@ -139,24 +142,32 @@ static bool
 collect_written(struct harvest *h, struct frame *f)
 {
 	struct collecting *now = container_of(h, struct collecting, harvest);
+	struct frame *copy;
 
 	if (f->flags & FF_FLIGHT)
 		return true;
-	if (!flight_fits(now->cut, f) && !open_for(now, f)) {
+	if ((!flight_fits(now->cut, f, now->one_writer) && !open_for(now, f)) ||
+	    (!now->one_writer && (f->flags & FF_HOT))) {
+		/* One that is copied may be found again: collect_changed() comes to it once. */
 		frame_note_dirty(f);
 		return false;
 	}
-	flight_add(now->cut, f);
-	return true;
+	copy = flight_copy(now->cut, f);
+	flight_add(now->cut, f, copy);
+	return copy == NULL;
 }
 
 static int
 collect_frame(struct vm_cut *c, struct vm_object *o, struct frame *f)
 {
-	int err = flight_fits(c, f) ? 0 : flight_open(c, o, f->owner, false);
+	struct frame *copy = flight_copy(c, f);
+	bool shielded = copy != NULL;
+	int err = flight_fits(c, f, shielded) ? 0 : flight_open(c, o, f->owner, shielded);
 
 	if (err == 0)
-		flight_add(c, f);
+		flight_add(c, f, copy);
+	else if (copy != NULL)
+		frame_put(copy);
 	return err;
 }
 

@@ -5,6 +5,12 @@
  * place (fault.c for private memory, object_writable() for the rest). Runs lie one behind the other
  * in chunks of memory: at the cut each page that is touched counts, and a run may be short.
  *
+ * A page that is written again while it is in flight costs a fault, a copy and a shootdown. One
+ * that was is hot: at the next cuts a copy of it is made there and then, which goes to the disk,
+ * and the page may be written all the time. It is put to the test again now and then. Whether such
+ * a page is stored is known when the cut is done: until then what it is copied to, or who shares
+ * it, has it as changed (home.c, object.c).
+ *
  * With persist-verify a page in flight that is not what it was at the cut is a panic.
  *
  * Locks: adding needs none, the machine stands still. Done and failed run beside processes.
@@ -17,6 +23,8 @@
 #include <asm/errno.h>
 
 #define CHUNK_SIZE (4 * PAGE_SIZE)
+#define COPIES	   1024 /* at a cut, at most */
+#define TEST_EVERY 16	/* cuts */
 
 static void
 set_flight(bool on)
@@ -45,6 +53,7 @@ flight_create(u64 cut)
 		return NULL;
 	c->number = cut;
 	c->verify = homes()->verify;
+	c->copies = home_may_copy() ? COPIES : 0;
 	list_init(&c->runs);
 	list_init(&c->chunks);
 	return c;
@@ -102,17 +111,38 @@ flight_open(struct vm_cut *c, struct vm_object *o, struct home_group *g, bool sh
 	return 0;
 }
 
+struct frame *
+flight_copy(struct vm_cut *c, struct frame *f)
+{
+	struct frame *copy;
+
+	if (!(f->flags & FF_HOT) || c->copies == 0)
+		return NULL;
+	f->flags &= (u16)~FF_HOT;
+	copy = (c->number + f->index) % TEST_EVERY == 0 ? NULL : frame_alloc(0, FRAME_KERNEL);
+	if (copy == NULL)
+		return NULL;
+	page_copy(frame_virt(copy), frame_virt(f));
+	f->flags |= FF_HOT;
+	c->copies--;
+	return copy;
+}
+
 void
-flight_add(struct vm_cut *c, struct frame *f)
+flight_add(struct vm_cut *c, struct frame *f, struct frame *copy)
 {
 	struct cut_run *run = c->open;
 	struct home_group *g = run->group;
 	unsigned i = f->index % GROUP_PAGES;
 	u64 bit = 1UL << (i % 64);
 
-	f->flags = (u16)((f->flags & ~FF_DIRTY) | FF_FLIGHT);
-	f->refs.value++;
-	run->frame[run->n++] = f;
+	f->flags &= (u16)~FF_DIRTY;
+	if (copy == NULL) {
+		f->flags |= FF_FLIGHT;
+		f->refs.value++;
+		copy = f;
+	}
+	run->frame[run->n++] = copy;
 	c->free += sizeof(f);
 	run->last = i + 1;
 	run->set[i / 64] |= bit;
@@ -267,10 +297,9 @@ run_failed(struct cut_run *run)
 	for (unsigned i = 0; i < run->n; i++)
 		if (run->frame[i]->owner == g)
 			frame_note_dirty(run->frame[i]);
-	for (unsigned i = 0; i < GROUP_WORDS && run->deleted; i++)
-		atomic_fetch_or(&g->gone[i], run->set[i]);
-	if (run->deleted)
-		home_queue(g);
+	for (unsigned i = 0; i < GROUP_WORDS; i++)
+		atomic_fetch_or(run->deleted ? &g->gone[i] : &g->dirty[i], run->set[i]);
+	home_queue(g);
 }
 
 void

@@ -37,6 +37,7 @@ struct vm_cut {
 	struct list runs;
 	struct list chunks;   /* the last one has room from free to end */
 	u8 *free, *end;	      /* behind the last run */
+	unsigned copies;      /* that may still be made */
 	struct cut_run *open; /* the last run, while frames are added to it */
 	bool verify;
 	struct cut_run *run; /* where vm_cut_next is */
@@ -55,17 +56,19 @@ int __must_check flight_open(struct vm_cut *c, struct vm_object *o, struct home_
 			     bool shielded);
 /* Whether the frame can be added to the run that was begun last. */
 static inline bool
-flight_fits(const struct vm_cut *c, const struct frame *f)
+flight_fits(const struct vm_cut *c, const struct frame *f, bool shielded)
 {
 	const struct cut_run *run = c->open;
 
 	return run != NULL && run->group == f->owner && run->last <= f->index % GROUP_PAGES &&
-	       c->free < c->end;
+	       run->shielded == shielded && c->free < c->end;
 }
 
-/* The changed frame is on its way to the disk: it gets the flag and a reference. => it fits; the
- * machine stands still, so that nothing here has to be atomic */
-void flight_add(struct vm_cut *c, struct frame *f);
+/* A copy of the frame that goes to the disk in its place, if it is hot; else NULL. */
+struct frame *flight_copy(struct vm_cut *c, struct frame *f);
+/* The changed frame, or its copy, is on its way to the disk: it gets the flag and a reference. =>
+ * it fits; the machine stands still, so that nothing here has to be atomic */
+void flight_add(struct vm_cut *c, struct frame *f, struct frame *copy);
 /* While a cut is under way, who has no memory for a copy waits for its end. */
 void flight_begin(void);
 

@@ -1,9 +1,10 @@
 /*
  * Only tested memory. The beginning of every bank is tested, a bank that fails is left out as a
- * whole. The place of a cluster's kernel, its anchor, is tested before anything is put there, and
- * with memtest=full all that is free; a page that fails is taken out for good and the anchor moves
- * on. A cluster without room left for a kernel is dropped, and its cores join the nearest. Each is
- * a line. One core alone does this: nobody else runs yet.
+ * whole. The place of a cluster's kernel, its anchor, is tested before anything is put there; a
+ * page that fails is taken out for good and the anchor moves on. Of these the first word of each
+ * cache line is tested (what is then put there is compared, instance.c); with memtest=full every
+ * word of all that is free. A cluster without room left for a kernel is dropped, and its cores join
+ * the nearest. Each is a line. One core alone does this: nobody else runs yet.
  */
 #include "arch/cpu.h"
 #include "boot/boot.h"
@@ -26,7 +27,8 @@ flush(const void *p, u64 size)
 static u64
 first_bad(struct boot_state *st, u64 at, u64 end)
 {
-	u64 bad = at + memtest(phys_to_virt(at), end - at, flush);
+	u32 step = st->cmdline.memtest_full ? MEMTEST_WORDS : MEMTEST_LINES;
+	u64 bad = at + memtest(phys_to_virt(at), end - at, step, flush);
 
 	if (st->cmdline.badmem >= at && st->cmdline.badmem < end)
 		bad = min(bad, st->cmdline.badmem);

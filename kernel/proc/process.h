@@ -55,6 +55,7 @@ struct processes {
 	char hostname[65], domainname[65]; /* [tree] */
 	struct vm_object *vdso;		   /* [I] page 0 is data, the rest the image */
 	void *vdso_data;		   /* [I] kernel's view of page 0 */
+	u32 vdso_seq;			   /* [I] of the last life: this one counts on */
 	u64 vdso_pages;			   /* [I] of the image */
 };
 
@@ -289,7 +290,8 @@ struct process *pidfd_process(struct file *f); /* referenced; NULL: another kind
 /* vdso.c */
 int vdso_init(void);
 int vdso_map(struct vm_map *m);
-void vdso_update(void); /* the realtime offset changed */
+void vdso_update(void);	 /* the realtime offset changed */
+u32 vdso_sequence(void); /* of the data now; 0: there is none */
 
 static inline struct processes *
 processes(void)

@@ -16,7 +16,7 @@
 #include "proc/record.h"
 #include "proc/timers.h"
 
-enum { S_HOST = 1, S_DOMAIN = 2, S_LAST_PID = 3, S_PID_MAX = 4, S_FORKS = 5 };
+enum { S_HOST = 1, S_DOMAIN = 2, S_LAST_PID = 3, S_PID_MAX = 4, S_FORKS = 5, S_VDSO_SEQ = 6 };
 
 #define CRED_WORDS (9 + 32)
 
@@ -33,6 +33,7 @@ processes_save(struct persist_writer *w, u16 tag)
 	tag_u64(&w->tags, S_LAST_PID, (u64)ps->last_pid);
 	tag_u64(&w->tags, S_PID_MAX, (u64)ps->pid_max);
 	tag_u64(&w->tags, S_FORKS, ps->forks);
+	tag_u64(&w->tags, S_VDSO_SEQ, vdso_sequence());
 	tag_end(&w->tags, group);
 }
 
@@ -52,6 +53,7 @@ processes_load(struct persist_reader *r, u16 tag)
 	ps->last_pid = (int)tag_get_u64(&in, S_LAST_PID, 1);
 	ps->pid_max = (int)tag_get_u64(&in, S_PID_MAX, (u64)ps->pid_max);
 	ps->forks = tag_get_u64(&in, S_FORKS, 0);
+	ps->vdso_seq = (u32)tag_get_u64(&in, S_VDSO_SEQ, 0);
 	return 0;
 }
 

@@ -3,7 +3,8 @@
  *
  * One file object for the whole machine: page 0 is the data (proc/vdso_data.h), the rest is the
  * image that the kernel carries. Each program maps the data page read-only and the image behind
- * it; the kernel writes the data through its own view of the frame.
+ * it; the kernel writes the data through its own view of the frame. After a resume the sequence
+ * count goes on: who was cut half-way through a reading must find another one.
  *
  * Locks: the writer holds processes->lock; readers use the sequence count.
  */
@@ -40,12 +41,21 @@ vdso_update(void)
 	spin_unlock(&processes()->lock);
 }
 
+u32
+vdso_sequence(void)
+{
+	const struct vdso_data *d = processes()->vdso_data;
+
+	return d ? atomic_load(&d->seq) : 0;
+}
+
 int
 vdso_init(void)
 {
 	u64 size = (u64)(embed_vdso_end - embed_vdso_start);
 	u64 pages = DIV_ROUND_UP(size, PAGE_SIZE);
 	struct vm_object *o = vm_object_create_file((1 + pages) * PAGE_SIZE);
+	struct vdso_data *d;
 	struct frame *data;
 	struct uio u;
 	ssize_t n;
@@ -65,7 +75,8 @@ vdso_init(void)
 		vm_object_put(o);
 		return err;
 	}
-	processes()->vdso_data = frame_virt(data); /* the reference stays for ever */
+	processes()->vdso_data = d = frame_virt(data); /* the reference stays for ever */
+	d->seq = processes()->vdso_seq;
 	processes()->vdso_pages = pages;
 	processes()->vdso = o;
 	vdso_update();

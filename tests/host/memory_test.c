@@ -82,7 +82,10 @@ good_memory(void **state)
 
 	(void)state;
 	memset(p, 1, size);
-	assert_int_equal(memtest(p, size, NULL), size);
+	assert_int_equal(memtest(p, size, MEMTEST_LINES, NULL), size);
+	for (u64 i = 0; i < size / 8; i++)
+		assert_int_equal(p[i], i % 8 == 0 ? 0 : 0x0101010101010101);
+	assert_int_equal(memtest(p, size, MEMTEST_WORDS, NULL), size);
 	for (u64 i = 0; i < size / 8; i++)
 		assert_int_equal(p[i], 0);
 	free(p);
@@ -104,8 +107,12 @@ shared_cells(void **state)
 		assert_ptr_equal(mmap(p + i * page, page, PROT_READ | PROT_WRITE,
 				      MAP_SHARED | MAP_FIXED, fd, i == 2 ? 0 : i * page),
 				 p + i * page);
-	assert_int_equal(memtest((u64 *)p, 2 * page, NULL), 2 * page);
-	assert_int_equal(memtest((u64 *)p, 3 * page, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		u32 step = i ? MEMTEST_LINES : MEMTEST_WORDS;
+
+		assert_int_equal(memtest((u64 *)p, 2 * page, step, NULL), 2 * page);
+		assert_int_equal(memtest((u64 *)p, 3 * page, step, NULL), 0);
+	}
 	munmap(p, 3 * page);
 	close(fd);
 }

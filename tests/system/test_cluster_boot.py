@@ -314,6 +314,43 @@ def test_file_and_command_line(regrouped):
     assert [c.cores for c in machine.clusters] == [[0], [2], [3]]
 
 
+# QEMU hands over one module by PVH, other monitors may give several: the list is made longer by
+# gdb, before the kernel's first instruction. The file lies at FILE_AT, the list behind it.
+FILE_AT, LIST_AT = 64 << 20, 65 << 20
+SECOND_MODULE = """
+target remote %(socket)s
+hbreak *(long)boot_pvh_entry
+continue
+set $list = *(long *)($rbx + 16)
+set *(long *)(LIST) = *(long *)$list
+set *(long *)(LIST + 8) = *(long *)($list + 8)
+set *(long *)(LIST + 32) = %(paddr)d
+set *(long *)(LIST + 40) = %(size)d
+set *(long *)($rbx + 16) = LIST
+set *(int *)($rbx + 12) = 2
+detach
+""".replace("LIST", str(LIST_AT))
+
+
+def test_file_as_the_second_module_of_pvh(regrouped, tmp_path):
+    socket, script = str(tmp_path / "gdb"), tmp_path / "script"
+    script.write_text(SECOND_MODULE % {"socket": socket, "paddr": FILE_AT,
+                                       "size": os.path.getsize(regrouped)})
+    kernel = os.path.join(guest.BUILD, "holdfast.elf")
+    gdb = subprocess.Popen(["sh", "-c", 'until [ -S "$0" ]; do sleep 0.1; done; exec gdb -batch '
+                            '-nx -x "$1" "$2"', socket, str(script), kernel])
+    try:
+        machine = boot(*FOUR, *("--qemu=" + word for word in (
+            "-S", "-gdb", "unix:path=%s,server=on,wait=off" % socket,
+            "-device", "loader,file=%s,addr=%d,force-raw=on" % (regrouped, FILE_AT))))
+    finally:
+        gdb.kill()
+        gdb.wait()
+    assert "started by PVH" in machine.result.out + machine.result.err
+    assert machine.facts["source"] == "arch_info.bin by hand"
+    assert [c.cores for c in machine.clusters] == [[0, 3], [2]]
+
+
 def wrong_checksum(data):
     data[200] ^= 1
 

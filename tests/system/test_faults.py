@@ -295,23 +295,43 @@ def test_cuts_while_it_recovers_from_cuts(left, disk):
 
 # --- a disk that lies ---
 
-def test_dropped_flushes_lose_epochs_and_nothing_else(programs, disk):
+def after_lies(disk, most):
+    """The power is cut at the flush behind so many lies."""
+    told = []
+
+    def fault(kind, n, at, data):
+        if kind == "flush" and disk.lying:
+            if len(told) == most:
+                raise PowerCut
+            told.append(n)
+        return 0
+    return fault
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.7])
+def test_dropped_flushes_lose_epochs_and_nothing_else(programs, disk, keep):
+    """Four epochs can be opened: with three of them lost, the last that was flushed is among them.
+    Of some that are lost so much is there that each is tried first, and found to be damaged."""
     keeper = Keeper(disk, programs, 5000)
     with keeper.start() as machine:
         machine.expect(r"\bkept 3\r*\n")
         keeper.off(machine)
-    promised = keeper.kept
-    for keep in (0.0, 0.3, 0.7):
-        with keeper.start() as machine:
-            machine.expect(r"goes on")
-            disk.lying = True
-            machine.expect(r"(\bkept \d+\r*\n.*){3}")
-            disk.lying = False
-            machine.power_cut()
-            assert not re.search(r"WRONG|panic", machine.text), machine.text[-3000:]
-        disk.power_cut(keep)
-        keeper.kept = promised
-        keeper.check()
+    with keeper.start(after_lies(disk, 3)) as machine:
+        machine.expect(r"goes on")
+        disk.lying = True
+        assert disk.cut.wait(60), machine.text[-3000:]
+        disk.lying = False
+        machine.power_cut()
+        assert not re.search(r"WRONG|panic", machine.text), machine.text[-3000:]
+    disk.power_cut(keep)
+    whole = holdfast("store", "check", disk.path).status == 0
+    assert whole or keep > 0.0
+    with keeper.start() as machine:
+        found = machine.expect(r"\bkept \d+\r*\n|page \d+ of object \d+ cannot be read")
+        assert whole or "cannot be read" in machine.text, machine.text[-3000:]
+        if found.group().startswith("page"):
+            return              # the epoch is there but for a page: SIGBUS to who uses it
+        keeper.off(machine)
     keeper.goes_on()
 
 

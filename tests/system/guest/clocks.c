@@ -132,6 +132,18 @@ signal_reader(void *arg)
 	return NULL;
 }
 
+/* A reading of the vDSO that a power cut has interrupted must not take the new data for its own. */
+static void
+check_sequence(void)
+{
+	const volatile uint32_t *seq = (void *)(getauxval(AT_SYSINFO_EHDR) - getpagesize());
+	static uint32_t before;
+
+	if (before == *seq)
+		printf("WRONG sequence count of the vDSO: %u as before\n", before);
+	before = *seq;
+}
+
 static void
 print_random(const uint8_t *bytes, int n)
 {
@@ -203,9 +215,11 @@ main(int argc, char **argv)
 	start_all(&signals);
 	fd = open("/dev/holdfast", O_RDONLY);
 	nanosleep(&window, NULL);
+	check_sequence();
 	sync(); /* from here on a power cut is a resume of this */
 	printf("reading\n");
 	while (read(fd, line, 64) == 64) {
+		check_sequence();
 		for (int i = 0; i < TIMERS; i++)
 			before[i] = woken[i];
 		nanosleep(&window, NULL);

@@ -2,15 +2,17 @@
 """Where the instructions of a run go, Linux beside Holdfast.
 
 usage: profile.py [--set beam|calls|boot|http|checkpoint|resume] [--kernel NAME,...]
-                  [--only NAME,...] [--top N] [--cpus N] [--against KERNEL_ELF [--runs N]]
+                  [--only NAME,...] [--top N] [--cpus N] [--period MS]
+                  [--against KERNEL_ELF [--runs N]]
 
 Runs the BEAM set, the system calls, the boot to the first Erlang expression, or
 HTTP requests from the host (needs root; counts are thousands for a thousand
-requests), checkpoints of --only PAGES pages, or a resume (with --only MIB resident)
+requests), checkpoints of --only PAGES[,MIB] pages, or a resume (with --only MIB resident)
 under a QEMU plugin that counts instructions, each program once as a section, and
 prints for each what ran in user mode, what in the kernel, and the kernel's
 functions with most of it. Counts depend little on how busy the host
-is, unlike bench.py's times.
+is, unlike bench.py's times. With --period Holdfast has a disk and takes a checkpoint
+every so many milliseconds, by the guest's clock, which the plugin does not slow.
 """
 import argparse
 import bisect
@@ -130,7 +132,8 @@ def command(options):
     if options.set == "calls":
         return ["/bench/syscalls", "-p", *options.only], {}
     if options.set == "checkpoint":
-        return ["/bench/resident", "64", "profile", options.only[0] if options.only else "16"], {}
+        pages, mib = (*options.only, *("16", "64")[len(options.only):])[:2]
+        return ["/bench/resident", mib, "profile", pages], {}
     if options.set == "beam":
         return ["erl", "-noshell", "-pa", "/bench", "-eval",
                 "hf_bench:profile([%s]), halt()." % wanted], {}
@@ -211,8 +214,12 @@ def profiled(kernel, options):
     argv, titles = command(options)
     counts = counts_file(kernel)
     with checkpoint.Disk() as disk:
-        store = disk.options("10000s") if options.set == "checkpoint" else ()
-        with Machine(kernel, argv, "--cpus", str(options.cpus), "--memory", "512M",
+        store, memory = (), "512M"
+        if options.set == "checkpoint":
+            store, memory = disk.options("10000s"), "2560M" if options.only[1:] else memory
+        elif options.period and kernel != "linux":
+            store = disk.options(options.period + "ms")
+        with Machine(kernel, argv, "--cpus", str(options.cpus), "--memory", memory,
                      *plugged(counts, min(titles, default=0)), *plain(kernel), *store) as machine:
             text = machine.output(1200)
     titles.update((int(n), name) for n, name in re.findall(r"^section (\d+) (.+)$", text, re.M))
@@ -281,6 +288,7 @@ def main():
     parser.add_argument("--set", choices=SETS, default="beam")
     parser.add_argument("--top", type=int, default=12)
     parser.add_argument("--cpus", type=int, default=2)
+    parser.add_argument("--period", metavar="MS")
     parser.add_argument("--against", metavar="KERNEL_ELF", help="another Holdfast, in turns: the "
                         "medians of --runs runs, and functions that grew where ours is worse")
     parser.add_argument("--runs", type=int, default=3)

@@ -336,13 +336,16 @@ page_copy(void *to, const void *from)
 	u64 *d = to;
 	const u64 *s = from;
 
-	for (unsigned i = 0; i < PAGE_SIZE / sizeof(u64); i += 4, d += 4, s += 4) {
-		u64 a = s[0], b = s[1], c = s[2], e = s[3];
+	for (unsigned i = 0; i < PAGE_SIZE / sizeof(u64); i += 16, d += 16, s += 16) {
+#pragma GCC unroll 4
+		for (unsigned k = 0; k < 16; k += 4) {
+			u64 a = s[k], b = s[k + 1], c = s[k + 2], e = s[k + 3];
 
-		d[0] = a;
-		d[1] = b;
-		d[2] = c;
-		d[3] = e;
+			d[k] = a;
+			d[k + 1] = b;
+			d[k + 2] = c;
+			d[k + 3] = e;
+		}
 		__asm__ volatile("" : "+r"(d));
 	}
 }

@@ -34,6 +34,9 @@
 #define FF_KERNEL 512u	/* the kernel's own: stacks, large objects, tree nodes, rings, pipes */
 #define FF_FLIGHT 1024u /* on its way to the disk: not to be written (mm/cut.h) */
 #define FF_CODE	  2048u /* was mapped for execution: overwritten when it is freed */
+#define FF_HOT                                                                                     \
+	4096u /* was written when its page was on its way to the disk: a cut may take a copy of it \
+		 (mm/flight.c) */
 
 struct frame {
 	struct refcount refs; /* [a] */

@@ -6,6 +6,7 @@
  * entry has none was not walked since the last harvest, which took the bit away, and the TLBs were
  * emptied: nothing was written there, and its tables are not looked at. So a harvest takes as long
  * as what was touched, not as what there is. Code that sets D itself sets A on the way (pmap.c).
+ * An entry whose frame is collected at once loses the right to write in the same step.
  *
  * Locks: none, the machine stands still. pmap_harvested() comes before it goes on.
  */
@@ -19,27 +20,46 @@
 #define ROOT_LEVEL   3
 
 static void
-harvest_leaf(pte_t *e)
+harvest_leaf(pte_t *e, struct harvest *h)
 {
 	pte_t was = *e;
 
-	if (!(was & PTE_P) || (was & PTE_PCD))
+	if ((was & (PTE_P | PTE_PCD)) != PTE_P)
 		return;
 	*e = was & ~PTE_D;
-	frame_note_dirty(frame_of_paddr(was & PTE_ADDR));
+	if (h->written(h, frame_of_paddr(was & PTE_ADDR)))
+		*e = was & ~(PTE_D | PTE_W);
 }
 
+static void
+harvest_eight(pte_t *t, struct harvest *h)
+{
+#pragma GCC unroll 8
+	for (unsigned i = 0; i < 8; i++)
+		if (unlikely(t[i] & PTE_D))
+			harvest_leaf(&t[i], h);
+}
+
+static inline pte_t
+any_of_eight(const pte_t *t)
+{
+	return t[0] | t[1] | t[2] | t[3] | t[4] | t[5] | t[6] | t[7];
+}
+
+/* Most of a table that was walked is clean. */
 static void
 harvest_leaves(pte_t *t, struct harvest *h)
 {
 	h->entries += TABLE_SIZE;
-	for (unsigned i = 0; i < TABLE_SIZE; i += 8) {
-		pte_t any = t[i] | t[i + 1] | t[i + 2] | t[i + 3] | t[i + 4] | t[i + 5] | t[i + 6] |
-			    t[i + 7];
+	for (unsigned i = 0; i < TABLE_SIZE; i += 16) {
+		pte_t low = any_of_eight(t + i), high = any_of_eight(t + i + 8);
 
-		for (unsigned k = i; (any & PTE_D) && k < i + 8; k++)
-			if (t[k] & PTE_D)
-				harvest_leaf(&t[k]);
+		if (likely(!((low | high) & PTE_D)))
+			continue;
+		if (low & PTE_D)
+			harvest_eight(t + i, h);
+		if (high & PTE_D)
+			harvest_eight(t + i + 8, h);
 	}
 }
 

@@ -77,11 +77,13 @@ object_insert_shared(struct vm_object *o, u64 index, struct frame *f)
 {
 	int err = radix_set(&o->pages, index, f);
 
-	if (err == 0) {
-		o->resident++;
-		persist_touch(&o->persistent);
-	}
-	return err;
+	if (err)
+		return err;
+	o->resident++;
+	persist_touch(&o->persistent);
+	if (unlikely(f->flags & FF_HOT)) /* it may be on its way to the disk, with its old home */
+		frame_note_dirty(f);
+	return 0;
 }
 
 int

@@ -16,6 +16,7 @@
 #include "mm/registry.h"
 
 struct vm_map;
+struct frame;
 
 #define PMAP_FLUSHES 8 /* how many removals are remembered by address */
 
@@ -91,6 +92,8 @@ void pmap_forget_accesses(struct pmap *p, vaddr_t start, vaddr_t end);
  * What the processors noted as written since the last time goes to the frames. */
 struct harvest {
 	u64 tables, entries; /* looked at */
+	/* The frame was; true: it is not to be written through this entry any more. */
+	bool (*written)(struct harvest *h, struct frame *f);
 };
 void pmap_harvest(struct pmap *p, struct harvest *h);
 /* Takes the right to write from the pages va + i * PAGE_SIZE for each i in the set of a group, as

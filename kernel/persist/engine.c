@@ -206,15 +206,30 @@ say_result(struct persist *p, int err, int before)
 	return err;
 }
 
+/* When the next checkpoint is due, `last` being when the last one began. Turns that passed while it
+ * was under way are left out: programs run for a while between any two. */
+static ns_t
+next_due(const struct persist *p, ns_t last)
+{
+	ns_t took = clock_now() - last;
+
+	if (p->period == NS_FOREVER)
+		return NS_FOREVER;
+	return last + (took / p->period + 1) * p->period;
+}
+
 /* Sleeps until somebody asks or the period is over. */
 static void
 wait_for_work(struct persist *p, ns_t last)
 {
+	ns_t period = 0, due = 0;
+
 	spin_lock(&p->lock);
 	while (p->asked == p->begun) {
-		ns_t next = p->period == NS_FOREVER ? NS_FOREVER : last + p->period;
-
-		if (waitq_sleep(&p->work, &p->lock, next, 0) == -ETIMEDOUT)
+		if (p->period != period)
+			due = next_due(p, last);
+		period = p->period;
+		if (waitq_sleep(&p->work, &p->lock, due, 0) == -ETIMEDOUT)
 			break;
 	}
 	p->begun = p->asked;

@@ -1,0 +1,318 @@
+/*
+ * What a cut has collected, until it is durable (cut.h, flight.h).
+ *
+ * A frame in flight has FF_FLIGHT and a reference; who wants to write the page gets a copy in its
+ * place (fault.c for private memory, object_writable() for the rest). Runs lie one behind the other
+ * in chunks of memory: at the cut each page that is touched counts, and a run may be short.
+ *
+ * A page that is written again while it is in flight costs a fault, a copy and a shootdown. One
+ * that was is hot: at the next cuts a copy of it is made there and then, which goes to the disk,
+ * and the page may be written all the time. It is put to the test again now and then. Whether such
+ * a page is stored is known when the cut is done: until then what it is copied to, or who shares
+ * it, has it as changed (home.c, object.c).
+ *
+ * With persist-verify a page in flight that is not what it was at the cut is a panic.
+ *
+ * Locks: adding needs none, the machine stands still. Done and failed run beside processes.
+ */
+#include "core/panic.h"
+#include "lib/assert.h"
+#include "lib/string.h"
+#include "mm/flight.h"
+#include "mm/slab.h"
+#include <asm/errno.h>
+
+#define CHUNK_SIZE (4 * PAGE_SIZE)
+#define COPIES	   1024 /* at a cut, at most */
+#define TEST_EVERY 16	/* cuts */
+
+static void
+set_flight(bool on)
+{
+	struct homes *h = homes();
+
+	spin_lock(&h->flight_lock);
+	h->in_flight = on;
+	if (!on)
+		waitq_wake_all(&h->landed);
+	spin_unlock(&h->flight_lock);
+}
+
+void
+flight_begin(void)
+{
+	set_flight(true);
+}
+
+struct vm_cut *
+flight_create(u64 cut)
+{
+	struct vm_cut *c = kzalloc(sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->number = cut;
+	c->verify = homes()->verify;
+	c->copies = home_may_copy() ? COPIES : 0;
+	list_init(&c->runs);
+	list_init(&c->chunks);
+	return c;
+}
+
+static bool
+add_chunk(struct vm_cut *c)
+{
+	struct cut_chunk *chunk = kmalloc(CHUNK_SIZE);
+
+	if (chunk == NULL)
+		return false;
+	list_add_tail(&c->chunks, &chunk->link);
+	c->free = chunk->room;
+	c->end = (u8 *)chunk + CHUNK_SIZE;
+	return true;
+}
+
+struct cut_run *
+flight_run(struct vm_cut *c, struct home_group *g)
+{
+	size_t least = sizeof(struct cut_run) + sizeof(struct frame *);
+	struct cut_run *run;
+
+	c->open = NULL;
+	if ((size_t)(c->end - c->free) < least && !add_chunk(c))
+		return NULL;
+	run = (struct cut_run *)c->free;
+	c->free += sizeof(*run);
+	run->home = g->home;
+	run->group = g;
+	run->id = home_id(g->home);
+	home_get(g->home);
+	for (unsigned i = 0; i < GROUP_WORDS; i++)
+		run->set[i] = 0;
+	run->image = NULL;
+	run->whole = NULL;
+	run->object = NULL;
+	run->deleted = run->shielded = false;
+	run->last = run->n = 0;
+	list_add_tail(&c->runs, &run->link);
+	return run;
+}
+
+int
+flight_open(struct vm_cut *c, struct vm_object *o, struct home_group *g, bool shielded)
+{
+	struct cut_run *run = flight_run(c, g);
+
+	if (run == NULL)
+		return -ENOMEM;
+	run->object = o;
+	run->shielded = shielded;
+	c->open = run;
+	return 0;
+}
+
+struct frame *
+flight_copy(struct vm_cut *c, struct frame *f)
+{
+	struct frame *copy;
+
+	if (!(f->flags & FF_HOT) || c->copies == 0)
+		return NULL;
+	f->flags &= (u16)~FF_HOT;
+	copy = (c->number + f->index) % TEST_EVERY == 0 ? NULL : frame_alloc(0, FRAME_KERNEL);
+	if (copy == NULL)
+		return NULL;
+	page_copy(frame_virt(copy), frame_virt(f));
+	f->flags |= FF_HOT;
+	c->copies--;
+	return copy;
+}
+
+void
+flight_add(struct vm_cut *c, struct frame *f, struct frame *copy)
+{
+	struct cut_run *run = c->open;
+	struct home_group *g = run->group;
+	unsigned i = f->index % GROUP_PAGES;
+	u64 bit = 1UL << (i % 64);
+
+	f->flags &= (u16)~FF_DIRTY;
+	if (copy == NULL) {
+		f->flags |= FF_FLIGHT;
+		f->refs.value++;
+		copy = f;
+	}
+	run->frame[run->n++] = copy;
+	c->free += sizeof(f);
+	run->last = i + 1;
+	run->set[i / 64] |= bit;
+	g->dirty[i / 64] &= ~bit;
+	g->gone[i / 64] &= ~bit;
+	g->stored[i / 64] |= bit;
+	c->figures.pages++;
+	if (unlikely(c->verify))
+		home_note_put(g, i, frame_virt(f));
+}
+
+/* --- going through them --- */
+
+void
+vm_cut_rewind(struct vm_cut *c)
+{
+	c->run = list_entry(&c->runs, struct cut_run, link);
+	c->at = GROUP_PAGES;
+}
+
+/* A deletion takes what is next to it along. */
+static void
+delete_item(struct vm_cut *c, unsigned i, struct vm_cut_item *item)
+{
+	const struct cut_run *run = c->run;
+
+	item->data = NULL;
+	item->length = 0;
+	item->index = run->group->first + i;
+	while (i < GROUP_PAGES && group_has(run->set, i))
+		i++;
+	item->last = run->group->first + i - 1;
+	c->at = i;
+}
+
+static void
+put_item(struct vm_cut *c, unsigned i, struct vm_cut_item *item)
+{
+	const struct cut_run *run = c->run;
+
+	item->index = item->last = run->group->first + i;
+	item->length = PAGE_SIZE;
+	if (run->image != NULL) {
+		item->data = run->image + (u64)i * PAGE_SIZE;
+		item->length = (u32)min(PAGE_SIZE, run->image_end - (u64)i * PAGE_SIZE);
+	} else {
+		item->data = frame_virt(run->frame[c->nth++]);
+	}
+	c->at = i + 1;
+}
+
+bool
+vm_cut_next(struct vm_cut *c, struct vm_cut_item *item)
+{
+	unsigned i;
+
+	for (;;) {
+		i = c->at < GROUP_PAGES ? group_next(c->run->set, c->at) : GROUP_PAGES;
+		if (i < GROUP_PAGES)
+			break;
+		if (c->run->link.next == &c->runs)
+			return false;
+		c->run = list_entry(c->run->link.next, struct cut_run, link);
+		c->at = c->nth = 0;
+	}
+	item->id = c->run->id;
+	if (c->run->deleted)
+		delete_item(c, i, item);
+	else
+		put_item(c, i, item);
+	return true;
+}
+
+const struct vm_cut_figures *
+vm_cut_figures(const struct vm_cut *c)
+{
+	return &c->figures;
+}
+
+/* --- the end --- */
+
+/* persist-verify */
+static void
+verify_run(const struct cut_run *run)
+{
+	const struct home_group *g = run->group;
+	unsigned i, n = 0;
+
+	if (run->n == 0)
+		return;
+	for_each_in_group(i, run->set)
+	{
+		const struct hash128 *put = g->put[i / 64];
+		const void *page = frame_virt(run->frame[n++]);
+
+		if (put != NULL && !hash128_equal(hash128(page, PAGE_SIZE), put[i % 64]))
+			panic("page %lu of object %lu was written on its way to the disk",
+			      g->first + i, run->id);
+	}
+}
+
+static void
+let_go(struct frame *f)
+{
+	atomic_fetch_and(&f->flags, (u16)~FF_FLIGHT);
+	frame_put(f);
+}
+
+static void
+run_end(struct vm_cut *c, struct cut_run *run)
+{
+	if (c->verify)
+		verify_run(run);
+	for (unsigned i = 0; i < run->n; i++)
+		let_go(run->frame[i]);
+	home_put(run->home);
+	if (run->whole != NULL)
+		vm_object_put(run->whole);
+}
+
+static void
+cut_end(struct vm_cut *c)
+{
+	struct cut_chunk *chunk, *next_chunk;
+	struct cut_run *run, *next;
+
+	list_for_each_entry_safe (run, next, &c->runs, link)
+		run_end(c, run);
+	list_for_each_entry_safe (chunk, next_chunk, &c->chunks, link)
+		kfree(chunk);
+	set_flight(false);
+	kfree(c);
+}
+
+void
+vm_cut_done(struct vm_cut *c)
+{
+	struct cut_run *run;
+
+	list_for_each_entry (run, &c->runs, link)
+		if (run->whole != NULL)
+			run->whole->image_stored = true;
+	cut_end(c);
+}
+
+/* What was replaced meanwhile has passed that it is not stored on to what replaced it. */
+static void
+run_failed(struct cut_run *run)
+{
+	struct home_group *g = run->group;
+
+	for (unsigned i = 0; i < run->n; i++)
+		if (run->frame[i]->owner == g)
+			frame_note_dirty(run->frame[i]);
+	for (unsigned i = 0; i < GROUP_WORDS; i++)
+		atomic_fetch_or(run->deleted ? &g->gone[i] : &g->dirty[i], run->set[i]);
+	home_queue(g);
+}
+
+void
+vm_cut_failed(struct vm_cut *c)
+{
+	struct cut_run *run;
+	struct vm_object *o;
+
+	spin_lock(&homes()->lock);
+	list_for_each_entry (o, &homes()->borrowers, borrower_link)
+		atomic_store(&o->borrowed_dirty, true);
+	spin_unlock(&homes()->lock);
+	list_for_each_entry (run, &c->runs, link)
+		run_failed(run);
+	cut_end(c);
+}

@@ -1,0 +1,75 @@
+/*
+ * Between cut.c, which collects at a cut, and flight.c, which has what was collected until it is
+ * durable: runs of pages of one group, in the order in which they were found.
+ */
+#ifndef MM_FLIGHT_H
+#define MM_FLIGHT_H
+
+#include "mm/cut.h"
+#include "mm/home.h"
+
+/* Pages of one group, of one kind: in `frame`, in the root image, or to be deleted. */
+struct cut_run {
+	struct list link;
+	struct vm_home *home; /* with a reference; the group is its */
+	struct home_group *group;
+	u64 id;
+	u64 set[GROUP_WORDS];
+	const u8 *image;	  /* or NULL: where the group's first page is, in the root image */
+	u64 image_end;		  /* of the bytes in the image, counted from there */
+	struct vm_object *whole;  /* with a reference: stored with this run */
+	struct vm_object *object; /* until the machine goes on: whose tree has the frames */
+	bool deleted;
+	bool shielded;	       /* nobody has the right to write */
+	unsigned last;	       /* the last page in the set, plus 1 */
+	unsigned n;	       /* how many frames, each with a reference; */
+	struct frame *frame[]; /* of the set, in order */
+};
+
+/* Memory for runs. */
+struct cut_chunk {
+	struct list link;
+	u8 room[];
+};
+
+struct vm_cut {
+	u64 number;
+	struct list runs;
+	struct list chunks;   /* the last one has room from free to end */
+	u8 *free, *end;	      /* behind the last run */
+	unsigned copies;      /* that may still be made */
+	struct cut_run *open; /* the last run, while frames are added to it */
+	bool verify;
+	struct cut_run *run; /* where vm_cut_next is */
+	unsigned at;	     /* which page of it */
+	unsigned nth;	     /* which frame */
+	struct vm_cut_figures figures;
+};
+
+/* NULL: out of memory. */
+struct vm_cut *flight_create(u64 cut);
+/* An empty run of the group's pages, with a reference to its home; NULL: out of memory. */
+struct cut_run *flight_run(struct vm_cut *c, struct home_group *g);
+/* Begins a run of frames of o. `shielded`: nobody will have the right to write them. 0 or -ENOMEM.
+ */
+int __must_check flight_open(struct vm_cut *c, struct vm_object *o, struct home_group *g,
+			     bool shielded);
+/* Whether the frame can be added to the run that was begun last. */
+static inline bool
+flight_fits(const struct vm_cut *c, const struct frame *f, bool shielded)
+{
+	const struct cut_run *run = c->open;
+
+	return run != NULL && run->group == f->owner && run->last <= f->index % GROUP_PAGES &&
+	       run->shielded == shielded && c->free < c->end;
+}
+
+/* A copy of the frame that goes to the disk in its place, if it is hot; else NULL. */
+struct frame *flight_copy(struct vm_cut *c, struct frame *f);
+/* The changed frame, or its copy, is on its way to the disk: it gets the flag and a reference. =>
+ * it fits; the machine stands still, so that nothing here has to be atomic */
+void flight_add(struct vm_cut *c, struct frame *f, struct frame *copy);
+/* While a cut is under way, who has no memory for a copy waits for its end. */
+void flight_begin(void);
+
+#endif

@@ -137,9 +137,14 @@ cut_commit(struct persist *p, struct cut *c, u64 *epoch)
 		vm_cut_failed(c->memory);
 		return err;
 	}
+	return 0;
+}
+
+void
+cut_committed(struct persist *p, struct cut *c)
+{
 	vm_cut_done(c->memory);
 	note_stored(p, c);
-	return 0;
 }
 
 /* --- pages that are read from the store --- */

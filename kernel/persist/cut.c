@@ -415,6 +415,7 @@ cut_take(struct persist *p, struct cut *c)
 
 	if (!stop)
 		return -ENOMEM;
+	c->stop = stop;
 	c->engine = p;
 	c->number = ++p->cut;
 	c->writer.tags.grow = grow_buffer;
@@ -436,8 +437,6 @@ cut_take(struct persist *p, struct cut *c)
 	if (!c->last)
 		quiesce_end();
 	c->released = clock_now();
-	machine_gone(stop);
-	kfree(stop);
 	kfree(c->writer.tags.buf);
 	c->writer.tags.buf = NULL;
 	kfree(c->queue);
@@ -460,6 +459,9 @@ cut_free(struct cut *c)
 	struct record *r, *next;
 	struct entry *e, *next_entry;
 
+	if (c->stop)
+		machine_gone(c->stop);
+	kfree(c->stop);
 	list_for_each_entry_safe (r, next, &c->records, link)
 		kfree(r);
 	/* A commit that failed has left them: they are dead still, and in the store. */

@@ -138,7 +138,17 @@ keep_figures(struct persist *p, const struct cut *c, u64 pages, ns_t commit_ns)
 		f->records++;
 }
 
-/* `last`: nothing runs on, the machine goes off. */
+/* Those who wait for the checkpoint have its result. => p->lock held */
+static void
+tell(struct persist *p, int err)
+{
+	p->finished = p->begun;
+	p->result = err;
+	waitq_wake_all(&p->done);
+}
+
+/* `last`: nothing runs on, the machine goes off. A success is told as soon as the epoch is durable,
+ * before the cut is taken apart; an error by the caller. */
 static int
 checkpoint(struct persist *p, bool last)
 {
@@ -171,7 +181,11 @@ checkpoint(struct persist *p, bool last)
 		p->cut_ns = c.stopped;
 		keep_figures(p, &c, pages, clock_now() - c.released);
 	}
+	if (!err)
+		tell(p, 0);
 	spin_unlock(&p->lock);
+	if (!err && !skipped)
+		cut_committed(p, &c);
 	cut_free(&c);
 	if (last && err)
 		quiesce_end();
@@ -253,9 +267,8 @@ engine_thread(void *arg)
 			power_off();
 		before = say_result(p, err, before);
 		spin_lock(&p->lock);
-		p->finished = p->begun;
-		p->result = err;
-		waitq_wake_all(&p->done);
+		if (err)
+			tell(p, err);
 		spin_unlock(&p->lock);
 	}
 }

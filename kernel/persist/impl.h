@@ -65,6 +65,7 @@ struct cut {
 	struct list records; /* struct record */
 	struct list dead;    /* struct entry that this cut did not reach */
 	struct vm_cut *memory;
+	struct machine_stop *stop;  /* others may still be leaving it */
 	u64 objects, walked, bytes; /* there are; written down; of the records to put */
 	u64 processes, threads;
 	bool last;					     /* threads stay at the boundary */
@@ -150,10 +151,12 @@ void entry_know(struct persist *p, struct entry *e, const struct persist_kind *k
 int __must_check cut_take(struct persist *p, struct cut *c);
 /* It was not written: what it found changed is marked again. */
 void cut_failed(struct cut *c);
-void cut_free(struct cut *c);
+void cut_free(struct cut *c); /* whether it was taken or not */
 
 /* commit.c */
 int __must_check cut_commit(struct persist *p, struct cut *c, u64 *epoch);
+/* The epoch is durable: lets go of what the cut held, and knows what the store has. */
+void cut_committed(struct persist *p, struct cut *c);
 int __must_check vm_pager_start(struct persist *p);
 void commit_note_room(struct persist *p, int err); /* as the last commit ended. => store_lock */
 

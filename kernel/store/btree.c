@@ -199,6 +199,26 @@ btree_next(struct store *s, struct bnode *root, u64 oid, u64 idx, struct store_i
 	return -ENOENT;
 }
 
+static struct bnode *
+node_copy(struct store *s, const struct bnode *old)
+{
+	struct bnode *n = store_zalloc(s, sizeof(*n));
+	size_t kids = (STORE_INNER_MAX + 1) * sizeof(n->kid[0]);
+
+	if (!n)
+		return NULL;
+	n->page = s->ops->alloc(STORE_BLOCK);
+	n->kid = old->kid ? s->ops->alloc(kids) : NULL;
+	if (!n->page || (old->kid && !n->kid)) {
+		node_free(s, n);
+		return NULL;
+	}
+	memcpy(n->page, old->page, STORE_BLOCK);
+	if (n->kid)
+		memcpy(n->kid, old->kid, kids);
+	return n;
+}
+
 /* Makes *np a node that the transaction may change. */
 static int
 writable(struct store *s, struct bnode **np)
@@ -209,12 +229,9 @@ writable(struct store *s, struct bnode **np)
 	if (err)
 		return err;
 	if (old->tx != s->tx.number) {
-		n = node_made(s, node_alloc(s, old->page->level));
+		n = node_made(s, node_copy(s, old));
 		if (!n)
 			return -ENOMEM;
-		memcpy(n->page, old->page, STORE_BLOCK);
-		if (n->kid)
-			memcpy(n->kid, old->kid, (STORE_INNER_MAX + 1) * sizeof(n->kid[0]));
 		node_replaced(s, old);
 	}
 	n->block = 0;

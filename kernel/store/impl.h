@@ -97,7 +97,9 @@ struct tx {
 	u32 items, blks;
 	u8 *pack; /* block for small items, one of blk; NULL: none */
 	u32 pack_block, pack_used, pack_items;
-	bool headed; /* the head of its first record was given to the disk */
+	struct store_record *head; /* of its first record, */
+	u64 head_block;		   /* when it was given to the disk; 0: not yet */
+	bool written;		   /* and so was all the rest */
 	u32 part;
 	struct chain chain; /* behind the parts written */
 	u64 all_items, all_blks;

@@ -19,7 +19,8 @@ tx_begin(struct store *s)
 	if (!tx->desc || !tx->blk)
 		return -ENOMEM;
 	tx->open = true;
-	tx->headed = false;
+	tx->head_block = 0;
+	tx->written = false;
 	tx->number++;
 	tx->root = s->root;
 	tx->chain = s->chain;
@@ -212,44 +213,72 @@ place_rest(struct store *s, struct store_record *r, u64 *head)
 	return err;
 }
 
-/* The descriptors get their places, and go into the tree and the record or its sum. */
+static struct store_item *
+part_item(const struct tx *tx, u32 i)
+{
+	return &tx->desc[i / STORE_LEAF_MAX]->item[i % STORE_LEAF_MAX];
+}
+
+/* The descriptors get their places and hashes, and go into the record or its sum. */
+static void
+fill_descs(struct tx *tx, struct store_record *r)
+{
+	for (u32 i = 0; i < tx->items; i++) {
+		struct store_item *item = part_item(tx, i);
+
+		if (item->op == STORE_PUT) {
+			const struct payload *b = &tx->blk[item->block];
+
+			item->block = b->block;
+			item->hash = hash128((const u8 *)b->data + item->offset, item->length);
+		}
+		if (r->extents == 0)
+			r->item[i] = *item;
+		else if ((i + 1) % STORE_LEAF_MAX == 0 || i + 1 == tx->items)
+			r->desc_hash = record_fold(r->desc_hash, tx->desc[i / STORE_LEAF_MAX]);
+	}
+}
+
+/* The descriptors, into the tree. */
 static int
-fill_descs(struct store *s, struct store_record *r)
+apply_descs(struct store *s)
 {
 	struct tx *tx = &s->tx;
 	int err = 0;
 
-	for (u32 i = 0; i < tx->items && !err; i++) {
-		struct store_desc_block *d = tx->desc[i / STORE_LEAF_MAX];
-		struct store_item *item = &d->item[i % STORE_LEAF_MAX];
-
-		if (item->op == STORE_PUT)
-			item->block = tx->blk[item->block].block;
-		if (r->extents == 0)
-			r->item[i] = *item;
-		else if ((i + 1) % STORE_LEAF_MAX == 0 || i + 1 == tx->items)
-			r->desc_hash = record_fold(r->desc_hash, d);
-		err = tx_apply(s, item);
-	}
+	for (u32 i = 0; i < tx->items && !err; i++)
+		err = tx_apply(s, part_item(tx, i));
 	for (u32 i = 0; i < tx->blks && !err; i++)
 		space_drop(s, tx->blk[i].block); /* its items hold it now */
 	return err;
 }
 
+/* Begins to write the payload: the disk has it while its hashes are made. */
 static int
-out_part(struct store *s, u64 head, const struct store_record *r)
+out_payload(struct store *s)
+{
+	struct tx *tx = &s->tx;
+	int err = 0;
+
+	for (u32 i = 0; i < tx->blks && !err; i++)
+		err = out_put(s, tx->blk[i].block, tx->blk[i].data);
+	return err ? err : out_end(s);
+}
+
+static int
+out_head(struct store *s, u64 head, struct store_record *r)
 {
 	struct tx *tx = &s->tx;
 	int err;
 
-	if (tx->part == 0)
-		tx->headed = true;
+	if (tx->part == 0) {
+		tx->head = r;
+		tx->head_block = head;
+	}
 	err = out_put(s, head, r);
 	for (u32 x = 0, i = 0; x < r->extents; x++)
 		for (u64 n = 0; n < r->extent[x].count && !err; n++)
 			err = out_put(s, r->extent[x].block + n, tx->desc[i++]);
-	for (u32 i = 0; i < tx->blks && !err; i++)
-		err = out_put(s, tx->blk[i].block, tx->blk[i].data);
 	return err;
 }
 
@@ -280,27 +309,12 @@ part_fits(const struct store *s)
 	return s->space.free < kept ? -ENOSPC : 0;
 }
 
-/* Writes what was put as a record. */
-static int
-part_write(struct store *s, const struct store_note *note, u32 flags)
+/* What the record says, but for what it describes. */
+static void
+part_seal(struct store *s, struct store_record *r, const struct store_note *note, u32 flags)
 {
 	struct tx *tx = &s->tx;
-	struct store_record *r = store_buf(s, &tx->bufs);
-	u32 descs = tx->items > STORE_INLINE ? DIV_ROUND_UP(tx->items, STORE_LEAF_MAX) : 0;
-	u64 head;
-	int err;
 
-	if (!r)
-		return -ENOMEM;
-	err = place_descs(s, r, descs);
-	if (!err)
-		err = place_rest(s, r, &head);
-	if (!err)
-		err = fill_descs(s, r);
-	if (!err)
-		err = part_fits(s);
-	if (err)
-		return err;
 	r->magic = STORE_RECORD_MAGIC;
 	memcpy(r->uuid, s->super.uuid, sizeof(r->uuid));
 	r->epoch = s->chain.epoch + 1;
@@ -314,7 +328,50 @@ part_write(struct store *s, const struct store_note *note, u32 flags)
 	r->note = *note;
 	record_seal(r);
 	tx->chain = (struct chain){r->epoch, r->seq, r->hash, {r->next[0], r->next[1]}};
-	err = out_part(s, head, r);
+}
+
+/* Writes what was put as a record. The tree is changed while the disk works, but where it has to
+ * say first whether the part frees enough to have its room. */
+static int
+part_write(struct store *s, const struct store_note *note, u32 flags)
+{
+	struct tx *tx = &s->tx;
+	struct store_record *r = store_buf(s, &tx->bufs);
+	u32 descs = tx->items > STORE_INLINE ? DIV_ROUND_UP(tx->items, STORE_LEAF_MAX) : 0;
+	bool tight;
+	u64 head;
+	int err;
+
+	if (!r)
+		return -ENOMEM;
+	err = place_descs(s, r, descs);
+	if (!err)
+		err = place_rest(s, r, &head);
+	tight = s->space.free < space_reserve(s);
+	if (!err && !tight)
+		err = out_payload(s);
+	if (err)
+		return err;
+	fill_descs(tx, r);
+	if (tight) {
+		err = apply_descs(s);
+		if (!err)
+			err = part_fits(s);
+		if (!err)
+			err = out_payload(s);
+		if (err)
+			return err;
+	}
+	part_seal(s, r, note, flags);
+	err = out_head(s, head, r);
+	if (!err && (flags & STORE_LAST)) {
+		err = base_publish(s, r->epoch);
+		if (!err)
+			err = out_end(s);
+		tx->written = !err;
+	}
+	if (!err && !tight)
+		err = apply_descs(s);
 	part_done(s);
 	return err;
 }
@@ -389,7 +446,6 @@ store_put(struct store *s, u64 oid, u64 idx, const void *data, u32 length)
 	err = tx_ready(s);
 	if (err)
 		return tx_error(s, err);
-	item.hash = hash128(data, length);
 	if (length == STORE_BLOCK) {
 		item.block = s->tx.blks;
 		s->tx.blk[s->tx.blks++] = (struct payload){data, 0};
@@ -432,7 +488,7 @@ store_cut(struct store *s)
 	return err;
 }
 
-/* All that the epoch is on the disk, and room in memory for what it ends. */
+/* All that the epoch is goes to the disk, and there is room in memory for what it ends. */
 static int
 commit_write(struct store *s, const struct store_note *note)
 {
@@ -448,21 +504,36 @@ commit_write(struct store *s, const struct store_note *note)
 		err = vec_room(s, &s->pending, 2 * tx->dead.n);
 	if (!err)
 		err = vec_room(s, &s->base_dead, tx->base_dead.n);
+	return err;
+}
+
+/* The epoch that did not come about was written in whole: nobody is to find it. */
+static int
+head_clear(struct store *s)
+{
+	int err;
+
+	memset(s->tx.head, 0, STORE_BLOCK);
+	s->out.segs = 0;
+	s->out.blocks = 0;
+	err = out_put(s, s->tx.head_block, s->tx.head);
 	if (!err)
-		err = base_publish(s, tx->chain.epoch);
-	return err ? err : out_end(s);
+		err = out_end(s);
+	return s->ops->flush(s->dev) ? -EIO : err;
 }
 
 /* What was begun must be over before its memory is anything else. A head that the disk refused, or
- * lost count of, is not written again in its place. When it was memory or room that lacked, the
- * disk has what it was given, as far as that came, and takes the next head in its place. */
+ * lost count of, is not written again in its place. When it was memory, room or a page of the tree
+ * that lacked, the disk has what it was given, and takes the next head in its place. */
 static void
-commit_failed(struct store *s, int err)
+commit_failed(struct store *s, bool disk)
 {
-	bool disk = err && err != -ENOMEM && err != -ENOSPC, headed = s->tx.open && s->tx.headed;
+	bool headed = s->tx.open && s->tx.head_block != 0;
 
 	if (s->tx.open && s->ops->flush(s->dev))
 		disk = true;
+	if (headed && s->tx.written && !disk)
+		disk = head_clear(s) != 0;
 	tx_drop(s);
 	base_redo(s);
 	if (headed && disk && ++s->tries == 2)
@@ -509,14 +580,18 @@ int
 store_commit(struct store *s, const struct store_note *note, u64 *epoch)
 {
 	int err = s->readonly ? -EROFS : s->failed ? s->failed : tx_begin(s);
+	bool disk;
 	u64 payload;
 
 	if (!err)
 		err = commit_write(s, note);
-	if (!err)
+	disk = err && err != -ENOMEM && err != -ENOSPC && !s->tx.written;
+	if (!err) {
 		err = s->ops->flush(s->dev);
+		disk = err != 0;
+	}
 	if (err) {
-		commit_failed(s, err);
+		commit_failed(s, disk);
 		return err;
 	}
 	payload = s->tx.all_blks;

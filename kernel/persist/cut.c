@@ -22,8 +22,9 @@
 #include "persist/impl.h"
 #include "proc/persist.h"
 
-#define QUEUE_FIRST 1024u
-#define DRAIN_LIMIT NS_PER_SEC
+#define QUEUE_FIRST  1024u
+#define RECORD_FIRST 4096u
+#define DRAIN_LIMIT  NS_PER_SEC
 
 /* --- what the store has --- */
 
@@ -407,6 +408,17 @@ stop_everything(struct cut *c, struct machine_stop *stop)
 	}
 }
 
+/* What most cuts need, so that it is not looked for while all stands still. No harm if there is
+ * none: it is asked for again. */
+static void
+make_room(struct cut *c)
+{
+	c->writer.tags.buf = kmalloc(RECORD_FIRST);
+	c->writer.tags.room = c->writer.tags.buf ? RECORD_FIRST : 0;
+	c->queue = kmalloc(QUEUE_FIRST * sizeof(*c->queue));
+	c->room = c->queue ? QUEUE_FIRST : 0;
+}
+
 int
 cut_take(struct persist *p, struct cut *c)
 {
@@ -422,6 +434,7 @@ cut_take(struct persist *p, struct cut *c)
 	c->writer.reach = reach;
 	list_init(&c->changed);
 	list_init(&c->again);
+	make_room(c);
 	c->asked = clock_now();
 	quiesce_begin();
 	stop_everything(c, stop);

@@ -459,6 +459,15 @@ choose_core_away(u64 allowed, struct core *last)
 	return c ? c : last;
 }
 
+/* Whether the thread was helped by another cluster and has not slept since: it only stood still at
+ * the boundary to user mode, as all others did. What the load is there has not changed, and to go
+ * home would undo the help at each checkpoint. */
+static bool
+is_helped_still(const struct thread *t, u64 home, u64 last_bit)
+{
+	return (t->wait_how & WAIT_BOUNDARY) && (t->affinity & last_bit) && !(home & last_bit);
+}
+
 /* The core a waking thread goes to, in the cluster whose memory its stack is in: its waker's if
  * that makes room, where it was if that is idle (its caches are there), or another idle one; else
  * back where it was. If it has to wait there for long, an idle core of another cluster is called
@@ -472,6 +481,10 @@ choose_core(struct thread *t)
 
 	if (!home)
 		return choose_core_away(t->affinity, last);
+	if (is_helped_still(t, home, last_bit)) {
+		(void)claim_idle(last->arch.cxy, last_bit, last_bit);
+		return last;
+	}
 	if ((home & 1UL << here->arch.index) && waker_makes_room(here))
 		return here;
 	c = claim_idle(t->home, home, last_bit);

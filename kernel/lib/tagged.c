@@ -21,8 +21,21 @@ _Static_assert(sizeof(struct head) == 8 && sizeof(struct field_u64) == 16, "no h
 void
 tag_reset(struct tag_writer *w)
 {
-	w->length = 0;
+	w->length = w->spilled = 0;
 	w->err = 0;
+	w->depth = 0;
+}
+
+/* Empties the buffer, if that is allowed here. */
+static bool
+spill(struct tag_writer *w)
+{
+	if (!w->spill || w->depth > 0)
+		return true;
+	w->err = w->spill(w);
+	w->spilled += w->length;
+	w->length = 0;
+	return w->err == 0;
 }
 
 /* Room for n more bytes: where they go, or NULL with w->err set. */
@@ -34,10 +47,12 @@ extend(struct tag_writer *w, size_t n)
 
 	if (w->err)
 		return NULL;
-	if (n > TAGGED_MAX - w->length) {
+	if (n > TAGGED_MAX - w->length - w->spilled) {
 		w->err = -E2BIG;
 		return NULL;
 	}
+	if (w->length >= TAGGED_SPILL && !spill(w))
+		return NULL;
 	need = w->length + n;
 	if (need > w->room) {
 		for (room = w->room ? w->room : GROW_FIRST; room < need; room *= 2)
@@ -93,10 +108,9 @@ tag_string(struct tag_writer *w, u16 tag, const char *s)
 size_t
 tag_begin(struct tag_writer *w, u16 tag)
 {
-	size_t begin = w->length;
-
 	tag_bytes(w, tag, NULL, 0);
-	return begin;
+	w->depth++;
+	return w->length - (w->err ? 0 : sizeof(struct head));
 }
 
 void
@@ -104,6 +118,7 @@ tag_end(struct tag_writer *w, size_t begin)
 {
 	u32 length;
 
+	w->depth--;
 	if (w->err)
 		return;
 	length = (u32)(w->length - begin - sizeof(struct head));
@@ -126,35 +141,58 @@ field_at(const struct tag_reader *r, size_t *offset, struct tag_field *f)
 	return true;
 }
 
-bool
-tag_check(const struct tag_reader *r)
+size_t
+tag_whole(const struct tag_reader *r)
 {
 	struct tag_field f;
 	size_t offset = 0;
 
 	while (field_at(r, &offset, &f))
 		;
-	return offset == r->length;
+	return offset;
+}
+
+bool
+tag_check(const struct tag_reader *r)
+{
+	for (; r; r = r->more)
+		if (tag_whole(r) != r->length)
+			return false;
+	return true;
+}
+
+/* The part that f is in, whose bytes are behind the head that the part begins with. */
+static const struct tag_reader *
+part_of(const struct tag_reader *r, const struct tag_field *f)
+{
+	while (r && !(f->data > r->buf && f->data <= r->buf + r->length))
+		r = r->more;
+	return r;
 }
 
 bool
 tag_next(const struct tag_reader *r, u16 tag, struct tag_field *f)
 {
-	size_t offset = f->data ? (size_t)(f->data - r->buf) + ALIGN_UP(f->length, 8) : 0;
 	struct tag_field next;
+	size_t offset = 0;
 
-	while (field_at(r, &offset, &next))
-		if (next.tag == tag) {
-			*f = next;
-			return true;
-		}
+	if (f->data) {
+		r = part_of(r, f);
+		offset = r ? (size_t)(f->data - r->buf) + ALIGN_UP(f->length, 8) : 0;
+	}
+	for (; r; r = r->more, offset = 0)
+		while (field_at(r, &offset, &next))
+			if (next.tag == tag) {
+				*f = next;
+				return true;
+			}
 	return false;
 }
 
 struct tag_reader
 tag_group(const struct tag_field *f)
 {
-	return (struct tag_reader){f->data, f->length};
+	return (struct tag_reader){.buf = f->data, .length = f->length};
 }
 
 u64

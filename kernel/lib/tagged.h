@@ -11,7 +11,8 @@
 
 #include "lib/types.h"
 
-#define TAGGED_MAX (16u << 20) /* bytes of one record */
+#define TAGGED_MAX   (256u << 20) /* bytes of one record */
+#define TAGGED_SPILL (256u << 10) /* with so many in it the buffer is emptied */
 
 struct tag_writer {
 	u8 *buf;
@@ -20,6 +21,11 @@ struct tag_writer {
 	/* Gives `old` (of `length` bytes in use, or NULL) room for `room` bytes: NULL, no memory.
 	 */
 	void *(*grow)(void *old, size_t length, size_t room);
+	/* Optional: takes what is in the buffer, whole fields, away, for records that fit no
+	 * buffer; the writer goes on at its start. 0 or a negative errno. */
+	int (*spill)(struct tag_writer *w);
+	size_t spilled; /* bytes so far */
+	unsigned depth; /* of groups that are open: their beginning has to stay */
 };
 
 /* Empties the writer; its buffer stays for the next record. */
@@ -35,6 +41,8 @@ void tag_end(struct tag_writer *w, size_t begin);
 struct tag_reader {
 	const u8 *buf;
 	size_t length;
+	const struct tag_reader
+		*more; /* or NULL: the record goes on there; parts are whole fields */
 };
 
 struct tag_field {
@@ -43,6 +51,8 @@ struct tag_field {
 	size_t length;
 };
 
+/* How many bytes at its beginning are whole fields; of the first part. */
+size_t tag_whole(const struct tag_reader *r);
 /* Whether all of it is well-formed fields (not what groups hold). */
 bool tag_check(const struct tag_reader *r);
 /* The next field with this tag behind *f (start with a zeroed one). False: there is none. */

@@ -12,29 +12,6 @@
 #include "mm/slab.h"
 #include "persist/impl.h"
 
-static u32
-pieces_of(size_t length)
-{
-	return (u32)DIV_ROUND_UP(length, STORE_BLOCK);
-}
-
-static int
-put_record(struct store *s, const struct record *r)
-{
-	u32 pieces = pieces_of(r->length);
-	int err = 0;
-
-	for (u32 i = 0; i < pieces && !err; i++) {
-		size_t at = (size_t)i * STORE_BLOCK;
-
-		err = store_put(s, r->entry->id, i, r->bytes + at,
-				(u32)min(r->length - at, (size_t)STORE_BLOCK));
-	}
-	if (!err && r->entry->stored && r->entry->pieces > pieces)
-		err = store_delete(s, r->entry->id, pieces, STORE_PAGE(0) - 1);
-	return err;
-}
-
 static int
 put_memory(struct store *s, struct cut *c)
 {
@@ -63,7 +40,7 @@ put_all(struct store *s, struct cut *c)
 			err = store_delete(s, e->id, 0, ~0UL);
 	list_for_each_entry (r, &c->records, link)
 		if (!err)
-			err = put_record(s, r);
+			err = record_put(s, r);
 	return err ? err : put_memory(s, c);
 }
 
@@ -77,7 +54,7 @@ note_stored(struct persist *p, struct cut *c)
 	list_for_each_entry (r, &c->records, link) {
 		r->entry->hash = r->hash;
 		r->entry->version = r->version;
-		r->entry->pieces = pieces_of(r->length);
+		r->entry->pieces = r->pieces;
 		r->entry->stored = true;
 	}
 	list_for_each_entry_safe (e, next, &c->dead, link)

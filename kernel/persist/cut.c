@@ -216,42 +216,13 @@ mark_again(struct cut *c, struct persistent *o)
 	o->changed = true;
 }
 
-/* Keeps the writer's record for the commit, if the store has another one. */
-static int
-keep_record(struct cut *c, struct entry *e, const struct persist_kind *kind, u64 version)
-{
-	const struct tag_writer *t = &c->writer.tags;
-	size_t length = sizeof(struct record_head) + t->length;
-	struct record_head head = {kind ? kind->number : ID_SYSTEM, RECORD_VERSION, (u32)t->length};
-	struct hash128 hash = hash128(t->buf, t->length);
-	struct record *r;
-
-	if (e->stored && hash128_equal(hash, e->hash)) {
-		e->version = version;
-		return 0;
-	}
-	r = kmalloc(sizeof(*r) + length);
-	if (!r)
-		return -ENOMEM;
-	r->entry = e;
-	r->hash = hash;
-	r->version = version;
-	r->length = length;
-	memcpy(r->bytes, &head, sizeof(head));
-	memcpy(r->bytes + sizeof(head), t->buf, t->length);
-	list_add_tail(&c->records, &r->link);
-	c->bytes += length;
-	return 0;
-}
-
 /* persist-verify: the record of an object that is said to be as stored. */
 static int
-check_record(const struct cut *c, const struct entry *e, const struct persist_kind *kind)
+check_record(struct cut *c, const struct entry *e, const struct persist_kind *kind)
 {
-	const struct tag_writer *t = &c->writer.tags;
-
-	if (!hash128_equal(hash128(t->buf, t->length), e->hash))
+	if (!hash128_equal(records_hash(c), e->hash))
 		panic("%s %lu has changed and was not marked", kind->name, e->id);
+	records_drop(c);
 	return 0;
 }
 
@@ -272,7 +243,7 @@ write_marked(struct cut *c, const struct persist_kind *kind, void *object)
 		return check_record(c, e, kind);
 	if (restless)
 		mark_again(c, o);
-	return keep_record(c, e, kind, 0);
+	return records_keep(c, e, kind, 0);
 }
 
 static int
@@ -292,7 +263,7 @@ write_object(struct cut *c, const struct persist_kind *kind, void *object)
 	kind->save(w, object);
 	if (w->tags.err < 0)
 		return w->tags.err;
-	return only_reach ? 0 : keep_record(c, e, kind, version);
+	return only_reach ? 0 : records_keep(c, e, kind, version);
 }
 
 static int
@@ -317,7 +288,7 @@ write_system(struct cut *c)
 	system_save(c->engine, &c->writer);
 	if (c->writer.tags.err < 0)
 		return c->writer.tags.err;
-	return keep_record(c, e, NULL, 0);
+	return records_keep(c, e, NULL, 0);
 }
 
 static int
@@ -419,6 +390,7 @@ cut_take(struct persist *p, struct cut *c)
 	c->engine = p;
 	c->number = ++p->cut;
 	c->writer.tags.grow = grow_buffer;
+	c->writer.tags.spill = records_spill;
 	c->writer.reach = reach;
 	list_init(&c->changed);
 	list_init(&c->again);
@@ -437,6 +409,7 @@ cut_take(struct persist *p, struct cut *c)
 	if (!c->last)
 		quiesce_end();
 	c->released = clock_now();
+	records_drop(c);
 	kfree(c->writer.tags.buf);
 	c->writer.tags.buf = NULL;
 	kfree(c->queue);
@@ -463,7 +436,7 @@ cut_free(struct cut *c)
 		machine_gone(c->stop);
 	kfree(c->stop);
 	list_for_each_entry_safe (r, next, &c->records, link)
-		kfree(r);
+		record_free(r);
 	/* A commit that failed has left them: they are dead still, and in the store. */
 	list_for_each_entry_safe (e, next_entry, &c->dead, link) {
 		list_del(&e->link);

@@ -42,6 +42,8 @@ struct record {
 	struct entry *entry;
 	struct hash128 hash;
 	u64 version;
+	u32 pieces;	    /* record_put: in the store */
+	struct list chunks; /* records.c: of one that fits no buffer, all of it */
 	size_t length;
 	u8 bytes[];
 };
@@ -63,6 +65,7 @@ struct cut {
 	bool only_marked;    /* what is being written may not refer to other kinds */
 	u64 alive;	     /* of persist->entries, that it has come to */
 	struct list records; /* struct record */
+	struct record *big;  /* its parts left the writer: what is being written, or NULL */
 	struct list dead;    /* struct entry that this cut did not reach */
 	struct vm_cut *memory;
 	struct machine_stop *stop;  /* others may still be leaving it */
@@ -152,6 +155,18 @@ int __must_check cut_take(struct persist *p, struct cut *c);
 /* It was not written: what it found changed is marked again. */
 void cut_failed(struct cut *c);
 void cut_free(struct cut *c); /* whether it was taken or not */
+
+/* records.c. records_spill is the writer's; what it took goes with the next three, which are for
+ * the object that was written last: the hash of its record; keeping it for the commit, if the store
+ * has another one (0, -ENOMEM); dropping it. */
+int __must_check records_spill(struct tag_writer *w);
+struct hash128 records_hash(const struct cut *c);
+int __must_check records_keep(struct cut *c, struct entry *e, const struct persist_kind *kind,
+			      u64 version);
+void records_drop(struct cut *c);
+/* => store_lock held, what the record has stays until the commit is over */
+int __must_check record_put(struct store *s, struct record *r);
+void record_free(struct record *r);
 
 /* commit.c */
 int __must_check cut_commit(struct persist *p, struct cut *c, u64 *epoch);

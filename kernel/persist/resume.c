@@ -15,13 +15,35 @@
 #include "persist/impl.h"
 #include "proc/persist.h"
 
+#define PART_BYTES (1u << 20) /* about so long are the parts of what fits no buffer */
+#define PART_MAX   (3u << 20) /* no field is longer */
+
+/* Fields of a record that are not its last. */
+struct part {
+	struct list link;
+	struct tag_reader fields; /* which go on in the next part, or the end */
+	u8 bytes[];
+};
+
 struct loaded {
 	struct list link;
 	struct entry *entry;
 	const struct persist_kind *kind;
-	void *object; /* NULL: not made */
-	size_t length;
-	u8 bytes[]; /* head and fields */
+	void *object;		  /* NULL: not made */
+	struct list parts;	  /* struct part: of very long records */
+	struct tag_reader fields; /* behind them */
+	const struct tag_reader *first;
+	u8 bytes[];
+};
+
+/* A record while it is read. */
+struct reading {
+	struct record_head head;
+	struct list parts;
+	size_t in_parts; /* bytes */
+	u8 *buf;	 /* what is in none yet */
+	size_t have, room;
+	u32 pieces;
 };
 
 struct load {
@@ -55,90 +77,152 @@ find(struct persist_reader *r, const struct persist_kind *kind, u64 id)
 
 /* --- reading --- */
 
+static void
+free_parts(struct list *parts)
+{
+	struct part *p, *next;
+
+	list_for_each_entry_safe (p, next, parts, link)
+		kfree(p);
+}
+
+/* What is whole of the buffer becomes a part. A field that has no end is read to that of the
+ * record, or until it is too long for one. */
+static int
+split(struct reading *r)
+{
+	const struct tag_reader fields = {.buf = r->buf, .length = r->have};
+	size_t n = tag_whole(&fields);
+	struct part *p;
+
+	if (n == 0)
+		return r->have < PART_MAX ? 0 : -EBADMSG;
+	p = kmalloc(sizeof(*p) + n);
+	if (!p)
+		return -ENOMEM;
+	memcpy(p->bytes, r->buf, n);
+	p->fields = (struct tag_reader){.buf = p->bytes, .length = n};
+	if (!list_empty(&r->parts))
+		list_entry(r->parts.prev, struct part, link)->fields.more = &p->fields;
+	list_add_tail(&r->parts, &p->link);
+	r->in_parts += n;
+	r->have -= n;
+	memmove(r->buf, r->buf + n, r->have);
+	return 0;
+}
+
+/* The next piece goes to the buffer. */
+static int
+add_piece(struct reading *r, const u8 *piece, u32 n)
+{
+	size_t head = r->pieces == 0 ? sizeof(r->head) : 0;
+	u8 *b = r->buf;
+
+	if (n < head)
+		return -EBADMSG;
+	memcpy(&r->head, piece, head);
+	if (r->have + n - head > r->room) {
+		r->room = max(r->room * 2, r->have + n - head);
+		b = krealloc(r->buf, r->have, r->room);
+		if (!b)
+			return -ENOMEM;
+		r->buf = b;
+	}
+	memcpy(b + r->have, piece + head, n - head);
+	r->have += n - head;
+	r->pieces++;
+	return r->have < PART_BYTES ? 0 : split(r);
+}
+
 /* The record of object id: its pieces one behind the other. */
 static int
-read_record(struct load *l, u64 id, u8 **out, size_t *length, u32 *pieces)
+read_record(struct load *l, u64 id, struct reading *r)
 {
-	struct store *s = l->engine->store;
-	size_t room = 0, have = 0;
-	u8 *buf = NULL;
-	u32 n, i = 0;
+	u32 n = STORE_BLOCK;
+	int err = 0;
+
+	while (!err && n == STORE_BLOCK) {
+		err = store_get(l->engine->store, id, r->pieces, l->block, &n);
+		if (!err)
+			err = add_piece(r, l->block, n);
+	}
+	return err == -ENOENT && r->pieces > 0 ? 0 : err;
+}
+
+/* The rest of what was read, with the parts before it. */
+static struct loaded *
+make_loaded(struct reading *r)
+{
+	struct loaded *o = kzalloc(sizeof(*o) + r->have);
+
+	if (!o)
+		return NULL;
+	memcpy(o->bytes, r->buf, r->have);
+	o->fields = (struct tag_reader){.buf = o->bytes, .length = r->have};
+	o->first = &o->fields;
+	list_init(&o->parts);
+	list_splice_tail(&o->parts, &r->parts);
+	if (!list_empty(&o->parts)) {
+		list_entry(o->parts.prev, struct part, link)->fields.more = &o->fields;
+		o->first = &list_first(&o->parts, struct part, link)->fields;
+	}
+	return o;
+}
+
+static void
+free_loaded(struct loaded *o)
+{
+	free_parts(&o->parts);
+	kfree(o);
+}
+
+static int
+check_loaded(const struct reading *r, const struct loaded *o)
+{
+	return r->head.length == r->in_parts + r->have && tag_check(o->first) ? 0 : -EBADMSG;
+}
+
+/* The hash of a record of parts is not known: the first cut puts it again. */
+static int
+enter_loaded(struct load *l, u64 id, const struct reading *r, struct loaded *o)
+{
 	int err;
 
-	for (;; i++) {
-		err = store_get(s, id, i, l->block, &n);
-		if (err)
-			break;
-		if (have + n > room) {
-			size_t more = max(room * 2, have + n);
-			u8 *b = more <= TAGGED_MAX ? krealloc(buf, room, more) : NULL;
-
-			if (!b) {
-				err = -ENOMEM;
-				break;
-			}
-			buf = b;
-			room = more;
-		}
-		memcpy(buf + have, l->block, n);
-		have += n;
-		if (n < STORE_BLOCK) {
-			i++;
-			break;
-		}
-	}
-	if (err == -ENOENT && have > 0)
-		err = 0;
-	if (err) {
-		kfree(buf);
-		return err;
-	}
-	*out = buf;
-	*length = have;
-	*pieces = i;
-	return 0;
+	o->entry = entry_get(l->engine, id);
+	if (!o->entry)
+		return -ENOMEM;
+	o->entry->stored = true;
+	o->entry->pieces = r->pieces;
+	if (o->first == &o->fields)
+		o->entry->hash = hash128(o->bytes, o->fields.length);
+	o->kind = persist_kind(r->head.kind);
+	err = radix_set(&l->objects, id, o);
+	if (!err)
+		list_add_tail(&l->all, &o->link);
+	return err;
 }
 
 static int
 load_one(struct load *l, u64 id)
 {
-	const struct record_head *head;
-	struct tag_reader fields;
+	struct reading r = {.pieces = 0};
 	struct loaded *o = NULL;
-	size_t length;
-	u32 pieces;
-	u8 *buf;
-	int err = read_record(l, id, &buf, &length, &pieces);
+	int err;
 
-	if (err)
-		return err == -ENOENT ? 0 : err;
-	head = (const struct record_head *)buf;
-	fields = (struct tag_reader){buf + sizeof(*head), length - sizeof(*head)};
-	err = -EBADMSG;
-	if (length < sizeof(*head) || head->length != fields.length || !tag_check(&fields))
-		goto out;
-	err = -ENOMEM;
-	o = kzalloc(sizeof(*o) + length);
-	if (!o)
-		goto out;
-	o->entry = entry_get(l->engine, id);
-	if (!o->entry)
-		goto out;
-	o->entry->stored = true;
-	o->entry->pieces = pieces;
-	o->entry->hash = hash128(fields.buf, fields.length);
-	o->kind = persist_kind(head->kind);
-	o->length = length;
-	memcpy(o->bytes, buf, length);
-	err = radix_set(&l->objects, id, o);
-	if (err)
-		goto out;
-	list_add_tail(&l->all, &o->link);
-	o = NULL;
-out:
-	kfree(o);
-	kfree(buf);
-	return err;
+	list_init(&r.parts);
+	err = read_record(l, id, &r);
+	if (!err)
+		o = make_loaded(&r);
+	if (!err)
+		err = o ? check_loaded(&r, o) : -ENOMEM;
+	if (!err)
+		err = enter_loaded(l, id, &r, o);
+	if (err && o)
+		free_loaded(o);
+	else if (err)
+		free_parts(&r.parts);
+	kfree(r.buf);
+	return err == -ENOENT ? 0 : err;
 }
 
 /* Everything from object `from` on. */
@@ -176,8 +260,7 @@ load_records(struct load *l, u64 from)
 static void
 set_reader(struct load *l, const struct loaded *o)
 {
-	l->reader.tags = (struct tag_reader){o->bytes + sizeof(struct record_head),
-					     o->length - sizeof(struct record_head)};
+	l->reader.tags = *o->first;
 	l->reader.id = o->entry->id;
 }
 
@@ -265,7 +348,7 @@ drop_load(struct load *l, bool put)
 	list_for_each_entry_safe (o, next, &l->all, link) {
 		if (put && o->object && o->kind->put)
 			o->kind->put(o->object);
-		kfree(o);
+		free_loaded(o);
 	}
 	radix_destroy(&l->objects);
 	kfree(l->block);
@@ -336,7 +419,7 @@ resume_load(struct persist *p)
 		err = let_go_on(l);
 	if (err)
 		return err;
-	kfree(l->system);
+	free_loaded(l->system);
 	drop_load(l, true);
 	p->load = NULL;
 	if (!p->options.fresh)

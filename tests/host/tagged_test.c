@@ -119,6 +119,70 @@ no_memory_is_remembered(void **state)
 	free(w.buf);
 }
 
+struct parts {
+	struct tag_writer w;
+	struct tag_reader part[64];
+	unsigned n;
+};
+
+static void
+keep_part(struct parts *p)
+{
+	u8 *copy = malloc(p->w.length);
+
+	memcpy(copy, p->w.buf, p->w.length);
+	p->part[p->n] = (struct tag_reader){.buf = copy, .length = p->w.length};
+	if (p->n > 0)
+		p->part[p->n - 1].more = &p->part[p->n];
+	p->n++;
+}
+
+static int
+take_part(struct tag_writer *w)
+{
+	keep_part(container_of(w, struct parts, w));
+	return 0;
+}
+
+/* What if a record, and now and then one group of it, is longer than the writer's buffer? */
+static void
+parts_are_whole_fields(void **state)
+{
+	struct parts p = {.w = {.grow = grow, .spill = take_part}};
+	const u64 groups = 20000, numbers = 100000;
+	struct tag_reader inner;
+	struct tag_field f = {0};
+	u64 count = 0;
+	size_t g;
+
+	for (u64 i = 0; i < groups; i++) {
+		g = tag_begin(&p.w, 4);
+		for (u64 k = 0; k < (i == 15000 ? numbers : 3); k++)
+			tag_u64(&p.w, 1, i + k);
+		tag_end(&p.w, g);
+		tag_bytes(&p.w, 5, NULL, 0);
+	}
+	assert_int_equal(p.w.err, 0);
+	keep_part(&p);
+	assert_in_range(p.n, 4, 64);
+	assert_true(tag_check(&p.part[0]));
+	for (u64 i = 0; i < groups; i++) {
+		assert_true(tag_next(&p.part[0], 4, &f));
+		inner = tag_group(&f);
+		assert_true(tag_get_u64(&inner, 1, 0) == i);
+		assert_int_equal(inner.length, (i == 15000 ? numbers : 3) * 16);
+	}
+	assert_false(tag_next(&p.part[0], 4, &f));
+	for (f = (struct tag_field){0}; tag_next(&p.part[0], 5, &f);)
+		count++;
+	assert_true(count == groups);
+	p.part[1].length -= 4;
+	assert_false(tag_check(&p.part[0]));
+	for (unsigned i = 0; i < p.n; i++)
+		free((void *)p.part[i].buf);
+	free(p.w.buf);
+}
+
 int
 main(void)
 {
@@ -127,6 +191,7 @@ main(void)
 		cmocka_unit_test(cut_short_anywhere),
 		cmocka_unit_test(lengths_that_lie),
 		cmocka_unit_test(no_memory_is_remembered),
+		cmocka_unit_test(parts_are_whole_fields),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,8 +16,8 @@ import pytest
 import crashboot
 from faultdisk import FaultDisk, PowerCut
 from guest import Guest, ON_LINUX, holdfast
+from keeper import SHELL, Keeper
 
-SHELL = ("--base", "busybox", "--cpus", "2", "--netdev", "none")
 SIZE = 64 << 20
 # `make faults` tries every place, `make test` some.
 EVERY = 1 if os.environ.get("HOLDFAST_TEST_SWEEP") else 0
@@ -27,49 +27,6 @@ pytestmark = pytest.mark.skipif(ON_LINUX, reason="Linux has no store")
 
 def some(numbers, step):
     return list(numbers)[::EVERY or step]
-
-
-class Keeper:
-    """Machines one after the other on one disk, and the last number that was kept."""
-
-    def __init__(self, disk, programs, *words, args=()):
-        self.disk = disk
-        self.words = words
-        self.args = (*SHELL, "--disk", disk.url, *args,
-                     "--add", os.path.join(programs, "keeper") + ":/bin/keeper")
-        self.kept = 0
-
-    def start(self, fault=None):
-        self.disk.restart(fault)
-        return Guest(*self.args, argv=["keeper", *map(str, self.words)])
-
-    def note(self, machine):
-        """=> the words of keeper in this machine; nothing broke"""
-        text = machine.text
-        assert not re.search(r"WRONG|panic|assert", text), text[-4000:]
-        kept = [int(n) for n in re.findall(r"\bkept (\d+)\r*\n", text)]
-        if kept:
-            assert kept[0] >= self.kept, (kept[0], self.kept, text[-3000:])
-            self.kept = kept[-1]
-        return kept
-
-    def off(self, machine, keep=0.0):
-        machine.power_cut()
-        self.note(machine)
-        self.disk.power_cut(keep)
-
-    def check(self):
-        result = holdfast("store", "check", self.disk.path)
-        assert result.status == 0, result
-
-    def goes_on(self, turns=2):
-        """The next machine goes on from what was promised."""
-        with self.start() as machine:
-            machine.expect(r"epoch \d+, \d+ ms old, goes on")
-            for _ in range(turns):
-                machine.expect(r"\bkept \d+\r*\n")
-            self.off(machine)
-        self.check()
 
 
 @pytest.fixture
@@ -116,21 +73,6 @@ def test_a_disk_that_fails_for_good(programs, disk, kind):
         keeper.off(machine)
         assert machine.text.count("no more checkpoints") == 1
     keeper.goes_on()
-
-
-def test_pages_of_a_checkpoint_that_failed_are_in_the_next(programs, tmp_path):
-    """guest/memory.c knows every page; many are written again on their way to the disk."""
-    args = (*SHELL, "--checkpoint", "20ms", "--kernel-args", "persist-verify",
-            "--add", os.path.join(programs, "memory") + ":/bin/memory")
-    with FaultDisk(tmp_path / "d.img", 512 << 20, volatile=True) as disk:
-        for fault in (fails_once("flush", 30), None):
-            disk.restart(fault)
-            with Guest(*args, "--disk", disk.url, argv=["memory", "1000000"]) as machine:
-                machine.expect(r"checkpoints go on with epoch|WRONG" if fault else
-                               r"goes on.*turn \d+.*turn \d+|WRONG")
-                machine.power_cut()
-                disk.power_cut(0.0)
-            assert not re.search(r"WRONG|panic", machine.text), machine.text[-4000:]
 
 
 # --- errors of reads: while it is resumed, and later ---

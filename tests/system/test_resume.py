@@ -196,9 +196,10 @@ def test_a_bank_in_mnesia(ebin, tmp_path):
 def test_the_beam_set_with_a_checkpoint_each_10_ms(ebin, tmp_path):
     """Some of it; `make long-checkpoint` has all for ten minutes, and compares how long sleeps take."""
     some = "fun() -> [{T, R} || T <- [os_cmd, random, files, unix_socket], (R = hf_test:T()) =/= ok] end"
-    _, wrong, (_, least, _, _), commits = long_checkpoint.rounds(
-        0, ebin, "--disk", str(tmp_path / "d.img"), "--checkpoint", "10ms", tests=some)
-    assert wrong == "[]" and least >= long_checkpoint.SLEEP_US and commits > 5
+    (each,), figures = long_checkpoint.rounds(
+        0, ebin, "--disk", str(tmp_path / "d.img"), tests=some, ways=["10"])
+    assert each.wrong == "[]" and figures["commits"] > 5
+    assert all(us >= long_checkpoint.SLEEP_US for us in each.sleeps)
 
 
 @needs_store

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from guest import Guest, free_port
+from guest import Guest, free_port, holdfast
 
 PROGRAMS = ["resume_calls", "resume_files", "resume_sockets"]
 
@@ -47,6 +47,27 @@ def test_objects_are_there_again(programs, program, cpus, tmp_path):
         found = guest.expect(r"(\d+) passed, (\d+) failed")
         assert int(found.group(1)) > 0 and found.group(2) == "0", guest.text[-4000:]
         power_cut(guest)
+
+
+def test_a_directory_of_many_names(tmp_path):
+    """100,000 names fit no buffer that the kernel can have: are they all there, twice, and do they
+    come out of the image?"""
+    image = str(tmp_path / "s.img")
+    args = ["--base", "busybox", "--cpus", "2", "--memory", "512M", "--netdev", "none", "--disk", image]
+    script = ("mkdir /d; cd /d; seq 100000 | xargs touch; sync; sum=$(seq 100000 | md5sum); "
+              "while echo; do if [ \"$(ls | sort -n | md5sum)\" = \"$sum\" ]; then echo all there; "
+              "else echo WRONG; fi; read x; touch one; rm one; sync; done")
+    for cut in range(3):
+        with Guest(*args, argv=["sh", "-c", script]) as guest:
+            if cut:
+                guest.expect("goes on")
+                guest.line("")
+            guest.expect("all there|WRONG")
+            assert "WRONG" not in guest.text, guest.text
+            power_cut(guest)
+    assert holdfast("store", "check", image).status == 0
+    assert holdfast("store", "export", image, "/d", str(tmp_path / "out")).status == 0
+    assert len(os.listdir(tmp_path / "out")) == 100000
 
 
 @pytest.fixture

@@ -56,7 +56,8 @@ record_read(struct store *s, u64 id, u16 kind, struct record *out)
 	if (length >= sizeof(head)) {
 		memcpy(&head, out->buf, sizeof(head));
 		out->kind = head.kind;
-		out->fields = (struct tag_reader){out->buf + sizeof(head), length - sizeof(head)};
+		out->fields = (struct tag_reader){.buf = out->buf + sizeof(head),
+						  .length = length - sizeof(head)};
 		if (head.length == out->fields.length && tag_check(&out->fields) &&
 		    (!kind || kind == head.kind))
 			return 0;

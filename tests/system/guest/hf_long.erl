@@ -1,34 +1,53 @@
-%% The test set of BEAM round after round, while a process sleeps a second again and again: for
-%% long_checkpoint.py.
+%% The test set of BEAM round after round, by turns without checkpoints and with one after each
+%% period, while a process sleeps a second again and again: for long_checkpoint.py. Turns, since what
+%% a machine under other load takes is only comparable with what it takes at about the same time.
 -module(hf_long).
 
--export([run/1, run/2]).
+-export([run/2, run/3]).
 
 -define(SLEEP_MS, 1000).
+-define(PERIOD_MS, 10).
 
-%% Rounds for so many seconds, at least one. What was not ok: [{Round, Test, Result}]; the sleeps, us.
-run(Seconds) ->
-    run(Seconds, fun hf_test:all/0).
-
+%% Rounds with checkpoints for so many seconds in all, at least one, and as many without. A line for
+%% each round, and at the end one for each way: what was not ok, [{Round, Test, Result}], and the
+%% sleeps that began and ended in it, in us.
 run(Seconds, Set) ->
-    End = erlang:monotonic_time(second) + Seconds,
-    Sleeper = spawn_link(fun() -> sleep([]) end),
-    {Rounds, Wrong} = rounds(Set, End, 0, []),
+    run(Seconds, Set, [off, ?PERIOD_MS]).
+
+run(Seconds, Set, Ways) ->
+    Sleeper = spawn_link(fun() -> sleep(none, []) end),
+    Wrong = rounds(Set, Ways, Sleeper, Seconds * 1000, 1, []),
     Sleeper ! {stop, self()},
-    Sleeps = receive {sleeps, S} -> lists:sort(S) end,
-    Median = lists:nth((length(Sleeps) + 1) div 2, Sleeps),
-    io:format("~nrounds ~b wrong ~0p sleeps ~b least ~b median ~b most ~b~n",
-              [Rounds, Wrong, length(Sleeps), hd(Sleeps), Median, lists:last(Sleeps)]).
+    Sleeps = receive {sleeps, S} -> S end,
+    [tell(Way, [{N, T, R} || {W, N, T, R} <- Wrong, W =:= Way],
+          lists:sort([Took || {W, Took} <- Sleeps, W =:= Way])) || Way <- Ways].
 
-rounds(Set, End, N, Wrong) ->
-    More = Wrong ++ [{N + 1, Test, Result} || {Test, Result} <- Set()],
-    case erlang:monotonic_time(second) of
-        Now when Now >= End -> {N + 1, More};
-        _ -> rounds(Set, End, N + 1, More)
-    end.
+tell(Way, Wrong, Sleeps) ->
+    io:format("~nway ~w wrong ~0p sleeps ~w end~n", [Way, Wrong, Sleeps]).
 
-sleep(Took) ->
+rounds(_, _, _, Left, N, Wrong) when Left =< 0, N > 1 ->
+    Wrong;
+rounds(Set, Ways, Sleeper, Left, N, Wrong) ->
+    Done = [round(Set, Way, Sleeper, N) || Way <- Ways],
+    {Took, _} = lists:last(Done),
+    rounds(Set, Ways, Sleeper, Left - Took, N + 1, Wrong ++ lists:append([W || {_, W} <- Done])).
+
+round(Set, Way, Sleeper, N) ->
+    ok = holdfast:checkpoint_period(Way),
+    Sleeper ! {way, Way},
+    Start = erlang:monotonic_time(millisecond),
+    Wrong = Set(),
+    Took = erlang:monotonic_time(millisecond) - Start,
+    io:format("~nround ~b way ~w took ~b ms~n", [N, Way, Took]),
+    {Took, [{Way, N, Test, Result} || {Test, Result} <- Wrong]}.
+
+%% A sleep in which the way changes counts for none.
+sleep(Way, Took) ->
     Start = erlang:monotonic_time(microsecond),
     timer:sleep(?SLEEP_MS),
-    All = [erlang:monotonic_time(microsecond) - Start | Took],
-    receive {stop, From} -> From ! {sleeps, All} after 0 -> sleep(All) end.
+    Us = erlang:monotonic_time(microsecond) - Start,
+    receive
+        {way, Next} -> sleep(Next, Took);
+        {stop, From} -> From ! {sleeps, [{Way, Us} | Took]}
+    after 0 -> sleep(Way, [{Way, Us} | Took])
+    end.

@@ -109,6 +109,7 @@ struct tx {
 	struct store_record *head; /* of its first record, */
 	u64 head_block;		   /* when it was given to the disk; 0: not yet */
 	bool written;		   /* and so was all the rest */
+	bool begun;		   /* something was */
 	u32 part;
 	struct chain chain; /* behind the parts written */
 	u64 all_items, all_blks;

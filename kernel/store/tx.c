@@ -20,7 +20,7 @@ tx_begin(struct store *s)
 		return -ENOMEM;
 	tx->open = true;
 	tx->head_block = 0;
-	tx->written = false;
+	tx->written = tx->begun = false;
 	tx->number++;
 	tx->root = s->root;
 	tx->chain = s->chain;
@@ -260,6 +260,7 @@ out_payload(struct store *s)
 	struct tx *tx = &s->tx;
 	int err = 0;
 
+	tx->begun = true;
 	for (u32 i = 0; i < tx->blks && !err; i++)
 		err = out_put(s, tx->blk[i].block, tx->blk[i].data);
 	return err ? err : out_end(s);
@@ -627,7 +628,7 @@ store_recycle(struct store *s)
 void
 store_abort(struct store *s)
 {
-	if (s->tx.open && s->tx.part > 0)
+	if (s->tx.open && s->tx.begun)
 		(void)s->ops->flush(s->dev);
 	tx_drop(s);
 }

@@ -20,6 +20,7 @@ struct dop {
 
 struct tdisk {
 	u8 *mem;
+	unsigned long *begun; /* for each block: before which flush it was written last */
 	u64 blocks;
 	struct dop *op;
 	size_t ops, cap;
@@ -35,6 +36,7 @@ tdisk_init(struct tdisk *d, u64 blocks)
 	memset(d, 0, sizeof(*d));
 	d->blocks = blocks;
 	d->mem = calloc(blocks, STORE_BLOCK);
+	d->begun = calloc(blocks, sizeof(*d->begun));
 }
 
 static inline void
@@ -51,6 +53,7 @@ tdisk_done(struct tdisk *d)
 	tdisk_forget(d);
 	free(d->op);
 	free(d->mem);
+	free(d->begun);
 }
 
 static inline void
@@ -88,6 +91,18 @@ tdisk_read(void *dev, u64 block, void *buf, u32 blocks)
 	return 0;
 }
 
+/* Writes between two flushes are in no order: of two to one block, either may be the last. */
+static inline void
+tdisk_begin(struct tdisk *d, u64 block)
+{
+	if (d->begun[block] == d->flushes + 1) {
+		fprintf(stderr, "block %llu is written twice before a flush\n",
+			(unsigned long long)block);
+		abort();
+	}
+	d->begun[block] = d->flushes + 1;
+}
+
 /* A write that fails leaves its first half. */
 static inline int
 tdisk_write(void *dev, u64 block, const struct store_seg *seg, u32 segs)
@@ -107,6 +122,7 @@ tdisk_write(void *dev, u64 block, const struct store_seg *seg, u32 segs)
 
 			if (at >= d->blocks)
 				abort();
+			tdisk_begin(d, at);
 			memcpy(to, (const u8 *)seg[i].data + (size_t)n * STORE_BLOCK, part);
 			tdisk_record(d, at, 1, to);
 			d->writes++;

@@ -152,7 +152,7 @@ collect_written(struct harvest *h, struct frame *f)
 		frame_note_dirty(f);
 		return false;
 	}
-	copy = flight_copy(now->cut, f);
+	copy = unlikely(f->flags & FF_HOT) ? flight_copy(now->cut, f) : NULL;
 	flight_add(now->cut, f, copy);
 	return copy == NULL;
 }
@@ -160,7 +160,7 @@ collect_written(struct harvest *h, struct frame *f)
 static int
 collect_frame(struct vm_cut *c, struct vm_object *o, struct frame *f)
 {
-	struct frame *copy = flight_copy(c, f);
+	struct frame *copy = f->flags & FF_HOT ? flight_copy(c, f) : NULL;
 	bool shielded = copy != NULL;
 	int err = flight_fits(c, f, shielded) ? 0 : flight_open(c, o, f->owner, shielded);
 
@@ -233,10 +233,21 @@ collect_group(struct vm_cut *c, struct home_group *g)
 		err = collect_gone(c, g);
 	if (err)
 		return err;
-	memset(g->dirty, 0, sizeof(g->dirty));
+	if (o != NULL)
+		memset(g->dirty, 0, sizeof(g->dirty));
 	list_del(&g->link);
 	g->queued = 0;
 	return 0;
+}
+
+/* Of groups whose home is no object's own the sets of changed pages stay until one that shows the
+ * page comes to it. */
+static bool
+is_borrowed_dirty(const struct frame *f)
+{
+	const struct home_group *g = f->owner;
+
+	return !(f->flags & FF_FLIGHT) && ((f->flags & FF_DIRTY) || group_has(g->dirty, f->index));
 }
 
 /* What else the object shows and is not stored yet, in one node of its tree. */
@@ -247,7 +258,7 @@ collect_borrowed_node(struct vm_cut *c, struct vm_object *o, void *const *slots)
 		struct frame *f = slots[i];
 		int err;
 
-		if (f == NULL || !(f->flags & FF_DIRTY) || f->owner == NULL || home_is_own(o, f))
+		if (f == NULL || f->owner == NULL || home_is_own(o, f) || !is_borrowed_dirty(f))
 			continue;
 		err = collect_frame(c, o, f);
 		if (err)
@@ -264,7 +275,7 @@ collect_borrowed(struct vm_cut *c, struct vm_object *o)
 
 	if (!o->borrowed_dirty || o->persistent.known == NULL)
 		return 0;
-	c->open = NULL;
+	flight_close(c);
 	while (err == 0 && radix_next(&o->pages, &at) != NULL) {
 		at = ALIGN_DOWN(at, (u64)GROUP_PAGES);
 		err = collect_borrowed_node(c, o, radix_find(&o->pages, at));
@@ -399,11 +410,12 @@ vm_cut_collect(u64 cut, struct vm_cut **out)
 		return -ENOMEM;
 	now.cut = c;
 	registry_walk(REGISTRY_PMAPS, harvest_one, &now.harvest);
-	c->open = NULL;
+	flight_close(c);
 	if (homes()->verify)
 		registry_walk(REGISTRY_OBJECTS, verify_object, NULL);
 	if (now.err == 0)
 		now.err = collect(c);
+	flight_close(c);
 	shield_runs(c);
 	registry_walk(REGISTRY_PMAPS, harvested_one, NULL);
 	c->figures.tables = now.harvest.tables;

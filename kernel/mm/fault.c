@@ -26,6 +26,7 @@
 #define UPGRADE	    2 /* begin with the map's lock for writing */
 #define PAGE_IN	    3 /* the object's page may be on the disk */
 #define AROUND	    16
+#define ALLOW	    32
 #define AHEAD	    7
 #define HUGE_ORDER  9
 #define HUGE_PAGES  (1u << HUGE_ORDER)
@@ -399,6 +400,33 @@ show_around(struct fault *f, u64 index, bool writable)
 			  (anon_prot(f, writable) & ~PMAP_WRITTEN) | PMAP_UNUSED);
 }
 
+/*
+ * What was on its way to the disk has lost the right to write, and gets it back when it is written.
+ * Its neighbours are likely to be as it is, and to be written, too: they get it back along, each
+ * would cost a fault. => the anon's lock is held; page `index` was just entered for writing
+ */
+static void
+allow_around(const struct fault *f, u64 index)
+{
+	const struct vm_mapping *v = f->v;
+	vaddr_t base = ALIGN_DOWN(f->va, HUGE_SIZE);
+	vaddr_t lowest = max(v->start, base), end = min(v->end, base + HUGE_SIZE);
+	u64 first = ALIGN_DOWN(index, (u64)ALLOW);
+	struct frame **slot = (struct frame **)radix_find(&v->anon->pages, first);
+	vaddr_t va = f->va - ((index - first) << PAGE_SHIFT), start = 0;
+	paddr_t pa[ALLOW];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < ALLOW; i++, va += PAGE_SIZE) {
+		if (va < lowest || va >= end)
+			continue;
+		if (n == 0)
+			start = va;
+		pa[n++] = slot[i] != NULL && may_write(v->anon, slot[i]) ? frame_paddr(slot[i]) : 0;
+	}
+	pmap_allow_around(f->map->pmap, start, pa, n);
+}
+
 /* A page that the anon has: as it is, in place, or copied from one that others show too.
  * => the anon's lock is held; false in *done: a spare frame is needed first */
 static int
@@ -421,6 +449,8 @@ fault_present(struct fault *f, u64 index, struct frame *old, bool *done)
 		err = pmap_enter(f->map->pmap, f->va, frame_paddr(old), anon_prot(f, sole));
 		if (err == 0 && machine()->nclusters > 1 && !machine()->one_copy)
 			show_around(f, index, sole);
+		if (err == 0 && persisting() && is_write(f))
+			allow_around(f, index);
 		return err;
 	}
 	if (copy == NULL) {

@@ -7,9 +7,8 @@
  *
  * A page that is written again while it is in flight costs a fault, a copy and a shootdown. One
  * that was is hot: at the next cuts a copy of it is made there and then, which goes to the disk,
- * and the page may be written all the time. It is put to the test again now and then. Whether such
- * a page is stored is known when the cut is done: until then what it is copied to, or who shares
- * it, has it as changed (home.c, object.c).
+ * and the page may be written all the time. It is put to the test again now and then. When the cut
+ * fails its groups have the pages as changed, wherever their frames are by then.
  *
  * With persist-verify a page in flight that is not what it was at the cut is a panic.
  *
@@ -78,7 +77,7 @@ flight_run(struct vm_cut *c, struct home_group *g)
 	size_t least = sizeof(struct cut_run) + sizeof(struct frame *);
 	struct cut_run *run;
 
-	c->open = NULL;
+	flight_close(c);
 	if ((size_t)(c->end - c->free) < least && !add_chunk(c))
 		return NULL;
 	run = (struct cut_run *)c->free;
@@ -93,7 +92,7 @@ flight_run(struct vm_cut *c, struct home_group *g)
 	run->whole = NULL;
 	run->object = NULL;
 	run->deleted = run->shielded = false;
-	run->last = run->n = 0;
+	run->last = run->room = run->n = 0;
 	list_add_tail(&c->runs, &run->link);
 	return run;
 }
@@ -107,6 +106,7 @@ flight_open(struct vm_cut *c, struct vm_object *o, struct home_group *g, bool sh
 		return -ENOMEM;
 	run->object = o;
 	run->shielded = shielded;
+	run->room = (unsigned)((c->end - c->free) / sizeof(run->frame[0]));
 	c->open = run;
 	return 0;
 }
@@ -116,7 +116,7 @@ flight_copy(struct vm_cut *c, struct frame *f)
 {
 	struct frame *copy;
 
-	if (!(f->flags & FF_HOT) || c->copies == 0)
+	if (c->copies == 0)
 		return NULL;
 	f->flags &= (u16)~FF_HOT;
 	copy = (c->number + f->index) % TEST_EVERY == 0 ? NULL : frame_alloc(0, FRAME_KERNEL);
@@ -129,29 +129,30 @@ flight_copy(struct vm_cut *c, struct frame *f)
 }
 
 void
-flight_add(struct vm_cut *c, struct frame *f, struct frame *copy)
+flight_close(struct vm_cut *c)
 {
 	struct cut_run *run = c->open;
-	struct home_group *g = run->group;
-	unsigned i = f->index % GROUP_PAGES;
-	u64 bit = 1UL << (i % 64);
+	struct home_group *g;
+	unsigned i, n = 0;
 
-	f->flags &= (u16)~FF_DIRTY;
-	if (copy == NULL) {
-		f->flags |= FF_FLIGHT;
-		f->refs.value++;
-		copy = f;
+	if (run == NULL)
+		return;
+	c->open = NULL;
+	c->free = (u8 *)&run->frame[run->n];
+	c->figures.pages += run->n;
+	g = run->group;
+	for (i = 0; i < GROUP_WORDS; i++) {
+		u64 word = run->set[i];
+
+		if (word == 0)
+			continue;
+		g->dirty[i] &= ~word;
+		g->gone[i] &= ~word;
+		g->stored[i] |= word;
 	}
-	run->frame[run->n++] = copy;
-	c->free += sizeof(f);
-	run->last = i + 1;
-	run->set[i / 64] |= bit;
-	g->dirty[i / 64] &= ~bit;
-	g->gone[i / 64] &= ~bit;
-	g->stored[i / 64] |= bit;
-	c->figures.pages++;
-	if (unlikely(c->verify))
-		home_note_put(g, i, frame_virt(f));
+	if (!c->verify)
+		return;
+	for_each_in_group(i, run->set) home_note_put(g, i, frame_virt(run->frame[n++]));
 }
 
 /* --- going through them --- */
@@ -288,15 +289,12 @@ vm_cut_done(struct vm_cut *c)
 	cut_end(c);
 }
 
-/* What was replaced meanwhile has passed that it is not stored on to what replaced it. */
+/* The pages are changed still: those that are there at the next cut, by whatever frame. */
 static void
 run_failed(struct cut_run *run)
 {
 	struct home_group *g = run->group;
 
-	for (unsigned i = 0; i < run->n; i++)
-		if (run->frame[i]->owner == g)
-			frame_note_dirty(run->frame[i]);
 	for (unsigned i = 0; i < GROUP_WORDS; i++)
 		atomic_fetch_or(run->deleted ? &g->gone[i] : &g->dirty[i], run->set[i]);
 	home_queue(g);

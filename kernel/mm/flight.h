@@ -22,6 +22,7 @@ struct cut_run {
 	bool deleted;
 	bool shielded;	       /* nobody has the right to write */
 	unsigned last;	       /* the last page in the set, plus 1 */
+	unsigned room;	       /* for frames, while it is open */
 	unsigned n;	       /* how many frames, each with a reference; */
 	struct frame *frame[]; /* of the set, in order */
 };
@@ -61,14 +62,34 @@ flight_fits(const struct vm_cut *c, const struct frame *f, bool shielded)
 	const struct cut_run *run = c->open;
 
 	return run != NULL && run->group == f->owner && run->last <= f->index % GROUP_PAGES &&
-	       run->shielded == shielded && c->free < c->end;
+	       run->shielded == shielded && run->n < run->room;
 }
 
-/* A copy of the frame that goes to the disk in its place, if it is hot; else NULL. */
+/* A copy of the hot frame, to go to the disk in its place; NULL: it goes itself. */
 struct frame *flight_copy(struct vm_cut *c, struct frame *f);
-/* The changed frame, or its copy, is on its way to the disk: it gets the flag and a reference. =>
- * it fits; the machine stands still, so that nothing here has to be atomic */
-void flight_add(struct vm_cut *c, struct frame *f, struct frame *copy);
+/* The changed frame, or its copy, is on its way to the disk: it gets the flag and a reference; the
+ * group knows when the run is closed. => it fits; the machine stands still, so that nothing here
+ * has to be atomic */
+static inline void
+flight_add(struct vm_cut *c, struct frame *f, struct frame *copy)
+{
+	struct cut_run *run = c->open;
+	unsigned i = f->index % GROUP_PAGES;
+
+	if (likely(copy == NULL)) {
+		f->flags = (u16)((f->flags & ~FF_DIRTY) | FF_FLIGHT);
+		f->refs.value++;
+		run->frame[run->n++] = f;
+	} else {
+		f->flags &= (u16)~FF_DIRTY;
+		run->frame[run->n++] = copy;
+	}
+	run->last = i + 1;
+	run->set[i / 64] |= 1UL << (i % 64);
+}
+
+/* Ends the run that was begun last, if it has not been. */
+void flight_close(struct vm_cut *c);
 /* While a cut is under way, who has no memory for a copy waits for its end. */
 void flight_begin(void);
 

@@ -241,7 +241,7 @@ home_replace(struct frame *old, struct frame *new)
 	new->index = old->index;
 	if (old->flags & FF_FLIGHT)
 		atomic_fetch_or(&new->flags, (u16)FF_HOT);
-	if (g != NULL && (old->flags & (FF_DIRTY | FF_FLIGHT | FF_HOT))) {
+	if (g != NULL && (old->flags & (FF_DIRTY | FF_FLIGHT))) {
 		atomic_fetch_or(&new->flags, (u16)FF_DIRTY);
 		group_set(g->dirty, new->index);
 		home_queue(g);

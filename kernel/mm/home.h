@@ -34,7 +34,7 @@ struct home_group {
 	u64 first;			  /* [I] index of its first page */
 	struct list link;		  /* [homes lock] */
 	u32 queued;			  /* [a] it is on homes.changed */
-	u64 dirty[GROUP_WORDS];		  /* [a] changed since the last cut */
+	u64 dirty[GROUP_WORDS];		  /* [a] changed since the last cut, or its commit failed */
 	u64 stored[GROUP_WORDS];	  /* [a] on the disk, or on the way there */
 	u64 gone[GROUP_WORDS];		  /* [a] was stored and is no page of the object any more */
 	u64 known[GROUP_WORDS];		  /* [a] no need to look for it on the disk */
@@ -95,7 +95,7 @@ int __must_check home_adopt_block(struct vm_object *o, u64 first, struct frame *
 /* The frame has been taken out of o. => o->lock held */
 void home_leave(struct vm_object *o, u64 index, struct frame *f);
 /* `new`, with the same content as `old`, takes its place in o; it counts as changed when `old`
- * still had to be written, or may be on its way to the disk. => o->lock held */
+ * still had to be written or is being written. => o->lock held */
 void home_replace(struct frame *old, struct frame *new);
 /* A page that was shared and is o's alone now: it may be written, so that where it is kept has to
  * be o's alone, too. 0 or -ENOMEM. => o->lock held */

@@ -77,13 +77,11 @@ object_insert_shared(struct vm_object *o, u64 index, struct frame *f)
 {
 	int err = radix_set(&o->pages, index, f);
 
-	if (err)
-		return err;
-	o->resident++;
-	persist_touch(&o->persistent);
-	if (unlikely(f->flags & FF_HOT)) /* it may be on its way to the disk, with its old home */
-		frame_note_dirty(f);
-	return 0;
+	if (err == 0) {
+		o->resident++;
+		persist_touch(&o->persistent);
+	}
+	return err;
 }
 
 int

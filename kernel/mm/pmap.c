@@ -364,6 +364,19 @@ pmap_enter_around(struct pmap *p, vaddr_t va, paddr_t *pa, unsigned n, unsigned 
 	return entered;
 }
 
+void
+pmap_allow_around(struct pmap *p, vaddr_t va, const paddr_t *pa, unsigned n)
+{
+	pte_t *e;
+
+	spin_lock(&p->lock);
+	e = find_entry(p, this_core()->arch.cxy, va, 0);
+	for (unsigned i = 0; e != NULL && !(*e & PTE_PS) && i < n; i++)
+		if (pa[i] != 0 && (e[i] & (PTE_P | PTE_W | PTE_ADDR)) == (PTE_P | pa[i]))
+			atomic_fetch_or(&e[i], PTE_W);
+	spin_unlock(&p->lock);
+}
+
 bool
 pmap_allows(struct pmap *p, vaddr_t va, unsigned access)
 {

@@ -63,6 +63,10 @@ int __must_check pmap_enter_huge(struct pmap *p, vaddr_t va, paddr_t pa, unsigne
  * => all n pages are covered by one page table */
 unsigned pmap_enter_around(struct pmap *p, vaddr_t va, paddr_t *pa, unsigned n, unsigned prot);
 
+/* Gives the right to write to up to n neighbours here that show these frames; pa 0 skips a page.
+ * => as for pmap_enter_around */
+void pmap_allow_around(struct pmap *p, vaddr_t va, const paddr_t *pa, unsigned n);
+
 /* Remove or write-protect a range in every replica and flush before they return. */
 void pmap_remove(struct pmap *p, vaddr_t start, vaddr_t end);
 void pmap_protect(struct pmap *p, vaddr_t start, vaddr_t end, unsigned prot);

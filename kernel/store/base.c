@@ -287,6 +287,7 @@ void
 base_durable(struct store *s)
 {
 	vec_free_bufs(s, &s->base_bufs);
+	reuse_cleared(&s->space);
 	s->base_out.n = 0;
 	s->base_lost = false;
 	if (s->base_copies == 0 || s->chain.epoch < s->new_base.epoch + STORE_KEEP)

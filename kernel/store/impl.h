@@ -22,6 +22,8 @@
 #define BASE_ITEMS	16384u
 #define SEAL_BLOCKS	256u /* epochs from this size on get a mark */
 #define OUT_SEGS	64u
+#define REUSE_BLOCKS	64u /* of payload at most: the epoch goes to blocks that are used again */
+#define REUSE_RUNS	12u
 
 #define VEC_PIECE 512u
 
@@ -65,11 +67,18 @@ struct chunk {
 	u64 new_block; /* while a base is made */
 };
 
+struct run {
+	u64 at, blocks;
+};
+
 struct space {
 	struct chunk *chunk;
 	u64 chunks;
 	u64 cursor; /* where to look next */
 	u64 free;
+	struct run run[REUSE_RUNS]; /* of free blocks that were written before */
+	struct run body, meta;	    /* such, for payload and for heads of small epochs */
+	struct run fresh;	    /* being cleared: not to be given out */
 };
 
 struct payload {
@@ -167,10 +176,19 @@ int space_count(struct store *s, u64 block, u8 **count); /* where it is counted 
 int space_hold(struct store *s, u64 block);
 void space_drop(struct store *s, u64 block);  /* => a held block */
 int space_alloc(struct store *s, u64 *block); /* one, near the last; held, and in tx.given */
+int space_is_free(struct store *s, u64 block, bool *free);
+int space_give(struct store *s, u64 block); /* holds it, for tx.given. => it is free */
 int space_dying(struct store *s, struct vec *v, u64 block); /* into a list of the dead */
 u64 space_reserve(const struct store *s);
 u64 space_room(const struct store *s);
 void space_mature(struct store *s); /* frees what died up to the horizon */
+
+/* reuse.c */
+void reuse_note(struct space *sp, u64 block);
+void reuse_begin(struct space *sp, u64 payload);
+int reuse_alloc(struct store *s, struct run *from, u64 *block); /* NULL: as space_alloc */
+void reuse_prepare(struct store *s, u64 payload);
+void reuse_cleared(struct space *sp);
 
 /* btree.c */
 static inline int

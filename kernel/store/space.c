@@ -92,11 +92,30 @@ space_drop(struct store *s, u64 block)
 }
 
 int
+space_is_free(struct store *s, u64 block, bool *free)
+{
+	const struct run *fresh = &s->space.fresh;
+	u8 *count;
+	int err = space_count(s, block, &count);
+
+	*free = !err && *count == 0 && block - fresh->at >= fresh->blocks;
+	return err;
+}
+
+int
+space_give(struct store *s, u64 block)
+{
+	int err = vec_push(s, &s->tx.given, block);
+
+	return err ? err : space_hold(s, block);
+}
+
+int
 space_alloc(struct store *s, u64 *block)
 {
 	struct space *sp = &s->space;
 	u64 span = s->super.blocks - STORE_DATA_FIRST;
-	u8 *count = NULL;
+	bool free = false;
 	int err;
 
 	if (sp->free == 0)
@@ -104,17 +123,16 @@ space_alloc(struct store *s, u64 *block)
 	for (u64 n = 0; n < span; n++, sp->cursor++) {
 		if (sp->cursor < STORE_DATA_FIRST || sp->cursor >= s->super.blocks)
 			sp->cursor = STORE_DATA_FIRST;
-		err = space_count(s, sp->cursor, &count);
+		err = space_is_free(s, sp->cursor, &free);
 		if (err)
 			return err;
-		if (*count == 0)
+		if (free)
 			break;
 	}
-	if (!count || *count != 0)
+	if (!free)
 		return -ENOSPC;
 	*block = sp->cursor++;
-	err = vec_push(s, &s->tx.given, *block);
-	return err ? err : space_hold(s, *block);
+	return space_give(s, *block);
 }
 
 /* Its chunk is in memory and will be written, so that dropping it later cannot fail. */
@@ -157,7 +175,11 @@ space_mature(struct store *s)
 	struct vec *p = &s->pending;
 
 	while (s->pending_head < p->n && *vec_at(p, s->pending_head + 1) <= s->horizon) {
-		space_drop(s, *vec_at(p, s->pending_head));
+		u64 block = *vec_at(p, s->pending_head), before = s->space.free;
+
+		space_drop(s, block);
+		if (s->space.free > before)
+			reuse_note(&s->space, block);
 		s->pending_head += 2;
 	}
 	if (s->pending_head > p->n / 2) {

@@ -175,13 +175,13 @@ extent_add(struct store_record *r, u64 block)
 
 /* Places for the descriptors' blocks, in runs. */
 static int
-place_descs(struct store *s, struct store_record *r, u32 blocks)
+place_descs(struct store *s, struct store_record *r, u32 blocks, struct run *meta)
 {
 	u64 block;
 	int err = 0;
 
 	for (u32 i = 0; i < blocks && !err; i++) {
-		err = space_alloc(s, &block);
+		err = reuse_alloc(s, meta, &block);
 		if (!err)
 			err = space_dying(s, &s->tx.base_dead, block);
 		if (!err)
@@ -192,23 +192,23 @@ place_descs(struct store *s, struct store_record *r, u32 blocks)
 
 /* Places for the payload and for the next record's head; the block of this one's. */
 static int
-place_rest(struct store *s, struct store_record *r, u64 *head)
+place_rest(struct store *s, struct store_record *r, u64 *head, struct run *meta)
 {
 	struct tx *tx = &s->tx;
 	int spare = tx->part == 0 && s->tries > 0, err = 0;
 
 	for (u32 i = 0; i < tx->blks && !err; i++)
-		err = space_alloc(s, &tx->blk[i].block);
+		err = reuse_alloc(s, meta ? &s->space.body : NULL, &tx->blk[i].block);
 	*head = tx->chain.next[spare];
 	if (!err)
-		err = space_alloc(s, &r->next[0]);
+		err = reuse_alloc(s, meta, &r->next[0]);
 	r->next[1] = tx->chain.next[1];
 	if (!err)
 		err = space_dying(s, &tx->base_dead, *head);
 	if (!err && spare) {
 		err = space_dying(s, &tx->base_dead, tx->chain.next[0]);
 		if (!err)
-			err = space_alloc(s, &r->next[1]);
+			err = reuse_alloc(s, meta, &r->next[1]);
 	}
 	return err;
 }
@@ -338,15 +338,20 @@ part_write(struct store *s, const struct store_note *note, u32 flags)
 	struct tx *tx = &s->tx;
 	struct store_record *r = store_buf(s, &tx->bufs);
 	u32 descs = tx->items > STORE_INLINE ? DIV_ROUND_UP(tx->items, STORE_LEAF_MAX) : 0;
+	struct run *meta = NULL; /* where the head goes; of a large epoch beside the payload */
 	bool tight;
 	u64 head;
 	int err;
 
 	if (!r)
 		return -ENOMEM;
-	err = place_descs(s, r, descs);
+	if (tx->part == 0 && (flags & STORE_LAST) && tx->blks <= REUSE_BLOCKS) {
+		meta = &s->space.meta;
+		reuse_begin(&s->space, tx->blks);
+	}
+	err = place_descs(s, r, descs, meta);
 	if (!err)
-		err = place_rest(s, r, &head);
+		err = place_rest(s, r, &head, meta);
 	tight = s->space.free < space_reserve(s);
 	if (!err && !tight)
 		err = out_payload(s);
@@ -598,6 +603,8 @@ store_commit(struct store *s, const struct store_note *note, u64 *epoch)
 	commit_done(s, note);
 	*epoch = s->chain.epoch;
 	base_write(s);
+	if (payload <= REUSE_BLOCKS)
+		reuse_prepare(s, payload);
 	if (payload >= SEAL_BLOCKS)
 		mark_seal(s);
 	return 0;

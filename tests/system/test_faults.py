@@ -75,21 +75,6 @@ def test_a_disk_that_fails_for_good(programs, disk, kind):
     keeper.goes_on()
 
 
-def test_pages_of_a_checkpoint_that_failed_are_in_the_next(programs, tmp_path):
-    """guest/memory.c knows every page; many are written again on their way to the disk."""
-    args = (*SHELL, "--checkpoint", "20ms", "--kernel-args", "persist-verify",
-            "--add", os.path.join(programs, "memory") + ":/bin/memory")
-    with FaultDisk(tmp_path / "d.img", 512 << 20, volatile=True) as disk:
-        for fault in (fails_once("flush", 30), None):
-            disk.restart(fault)
-            with Guest(*args, "--disk", disk.url, argv=["memory", "1000000"]) as machine:
-                machine.expect(r"checkpoints go on with epoch|WRONG" if fault else
-                               r"goes on.*turn \d+.*turn \d+|WRONG")
-                machine.power_cut()
-                disk.power_cut(0.0)
-            assert not re.search(r"WRONG|panic", machine.text), machine.text[-4000:]
-
-
 # --- errors of reads: while it is resumed, and later ---
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,12 @@
 The kernel checks, too: with persist-verify each cut compares what it takes for
 unchanged with what it stored, and panics at a difference.
 """
+import errno
 import os
 import re
 import subprocess
 
+from faultdisk import FaultDisk
 from guest import Guest, ON_LINUX, TOP, run
 
 import pytest
@@ -67,3 +69,23 @@ def test_a_writer_without_room_for_copies_waits_for_the_disk(programs, tmp_path)
                  "--checkpoint", "20ms", "--add", os.path.join(programs, "rewrite") + ":/bin/rewrite",
                  argv=["sh", "-c", "rewrite 80 6; sync && echo synced"])
     assert result.status == 0 and "ok\nsynced\n" in result.out, result
+
+
+@needs_store
+def test_pages_of_a_checkpoint_that_failed_are_in_the_next(programs, tmp_path):
+    """Many pages are written again on their way to the disk."""
+    args = (*MACHINE[:4], *VERIFY, "--checkpoint", "20ms",
+            "--add", os.path.join(programs, "memory") + ":/bin/memory")
+
+    def fails_once(kind, number, _at, _data):
+        return errno.EIO if (kind, number) == ("flush", 30) else 0
+
+    with FaultDisk(tmp_path / "d.img", 512 << 20, volatile=True) as disk:
+        for fault, words in ((fails_once, r"checkpoints go on with epoch"),
+                             (None, r"goes on.*turn \d+.*turn \d+")):
+            disk.restart(fault)
+            with Guest(*args, "--disk", disk.url, argv=["memory", "1000000"]) as machine:
+                machine.expect(words + "|WRONG")
+                machine.power_cut()
+                disk.power_cut(0.0)
+            assert not re.search(r"WRONG|panic", machine.text), machine.text[-4000:]

@@ -18,8 +18,8 @@ def left(tmp_path_factory):
     """A store after a few dozen power cuts, the last in the middle of a commit."""
     subprocess.run(["make", "-s", "build/crashstates", "build/holdfast-store"], cwd=TOP, check=True)
     path = tmp_path_factory.mktemp("store") / "state.img"
-    subprocess.run([os.path.join(BUILD, "crashstates"), "-n", "2000", "-o", str(path)], check=True,
-                   capture_output=True)
+    subprocess.run([os.path.join(BUILD, "crashstates"), "-n", "2000", "-s", "2", "-o", str(path)],
+                   check=True, capture_output=True)
     return path
 
 

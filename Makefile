@@ -9,7 +9,7 @@
 #   make boot-gate N=200     boot N times, every one has to succeed
 #   make powercut N=200      a machine that loses power N times and has to go on each time
 #   make crashboot N=200     N of such disks, from the log of a real run, started
-#   make faults              the failure matrix, every place of each row
+#   make faults STEP=1       the failure matrix, every place of each row, or one in STEP
 #   make bank N=100          a bank in Mnesia, its ledger on this host, and N power cuts
 #   make long-checkpoint T=600   BEAM's tests with a checkpoint each 10 ms, T seconds
 #   make crashstates N=1000000   what power cuts leave of a disk, and what recovery finds
@@ -71,7 +71,7 @@ crashboot: deps
 
 faults: deps
 	@$(MAKE) --no-print-directory all
-	@HOLDFAST_TEST_SWEEP=1 $(PYTHON) -m pytest -q -p no:cacheprovider tests/system/test_faults.py
+	@HOLDFAST_TEST_SWEEP=$(or $(STEP),1) $(PYTHON) -m pytest -q -p no:cacheprovider tests/system/test_faults.py
 
 bank: deps
 	@$(MAKE) --no-print-directory all

@@ -156,12 +156,19 @@ class Guest:
     def power_button(self):
         self.process.send_signal(signal.SIGTERM)
 
-    def power_cut(self):
-        """The machine is gone from one instruction to the next."""
+    def _children(self):
         with open("/proc/%d/task/%d/children" % (self.process.pid, self.process.pid),
                   encoding="ascii") as file:
-            for child in file.read().split():
-                os.kill(int(child), signal.SIGKILL)
+            return [int(child) for child in file.read().split()]
+
+    def emulator(self):
+        """The process that is the machine."""
+        return self._children()[0]
+
+    def power_cut(self):
+        """The machine is gone from one instruction to the next."""
+        for child in self._children():
+            os.kill(child, signal.SIGKILL)
         self.wait()
 
     def wait(self, limit=LIMIT_S):

@@ -332,6 +332,8 @@ compile() ->
     {ok, hf_made} = compile:file("/tmp/hf_made.erl", [{outdir, "/tmp"}]),
     {module, hf_made} = code:load_abs("/tmp/hf_made"),
     42 = hf_made:f(),
+    true = code:delete(hf_made), % or the third load finds old code that is still there
+    false = code:purge(hf_made),
     ok.
 
 %% Numbers, time, load

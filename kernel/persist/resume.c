@@ -295,6 +295,8 @@ make_objects(struct load *l)
 		if (err)
 			return complain(o, "made", err);
 		p = (struct persistent *)((char *)o->object + o->kind->member);
+		if (p->id && p->id != o->entry->id) /* what there is once has two records */
+			return complain(o, "made", -EBADMSG);
 		p->id = o->entry->id;
 		p->cut = l->engine->good_cut;
 		if (o->kind->marked)

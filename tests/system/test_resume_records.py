@@ -24,6 +24,7 @@ LIES = [
     ("zombies that run", (48, "10", 0, 0x1fff), "refused"),
     ("pages without end", (32, "7/10", 0, 1 << 51), "up"),
     ("a descriptor of 4294967295", (84, "2", 0, 0xffffffff), "refused"),
+    ("what there is once, in every mount", (81, "1", 0, 1), "refused"),
 ]
 
 

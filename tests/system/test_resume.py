@@ -12,6 +12,7 @@ import bank
 import long_checkpoint
 import powercut
 from guest import Erlang, Guest, ON_LINUX, holdfast, run
+from keeper import Keeper
 
 SHELL = ("--base", "busybox", "--cpus", "2")
 
@@ -154,6 +155,22 @@ def test_an_epoch_that_does_not_come_up_is_given_up(tmp_path):
         machine.expect(r"epoch %d was resumed 3 times and came to nothing" % epochs[0])
         machine.expect(r"epoch %d, \d+ ms old, goes on" % epochs[1])
         machine.power_cut()
+
+
+@needs_store
+@pytest.mark.parametrize("call", ["fsync", "fdatasync", "sync", "osync", "msync"])
+def test_the_power_goes_in_a_call_that_waits_for_the_disk(programs, disk, call):
+    """There is no checkpoint but those that the call asks for, so that it is cut in each. It returns
+    when it is resumed, what it was called for is there, and nothing is appended twice."""
+    keeper = Keeper(disk, programs, 0, 0, "over", call, args=("--checkpoint", "1000s"))
+    for turn in range(3):
+        with keeper.start() as machine:
+            if turn:
+                machine.expect(r"goes on")
+            for _ in range(3):
+                machine.expect(r"\bkept \d+\r*\n")
+            keeper.off(machine)
+            assert "refused" not in machine.text, machine.text[-3000:]
 
 
 # --- Erlang ---

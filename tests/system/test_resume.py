@@ -2,6 +2,7 @@
 
 What single kinds of object keep is tested beside this, in test_resume_*.py.
 """
+import errno
 import os
 import random
 import re
@@ -222,8 +223,10 @@ def test_the_beam_set_with_a_checkpoint_each_10_ms(ebin, tmp_path):
     """Some of it; `make long-checkpoint` has all for ten minutes, and compares how long sleeps take."""
     some = "fun() -> [{T, R} || T <- [os_cmd, random, files, unix_socket], (R = hf_test:T()) =/= ok] end"
     (each,), figures = long_checkpoint.rounds(
-        0, ebin, "--disk", str(tmp_path / "d.img"), tests=some, ways=["10"])
+        0, ebin, "--disk", str(tmp_path / "d.img"), "--kernel-args", "count-errors", tests=some,
+        ways=["10"])
     assert each.wrong == "[]" and figures["commits"] > 5
+    assert each.errors["newfstatat", errno.ENOENT] > 0, each.errors
     assert all(us >= long_checkpoint.SLEEP_US for us in each.sleeps)
 
 

@@ -246,7 +246,7 @@ start_thread(void *arg)
 	procinfo_init();       /* /proc/<pid> */
 	control_device_init(); /* /dev/holdfast */
 	must(boot_report_register(), "/proc/holdfast/boot");
-	must(store_disks_init(persist_disk(), persist_store()), "/proc/holdfast/store");
+	must(store_disks_init(persist_disk(), persist_store()), "/proc/holdfast/disks");
 	must(vdso_init(), "the vDSO");
 	klog(KLOG_BOOT, "boot", "D6 done: file system");
 	devices_start(3); /* the rest: network cards */

@@ -130,7 +130,7 @@ def test_off_takes_what_is_there_and_no_checkpoint_unasked(tmp_path):
         machine.power_button()
         machine.wait()
         last = int(re.findall(r"at (\d+)\r*\n", machine.text)[-1])
-    result = run(*SHELL, *disk, "none", argv=["cat", "/a", "/proc/holdfast/persist"])
+    result = run(*SHELL, *disk, "none", argv=["cat", "/a", "/proc/holdfast/store"])
     assert result.status == 1 and "goes on" not in result.out and "kept" not in result.out, result
     with Guest(*SHELL, *disk, "off", argv=["sh", "-c", script]) as machine:
         assert int(machine.expect(r"at (\d+)\r*\n").group(1)) == last + 1
@@ -158,6 +158,13 @@ def test_an_epoch_that_does_not_come_up_is_given_up(tmp_path):
 
 # --- Erlang ---
 
+# The store's room, the last checkpoint, the period that --checkpoint had or has by default.
+FIGURES = ("#{size_bytes := Size, used_bytes := Used, room_bytes := Room, pages := Pages, "
+           "pause_us := Pause, commit_us := Commit, period_ms := Period} = holdfast:status(), "
+           "{Size =:= 4 bsl 30 andalso Used > Pages * 1000 andalso Used + Room =< Size, "
+           "Pause > 0 andalso Commit > 0, Period}")
+
+
 @needs_store
 def test_the_same_node_of_erlang(tmp_path):
     disk = ("--cpus", "2", "--disk", str(tmp_path / "d.img"))
@@ -169,6 +176,7 @@ def test_the_same_node_of_erlang(tmp_path):
         before = erlang.eval("{self(), X, whereis(init), ets:info(T, size)}")
         clock = int(erlang.eval("erlang:monotonic_time()"))
         epoch = re.match(r"\{ok,(\d+)\}", erlang.eval("holdfast:checkpoint()")).group(1)
+        assert erlang.eval(FIGURES) == "{true,true,1000}"
         erlang.power_cut()
     seen = []
     for _ in range(2):

@@ -145,6 +145,42 @@ tdisk_flush(void *dev)
 	return 0;
 }
 
+/* The superblock in slot i, or NULL. */
+static inline struct store_super *
+tdisk_super(const struct tdisk *d, unsigned i)
+{
+	struct store_super *sb = (void *)(d->mem + STORE_SLOT_BLOCK[i] * STORE_BLOCK);
+	struct hash128 hash = hash128(sb, offsetof(struct store_super, hash));
+
+	return sb->magic == STORE_SUPER_MAGIC && hash128_equal(sb->hash, hash) ? sb : NULL;
+}
+
+/* How many slots have the incompatible features. */
+static inline unsigned
+tdisk_slots_of(const struct tdisk *d, u64 features)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < STORE_SLOTS; i++) {
+		const struct store_super *sb = tdisk_super(d, i);
+
+		n += sb && (sb->incompat & features) == features;
+	}
+	return n;
+}
+
+/* A store of before there were incompatible features, from an empty one. */
+static inline void
+tdisk_make_old(struct tdisk *d)
+{
+	for (unsigned i = 0; i < STORE_SLOTS; i++) {
+		struct store_super *sb = tdisk_super(d, i);
+
+		sb->incompat = 0;
+		sb->hash = hash128(sb, offsetof(struct store_super, hash));
+	}
+}
+
 #define TDISK_ALLOC_MAX (1u << 20) /* the kernel has 4 MiB in one at best */
 
 static long tdisk_fail_alloc __unused_k; /* as fail_write, of all disks: -ENOMEM */

@@ -375,6 +375,8 @@ part_write(struct store *s, const struct store_note *note, u32 flags)
 		if (!err)
 			err = out_end(s);
 		tx->written = !err;
+		if (!err && s->ops->flush_begin)
+			s->ops->flush_begin(s->dev);
 	}
 	if (!err && !tight)
 		err = apply_descs(s);

@@ -129,19 +129,30 @@ disk_write(void *dev, u64 block, const struct store_seg *seg, u32 segs)
 	return err;
 }
 
+static void
+disk_flush_begin(void *dev)
+{
+	struct store_disk *d = dev;
+
+	d->flushing = block_batch_flush(&d->batch) == 0;
+}
+
 static int
 disk_flush(void *dev)
 {
 	struct store_disk *d = dev;
 	int err = block_batch_wait(&d->batch);
+	bool flushed = d->flushing;
 
-	return err ? err : block_flush(d->dev);
+	d->flushing = false;
+	return err || flushed ? err : block_flush(d->dev);
 }
 
 const struct store_ops store_disk_ops = {
 	.read = disk_read,
 	.write = disk_write,
 	.flush = disk_flush,
+	.flush_begin = disk_flush_begin,
 	.alloc = kmalloc,
 	.free = kfree,
 };
@@ -159,6 +170,7 @@ store_disk_find(struct store_disk *d, struct block_device *dev)
 		(void)mbr_find(sector, MBR_TYPE_STORE, dev->sectors, &first, &count);
 	kfree(sector);
 	d->ahead = NULL;
+	d->flushing = false;
 	d->dev = dev;
 	d->first = first;
 	d->blocks = count / SECTORS_OF_BLOCK;

@@ -10,6 +10,7 @@ struct store_disk {
 	u64 first;		   /* [I] sector of block 0 */
 	u64 blocks;		   /* [I] */
 	struct block_batch batch;  /* what was begun since the last flush */
+	bool flushing;		   /* a flush was begun for it */
 	struct store_ahead *ahead; /* NULL: what is asked for is read, and no more */
 };
 

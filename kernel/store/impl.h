@@ -164,6 +164,7 @@ void vec_free_bufs(struct store *s, struct vec *v); /* v holds buffers */
 int super_read(const struct store_ops *ops, void *dev, u64 blocks, u64 below,
 	       struct store_super *out); /* the best with a seq below */
 void super_seal(struct store_super *sb);
+int super_upgrade(struct store *s); /* durably says all that this code may write */
 int mark_read(struct store *s, const struct chain *c, struct store_mark *m);
 void mark_seal(struct store *s); /* the epoch is durable; without a flush of its own */
 u64 store_oldest(const struct store *s, u64 last, u64 kept);
@@ -241,6 +242,9 @@ int record_follow(struct store *s, const struct chain *c, struct store_record *r
 int record_each(struct store *s, const struct store_record *r,
 		int (*fn)(struct store *s, const struct store_item *item, void *arg), void *arg);
 int item_valid(const struct store *s, const struct store_item *item);
+/* Whether these are the bytes that the item was made of, and the hash that says so. */
+bool item_is(const struct store_item *item, const void *data);
+struct hash128 item_hash(const struct store_item *item, const void *data);
 int item_read(struct store *s, const struct store_item *item, u8 *block); /* and checks its hash */
 
 #endif

@@ -147,6 +147,35 @@ super_read(const struct store_ops *ops, void *dev, u64 blocks, u64 below, struct
 	return found ? (err ? err : found) : 0;
 }
 
+/* An older store becomes one that only those open who know what it may hold from now on. It leads
+ * to the same base. Two slots say so, each with a flush of its own, as any one may be lost.
+ * => nothing that is new is being written yet */
+int
+super_upgrade(struct store *s)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < 2 && !err; i++) {
+		struct store_super *sb = store_buf(s, &s->tx.bufs);
+
+		if (!sb)
+			return -ENOMEM;
+		*sb = s->super;
+		sb->seq++;
+		sb->incompat |= STORE_INCOMPAT;
+		super_seal(sb);
+		err = out_put(s, STORE_SLOT_BLOCK[sb->seq % STORE_SLOTS], sb);
+		if (!err)
+			err = out_end(s);
+		if (!err)
+			err = s->ops->flush(s->dev);
+		s->super.seq += !err;
+	}
+	if (!err)
+		s->super.incompat |= STORE_INCOMPAT;
+	return err;
+}
+
 static struct hash128
 mark_hash(const struct store_mark *m)
 {
@@ -283,6 +312,7 @@ store_format(const struct store_ops *ops, void *dev, u64 blocks, const u8 uuid[1
 				   .version = STORE_VERSION,
 				   .block_size = STORE_BLOCK,
 				   .blocks = blocks,
+				   .incompat = STORE_INCOMPAT,
 				   .created_ns = now_ns,
 				   .base.next = {STORE_DATA_FIRST, STORE_DATA_FIRST + 1}};
 	memcpy(sb->uuid, uuid, sizeof(sb->uuid));

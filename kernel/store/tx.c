@@ -230,7 +230,7 @@ fill_descs(struct tx *tx, struct store_record *r)
 			const struct payload *b = &tx->blk[item->block];
 
 			item->block = b->block;
-			item->hash = hash128((const u8 *)b->data + item->offset, item->length);
+			item->hash = item_hash(item, (const u8 *)b->data + item->offset);
 		}
 		if (r->extents == 0)
 			r->item[i] = *item;
@@ -375,6 +375,8 @@ part_write(struct store *s, const struct store_note *note, u32 flags)
 		if (!err)
 			err = out_end(s);
 		tx->written = !err;
+		if (!err && s->ops->flush_begin)
+			s->ops->flush_begin(s->dev);
 	}
 	if (!err && !tight)
 		err = apply_descs(s);
@@ -390,6 +392,18 @@ tx_error(struct store *s, int err)
 	return err;
 }
 
+/* What has to be durable before the first record, each time or once in a store's life. */
+static int
+way_clear(struct store *s)
+{
+	bool upgrade = STORE_INCOMPAT & ~s->super.incompat;
+	int err;
+
+	s->tx.begun = s->tx.begun || s->cut || upgrade;
+	err = s->cut ? store_cut(s) : 0;
+	return err || !upgrade ? err : super_upgrade(s);
+}
+
 static int
 tx_ready(struct store *s)
 {
@@ -400,8 +414,7 @@ tx_ready(struct store *s)
 		return err;
 	if (s->tx.items < PART_ITEMS && s->tx.blks < PART_BLOCKS)
 		return 0;
-	if (s->cut)
-		err = store_cut(s);
+	err = way_clear(s);
 	return err ? err : part_write(s, &none, 0);
 }
 
@@ -445,7 +458,8 @@ pack_add(struct store *s, struct store_item *item, const void *data)
 int
 store_put(struct store *s, u64 oid, u64 idx, const void *data, u32 length)
 {
-	struct store_item item = {.oid = oid, .idx = idx, .length = (u16)length};
+	struct store_item item = {
+		.oid = oid, .idx = idx, .length = (u16)length, .sum = STORE_SUM_64};
 	int err;
 
 	assert(oid >= STORE_OID_USER && length > 0 && length <= STORE_BLOCK);
@@ -501,9 +515,8 @@ commit_write(struct store *s, const struct store_note *note)
 	struct tx *tx = &s->tx;
 	int err = s->base_lost ? base_again(s) : 0;
 
-	if (!err && s->cut)
-		err = store_cut(s);
-
+	if (!err)
+		err = way_clear(s);
 	if (!err)
 		err = part_write(s, note, STORE_LAST);
 	if (!err)

@@ -16,6 +16,7 @@
 #include "boot/boot.h"
 #include "cluster/cluster.h"
 #include "cluster/rpc.h"
+#include "cluster/stop.h"
 #include "core/klog.h"
 #include "core/panic.h"
 #include "core/place.h"
@@ -277,6 +278,7 @@ static void
 init_machine(void)
 {
 	thread_table_init(); /* every thread by name */
+	machine_stop_init(); /* whose turn it is to stop all cores */
 	place_init();	     /* the tree of load */
 	random_init();	     /* key from the hardware */
 	mm_init();	     /* address spaces and objects */

@@ -37,7 +37,6 @@ mm_init(void)
 	if (mm == NULL || mm->zero == NULL)
 		panic("no memory for the memory manager");
 	mm->zero->flags |= FF_RESERVED;
-	mutex_init(&mm->check_lock, "check");
 	machine()->mm = mm;
 }
 

@@ -68,7 +68,6 @@ struct cut {
 	struct record *big;  /* its parts left the writer: what is being written, or NULL */
 	struct list dead;    /* struct entry that this cut did not reach */
 	struct vm_cut *memory;
-	struct machine_stop *stop;  /* others may still be leaving it */
 	u64 objects, walked, bytes; /* there are; written down; of the records to put */
 	u64 processes, threads;
 	bool last;					     /* threads stay at the boundary */

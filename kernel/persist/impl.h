@@ -157,9 +157,10 @@ void cut_failed(struct cut *c);
 void cut_free(struct cut *c); /* whether it was taken or not */
 
 /* records.c. records_spill is the writer's; what it took goes with the next three, which are for
- * the object that was written last: the hash of its record; keeping it for the commit, if the store
- * has another one (0, -ENOMEM); dropping it. */
+ * the object that was written last: the hash of its record (made by record_hash); keeping it for
+ * the commit, if the store has another one (0, -ENOMEM); dropping it. */
 int __must_check records_spill(struct tag_writer *w);
+struct hash128 record_hash(const void *bytes, size_t length);
 struct hash128 records_hash(const struct cut *c);
 int __must_check records_keep(struct cut *c, struct entry *e, const struct persist_kind *kind,
 			      u64 version);

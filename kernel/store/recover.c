@@ -150,7 +150,7 @@ marked(struct store *s)
 static int
 replay_item(struct store *s, const struct store_item *item, void *arg)
 {
-	return tx_apply(s, item);
+	return tx_apply(s, item, true);
 }
 
 /* What a record's blocks are: its head was reserved by the one before. */

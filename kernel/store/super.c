@@ -35,7 +35,7 @@ more_pointers(struct store *s, struct vec *v)
 }
 
 int
-vec_room(struct store *s, struct vec *v, size_t more)
+vec_grow(struct store *s, struct vec *v, size_t more)
 {
 	while (v->n + more > v->pieces * VEC_PIECE) {
 		u64 *p;
@@ -48,16 +48,6 @@ vec_room(struct store *s, struct vec *v, size_t more)
 		v->piece[v->pieces++] = p;
 	}
 	return 0;
-}
-
-int
-vec_push(struct store *s, struct vec *v, u64 x)
-{
-	int err = vec_room(s, v, 1);
-
-	if (!err)
-		vec_add(v, x);
-	return err;
 }
 
 void

@@ -1,7 +1,7 @@
 /*
  * A transaction: what was put, in parts that are records, and its way to the disk. Its tree is made
  * beside the committed one and takes its place when everything is durable; before that nothing the
- * committed epoch has is changed, in memory or on the disk.
+ * committed epoch has is changed on the disk, or in memory for good (btree.c).
  */
 #include "store/impl.h"
 
@@ -27,6 +27,7 @@ tx_begin(struct store *s)
 	tx->items = tx->blks = tx->part = 0;
 	tx->all_items = tx->all_blks = tx->freed = 0;
 	tx->pack = NULL;
+	tx->in_place = false;
 	return 0;
 }
 
@@ -105,9 +106,8 @@ apply_delete(struct store *s, const struct store_item *range)
 	}
 }
 
-/* One descriptor, into the tree in the making; the item's block is held for it. */
 int
-tx_apply(struct store *s, const struct store_item *item)
+tx_apply(struct store *s, const struct store_item *item, bool hold)
 {
 	struct store_item old = {0};
 	bool had = false;
@@ -115,7 +115,7 @@ tx_apply(struct store *s, const struct store_item *item)
 
 	if (item->op == STORE_DELETE)
 		return apply_delete(s, item);
-	err = space_hold(s, item->block);
+	err = hold ? space_hold(s, item->block) : 0;
 	if (!err)
 		err = btree_insert(s, item, &old, &had);
 	if (!err && had)
@@ -239,17 +239,20 @@ fill_descs(struct tx *tx, struct store_record *r)
 	}
 }
 
-/* The descriptors, into the tree. */
+/* The descriptors, into the tree. A block was given with one holder, which its first item is. */
 static int
 apply_descs(struct store *s)
 {
 	struct tx *tx = &s->tx;
 	int err = 0;
 
-	for (u32 i = 0; i < tx->items && !err; i++)
-		err = tx_apply(s, part_item(tx, i));
-	for (u32 i = 0; i < tx->blks && !err; i++)
-		space_drop(s, tx->blk[i].block); /* its items hold it now */
+	for (u32 d = 0, left = tx->items; left > 0 && !err; d++) {
+		u32 n = min(left, STORE_LEAF_MAX);
+
+		for (u32 i = 0; i < n && !err; i++)
+			err = tx_apply(s, &tx->desc[d]->item[i], tx->desc[d]->item[i].offset > 0);
+		left -= n;
+	}
 	return err;
 }
 
@@ -378,6 +381,7 @@ part_write(struct store *s, const struct store_note *note, u32 flags)
 		if (!err && s->ops->flush_begin)
 			s->ops->flush_begin(s->dev);
 	}
+	tx->in_place = flags & STORE_LAST;
 	if (!err && !tight)
 		err = apply_descs(s);
 	part_done(s);

@@ -49,34 +49,6 @@ CASE(fork_private, "is memory private after fork, both ways?")
 	free(heap);
 }
 
-/* The least of some tries, so that it is no matter what else the machine does. */
-CASE(fork_large, "is the end of a child with much memory as quick as the fork that made it?")
-{
-	const size_t size = 128ul << 20, page = 4096;
-	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int64_t least = INT64_MAX, least_fork = INT64_MAX;
-
-	CHECK(memory != MAP_FAILED);
-	OK(madvise(memory, size, MADV_NOHUGEPAGE));
-	for (size_t at = 0; at < size; at += page)
-		memory[at] = 1;
-	for (int i = 0; i < 20; i++) {
-		int64_t began = abi_now_ns(CLOCK_MONOTONIC), forked, took;
-		pid_t pid = abi_fork();
-
-		if (pid == 0)
-			_exit(0);
-		forked = abi_now_ns(CLOCK_MONOTONIC);
-		CHECK_EQ(abi_reap(pid), 0);
-		took = abi_now_ns(CLOCK_MONOTONIC) - began;
-		least = took < least ? took : least;
-		memory[0]++;
-		least_fork = forked - began < least_fork ? forked - began : least_fork;
-	}
-	CHECK(least < 3 * least_fork);
-	OK(munmap(memory, size));
-}
-
 CASE(fork_offset, "do parent and child share a file's offset?")
 {
 	int fd = OK(open("f", O_RDWR | O_CREAT, 0600));

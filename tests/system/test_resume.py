@@ -167,12 +167,16 @@ FIGURES = ("#{size_bytes := Size, used_bytes := Used, room_bytes := Room, pages 
 
 @needs_store
 def test_the_same_node_of_erlang(tmp_path):
-    disk = ("--cpus", "2", "--disk", str(tmp_path / "d.img"))
+    """No checkpoints but the one: with four more the epoch could not be had any more."""
+    disk = ("--cpus", "2", "--disk", str(tmp_path / "d.img"), "--checkpoint", "off")
     with Erlang(*disk) as erlang:
         erlang.ready()
         erlang.eval("X = make_ref(), T = ets:new(t, [public]), "
                     "[ets:insert(T, {I, I * I}) || I <- lists:seq(1, 10000)], ok")
-        assert erlang.eval("ok = holdfast:subscribe(), crypto:start(), ok") == "ok"
+        assert erlang.eval("holdfast:subscribe(), {ok, Fs} = file:list_dir(\"/proc/self/fd\"), "
+                           "length([1 || F <- Fs, file:read_link(\"/proc/self/fd/\" ++ F) =:= "
+                           "{ok, \"/dev/holdfast\"}])") == "1"
+        assert erlang.eval("crypto:start()") == "ok"
         before = erlang.eval("{self(), X, whereis(init), ets:info(T, size)}")
         clock = int(erlang.eval("erlang:monotonic_time()"))
         epoch = re.match(r"\{ok,(\d+)\}", erlang.eval("holdfast:checkpoint()")).group(1)
@@ -191,6 +195,10 @@ def test_the_same_node_of_erlang(tmp_path):
                                     "\"/proc/sys/kernel/random/uuid\"))}"))
             erlang.power_cut()
     assert seen[0] != seen[1]
+    # An epoch that is not there: a line, and nothing is written.
+    with Erlang(*disk, "--epoch", str(int(epoch) + 7)) as erlang:
+        erlang.expect(r"it has no epoch %d \(error 2\); nothing is kept" % (int(epoch) + 7))
+        erlang.power_cut()
 
 
 @needs_store

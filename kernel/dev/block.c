@@ -61,20 +61,63 @@ block_batch_init(struct block_batch *b, struct block_device *d)
 	b->pending = 0;
 	b->err = 0;
 	b->open = NULL;
+	b->last = NULL;
+}
+
+/* All is finished: the flush comes next, or who waits. => b->lock held. => returns what to submit
+ */
+static struct block_request *
+batch_finished(struct block_batch *b)
+{
+	struct block_request *last = b->last;
+
+	b->last = NULL;
+	if (last && !b->err) {
+		b->pending++;
+		return last;
+	}
+	kfree(last);
+	waitq_wake_all(&b->done);
+	return NULL;
 }
 
 static void
 batch_end(struct block_request *r, int err)
 {
 	struct block_batch *b = r->arg;
+	struct block_device *d = b->dev;
 
 	kfree(r);
 	spin_lock(&b->lock);
 	if (err && !b->err)
 		b->err = err;
-	if (--b->pending == 0)
-		waitq_wake_all(&b->done);
+	r = --b->pending == 0 ? batch_finished(b) : NULL;
 	spin_unlock(&b->lock);
+	if (r)
+		block_submit(d, r);
+}
+
+int
+block_batch_flush(struct block_batch *b)
+{
+	struct block_request *r;
+
+	block_batch_push(b);
+	if (!b->dev->volatile_cache)
+		return 0;
+	r = kzalloc(sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	r->op = BLOCK_FLUSH;
+	r->end = batch_end;
+	r->arg = b;
+	spin_lock(&b->lock);
+	b->last = r;
+	r = b->pending == 0 ? batch_finished(b) : NULL;
+	spin_unlock(&b->lock);
+	if (r)
+		block_submit(b->dev, r);
+	return 0;
 }
 
 void

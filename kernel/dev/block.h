@@ -81,8 +81,9 @@ struct block_batch {
 	struct block_device *dev;
 	struct spinlock lock;
 	struct waitq done;
-	unsigned pending; /* [lock] */
-	int err;	  /* [lock] */
+	unsigned pending;	    /* [lock] */
+	int err;		    /* [lock] */
+	struct block_request *last; /* [lock] a flush, for when all that is pending is finished */
 	/* [who adds] not yet given to the driver; what lies behind it on the disk joins it */
 	struct block_request *open;
 	u64 open_end; /* sector */
@@ -110,6 +111,10 @@ int __must_check block_batch_add(struct block_batch *b, enum block_op op, u64 se
 int __must_check block_batch_join(struct block_batch *b, enum block_op op, u64 sector, void *mem,
 				  size_t bytes);
 void block_batch_push(struct block_batch *b);
+/* What was begun is made durable: the disk gets a flush as soon as it has finished all of that, and
+ * the wait is also for the flush. After an error there is none. => nothing more is begun before the
+ * wait. -ENOMEM */
+int __must_check block_batch_flush(struct block_batch *b);
 /* Sleeps until all is done: 0 or -EIO. => may sleep, uninterruptibly */
 int block_batch_wait(struct block_batch *b);
 

@@ -19,3 +19,9 @@ hash128(const void *data, size_t size)
 
 	return (struct hash128){.low = h.low64, .high = h.high64};
 }
+
+u64
+hash64(const void *data, size_t size)
+{
+	return XXH64(data, size, 0);
+}

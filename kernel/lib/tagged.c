@@ -38,9 +38,8 @@ spill(struct tag_writer *w)
 	return w->err == 0;
 }
 
-/* Room for n more bytes: where they go, or NULL with w->err set. */
-static u8 *
-extend(struct tag_writer *w, size_t n)
+/* As reserve, where the buffer lacks room or is to be emptied. */
+static u8 *__attribute__((noinline)) extend(struct tag_writer *w, size_t n)
 {
 	size_t need, room;
 	u8 *p;
@@ -70,11 +69,24 @@ extend(struct tag_writer *w, size_t n)
 	return p;
 }
 
+/* Room for n more bytes: where they go, or NULL with w->err set. (What has room in the buffer is
+ * below TAGGED_MAX, when nothing was spilled.) */
+static inline u8 *
+reserve(struct tag_writer *w, size_t n)
+{
+	size_t at = w->length;
+
+	if (w->err || w->spilled || at >= TAGGED_SPILL || n > w->room - at)
+		return extend(w, n);
+	w->length = at + n;
+	return w->buf + at;
+}
+
 void
 tag_bytes(struct tag_writer *w, u16 tag, const void *data, size_t n)
 {
 	struct head h = {.tag = tag, .length = (u32)n};
-	u8 *p = n > TAGGED_MAX ? NULL : extend(w, sizeof(h) + ALIGN_UP(n, 8));
+	u8 *p = n > TAGGED_MAX ? NULL : reserve(w, sizeof(h) + ALIGN_UP(n, 8));
 
 	if (!p) {
 		if (!w->err)
@@ -92,7 +104,7 @@ tag_bytes(struct tag_writer *w, u16 tag, const void *data, size_t n)
 void
 tag_u64(struct tag_writer *w, u16 tag, u64 value)
 {
-	struct field_u64 *p = (struct field_u64 *)extend(w, sizeof(*p));
+	struct field_u64 *p = (struct field_u64 *)reserve(w, sizeof(*p));
 
 	if (p)
 		*p = (struct field_u64){{.tag = tag, .length = sizeof(value)}, value};

@@ -68,7 +68,6 @@ struct cut {
 	struct record *big;  /* its parts left the writer: what is being written, or NULL */
 	struct list dead;    /* struct entry that this cut did not reach */
 	struct vm_cut *memory;
-	struct machine_stop *stop;  /* others may still be leaving it */
 	u64 objects, walked, bytes; /* there are; written down; of the records to put */
 	u64 processes, threads;
 	bool last;					     /* threads stay at the boundary */
@@ -107,6 +106,7 @@ struct persist {
 	int result;		     /* [lock] of that commit */
 	u64 epoch;		     /* [lock] the last durable one */
 	u64 room;		     /* [lock] bytes that files may take until the next */
+	u64 size, used;		     /* [lock] bytes of the store, as of the last commit */
 	ns_t period;		     /* [lock] NS_FOREVER: none */
 	ns_t cut_ns;		     /* [lock] when the last durable one was cut */
 	u64 resumes;		     /* [I] of this system, ever */
@@ -157,9 +157,10 @@ void cut_failed(struct cut *c);
 void cut_free(struct cut *c); /* whether it was taken or not */
 
 /* records.c. records_spill is the writer's; what it took goes with the next three, which are for
- * the object that was written last: the hash of its record; keeping it for the commit, if the store
- * has another one (0, -ENOMEM); dropping it. */
+ * the object that was written last: the hash of its record (made by record_hash); keeping it for
+ * the commit, if the store has another one (0, -ENOMEM); dropping it. */
 int __must_check records_spill(struct tag_writer *w);
+struct hash128 record_hash(const void *bytes, size_t length);
 struct hash128 records_hash(const struct cut *c);
 int __must_check records_keep(struct cut *c, struct entry *e, const struct persist_kind *kind,
 			      u64 version);
@@ -184,7 +185,7 @@ void engine_init(void); /* => before programs, and before each cluster has its c
 int persist_commit(u64 *epoch);
 void persist_set_period(ns_t period);
 
-/* status.c: /proc/holdfast/persist */
+/* status.c: /proc/holdfast/store */
 void status_init(struct persist *p);
 int __must_check status_word(const char *buf, size_t n); /* "period MS": 0 or -EINVAL */
 

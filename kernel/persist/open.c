@@ -211,6 +211,7 @@ no_store(struct persist *p, int err)
 {
 	const char *why = err == -ENODEV	? "there is no such disk"
 			  : err == -EMEDIUMTYPE ? "it holds something else and is left alone"
+			  : err == -EOPNOTSUPP	? "it is of a later kernel and is left alone"
 						: "it cannot be used";
 
 	if (err == -ENOENT)

@@ -82,13 +82,21 @@ append(struct record *r, const u8 *from, size_t n)
 	return 0;
 }
 
+/* Only whether a record is as the last one of its object depends on it, in memory: 64 bits, and the
+ * length. It is made while everything stands still, for each record that is written down. */
+struct hash128
+record_hash(const void *bytes, size_t length)
+{
+	return (struct hash128){.low = hash64(bytes, length), .high = length};
+}
+
 /* The hash of a record of parts is made of theirs. */
 static struct hash128
 add_hash(struct hash128 before, struct hash128 part)
 {
 	struct hash128 both[2] = {before, part};
 
-	return hash128(both, sizeof(both));
+	return record_hash(both, sizeof(both));
 }
 
 int
@@ -107,7 +115,7 @@ records_spill(struct tag_writer *w)
 	}
 	if (!err)
 		err = append(c->big, w->buf, w->length);
-	c->big->hash = add_hash(c->big->hash, hash128(w->buf, w->length));
+	c->big->hash = add_hash(c->big->hash, record_hash(w->buf, w->length));
 	return err;
 }
 
@@ -115,7 +123,7 @@ struct hash128
 records_hash(const struct cut *c)
 {
 	const struct tag_writer *t = &c->writer.tags;
-	struct hash128 last = hash128(t->buf, t->length);
+	struct hash128 last = record_hash(t->buf, t->length);
 
 	return c->big ? add_hash(c->big->hash, last) : last;
 }

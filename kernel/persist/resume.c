@@ -194,7 +194,7 @@ enter_loaded(struct load *l, u64 id, const struct reading *r, struct loaded *o)
 	o->entry->stored = true;
 	o->entry->pieces = r->pieces;
 	if (o->first == &o->fields)
-		o->entry->hash = hash128(o->bytes, o->fields.length);
+		o->entry->hash = record_hash(o->bytes, o->fields.length);
 	o->kind = persist_kind(r->head.kind);
 	err = radix_set(&l->objects, id, o);
 	if (!err)

@@ -5,6 +5,9 @@
  *
  * A transaction does not change nodes that the committed tree has: it copies the path to them
  * (node->tx says whose a node is). So a commit that fails is undone by forgetting what was made.
+ * One thing is different, for which most commits need no copies: where an item takes the place of
+ * another, in a leaf that is not on the disk, and nobody looks at the committed tree any more
+ * before the end (tx.in_place), it does so in the committed leaf, and the old one is noted.
  */
 #include "store/impl.h"
 
@@ -174,6 +177,15 @@ page_search(const struct store_tree_page *p, u64 oid, u64 idx)
 			high = mid;
 	}
 	return low ? low - 1 : 0;
+}
+
+/* The same in a leaf, when the key is mostly the one behind `at`. */
+static unsigned
+leaf_search(const struct store_tree_page *p, unsigned at, u64 oid, u64 idx)
+{
+	if (at + 1u < p->count && p->item[at + 1].oid == oid && p->item[at + 1].idx == idx)
+		return at + 1;
+	return page_search(p, oid, idx);
 }
 
 int
@@ -364,13 +376,114 @@ insert_at(struct store *s, struct bnode **np, struct insertion *in, struct bnode
 	return 0;
 }
 
+/* Finds the leaf and the place for the key, from where the last one was or from the root. */
+static int
+near_find(struct store *s, u64 oid, u64 idx)
+{
+	struct near *near = &s->tx.near;
+	struct bnode *n = near->leaf;
+
+	if (n && n->page->count > 0 &&
+	    key_cmp(n->page->item[0].oid, n->page->item[0].idx, oid, idx) <= 0 &&
+	    (!near->bounded || key_cmp(oid, idx, near->limit.oid, near->limit.idx) < 0)) {
+		near->at = leaf_search(n->page, near->at, oid, idx);
+		return 0;
+	}
+	near->leaf = NULL;
+	near->bounded = false;
+	for (n = s->tx.root; n->page->level > 0;) {
+		unsigned i = page_search(n->page, oid, idx);
+		int err;
+
+		if (i + 1u < n->page->count) {
+			near->bounded = true;
+			near->limit = page_key(n->page, i + 1);
+		}
+		err = btree_kid(s, n, i, &n);
+		if (err)
+			return err;
+	}
+	near->leaf = n;
+	near->at = page_search(n->page, oid, idx);
+	return 0;
+}
+
+/* The item that is replaced, of a leaf that the committed tree has. */
+static int
+undo_note(struct store *s, struct bnode *leaf, unsigned at)
+{
+	struct vec *undo = &s->tx.undo;
+	int err = vec_room(s, undo, UNDO_WORDS);
+
+	if (err)
+		return err;
+	vec_add(undo, (u64)leaf);
+	vec_add(undo, at);
+	memcpy(vec_at(undo, undo->n), &leaf->page->item[at], sizeof(leaf->page->item[at]));
+	undo->n += sizeof(leaf->page->item[at]) / sizeof(u64);
+	return 0;
+}
+
+static void
+undo_all(struct vec *undo)
+{
+	while (undo->n > 0) {
+		struct bnode *leaf;
+		u64 at;
+
+		undo->n -= UNDO_WORDS;
+		leaf = (struct bnode *)*vec_at(undo, undo->n);
+		at = *vec_at(undo, undo->n + 1);
+		memcpy(&leaf->page->item[at], vec_at(undo, undo->n + 2),
+		       sizeof(leaf->page->item[at]));
+	}
+}
+
+/* Puts the item where it was found to belong, if that changes this leaf alone.
+ * => returns 1, 0 when more has to change, or -ENOMEM */
+static int
+put_near(struct store *s, struct insertion *in)
+{
+	struct near *near = &s->tx.near;
+	struct bnode *n = near->leaf;
+	struct store_tree_page *p = n->page;
+	struct store_item *at = &p->item[near->at];
+	bool own = n->tx == s->tx.number;
+	int order, err;
+
+	if (n->block || p->count == 0)
+		return 0;
+	order = key_cmp(at->oid, at->idx, in->item->oid, in->item->idx);
+	if (order == 0 && (own || s->tx.in_place)) {
+		err = own ? 0 : undo_note(s, n, near->at);
+		if (err)
+			return err;
+		*in->old = *at;
+		in->had = true;
+		*at = *in->item;
+		return 1;
+	}
+	if (order >= 0 || !own || p->count == STORE_LEAF_MAX)
+		return 0;
+	leaf_open(p, ++near->at);
+	p->item[near->at] = *in->item;
+	return 1;
+}
+
 int
 btree_insert(struct store *s, const struct store_item *item, struct store_item *old, bool *had)
 {
 	struct insertion in = {.item = item, .old = old};
 	struct bnode *more = NULL, *top;
-	int err = insert_at(s, &s->tx.root, &in, &more);
+	int err = near_find(s, item->oid, item->idx);
 
+	if (!err)
+		err = put_near(s, &in);
+	*had = in.had;
+	if (err)
+		return err < 0 ? err : 0;
+	s->tx.near.leaf = NULL;
+	err = insert_at(s, &s->tx.root, &in, &more);
 	*had = in.had;
 	if (err || !more)
 		return err;
@@ -485,7 +598,10 @@ int
 btree_remove(struct store *s, u64 oid, u64 idx, struct store_item *old)
 {
 	struct bnode *root, *kid;
-	int err = remove_at(s, &s->tx.root, oid, idx, old);
+	int err;
+
+	s->tx.near.leaf = NULL;
+	err = remove_at(s, &s->tx.root, oid, idx, old);
 
 	while (!err && s->tx.root->page->level > 0 && s->tx.root->page->count == 1) {
 		root = s->tx.root;
@@ -512,12 +628,16 @@ btree_free(struct store *s, struct bnode *n)
 	node_free(s, n);
 }
 
-/* The transaction is over, for good or for nothing. */
+/* The transaction is over, for good or for nothing: the committed tree may have been changed. */
 void
 btree_settle(struct store *s, bool keep)
 {
 	struct bnode *n, *next;
 
+	if (!keep)
+		undo_all(&s->tx.undo);
+	s->tx.undo.n = 0;
+	s->tx.near.leaf = NULL;
 	for (n = s->tx.made; n; n = next) {
 		next = n->next;
 		if (!keep || n->dead)

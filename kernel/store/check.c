@@ -55,7 +55,7 @@ check_item(struct check *c, const struct store_item *item)
 		return;
 	}
 	c->block_at = item->block;
-	if (!hash128_equal(item->hash, hash128(c->block + item->offset, item->length)))
+	if (!item_is(item, c->block + item->offset))
 		fault(c, "object %llu: item %llu is damaged", item->oid, item->idx);
 }
 

@@ -2,7 +2,7 @@
  * Stores on the kernel's disks. Nothing here writes to a disk but `store-trial`, and that only to a
  * store that is empty.
  *
- *	/proc/holdfast/store		a line for each disk: what it holds
+ *	/proc/holdfast/disks		a line for each disk: what it holds
  *	/proc/holdfast/store-trial	written: the name of a disk; read: its figures (trial.c)
  *
  * Locks: none for what is found at start and stays; `lock` around a trial and its text.
@@ -129,19 +129,30 @@ disk_write(void *dev, u64 block, const struct store_seg *seg, u32 segs)
 	return err;
 }
 
+static void
+disk_flush_begin(void *dev)
+{
+	struct store_disk *d = dev;
+
+	d->flushing = block_batch_flush(&d->batch) == 0;
+}
+
 static int
 disk_flush(void *dev)
 {
 	struct store_disk *d = dev;
 	int err = block_batch_wait(&d->batch);
+	bool flushed = d->flushing;
 
-	return err ? err : block_flush(d->dev);
+	d->flushing = false;
+	return err || flushed ? err : block_flush(d->dev);
 }
 
 const struct store_ops store_disk_ops = {
 	.read = disk_read,
 	.write = disk_write,
 	.flush = disk_flush,
+	.flush_begin = disk_flush_begin,
 	.alloc = kmalloc,
 	.free = kfree,
 };
@@ -159,6 +170,7 @@ store_disk_find(struct store_disk *d, struct block_device *dev)
 		(void)mbr_find(sector, MBR_TYPE_STORE, dev->sectors, &first, &count);
 	kfree(sector);
 	d->ahead = NULL;
+	d->flushing = false;
 	d->dev = dev;
 	d->first = first;
 	d->blocks = count / SECTORS_OF_BLOCK;
@@ -281,6 +293,6 @@ store_disks_init(const struct block_device *open, const struct store *its)
 		look(&all->found[all->n], d, d == open ? its : NULL);
 		say(&all->found[all->n++]);
 	}
-	err = procfs_add("holdfast/store", 0444, &disks, all);
+	err = procfs_add("holdfast/disks", 0444, &disks, all);
 	return err ? err : procfs_add("holdfast/store-trial", 0600, &trial, all);
 }

@@ -32,9 +32,10 @@
 #define STORE_TREE_MAGIC   0x45455254u
 
 /* Features an implementation must know to read (incompat) or to write (ro_compat). */
-#define STORE_COMPAT	0ull
-#define STORE_RO_COMPAT 0ull
-#define STORE_INCOMPAT	0ull
+#define STORE_COMPAT	     0ull
+#define STORE_RO_COMPAT	     0ull
+#define STORE_INCOMPAT_SUM64 1ull /* there may be items with STORE_SUM_64 */
+#define STORE_INCOMPAT	     STORE_INCOMPAT_SUM64
 
 /*
  * What is stored: bytes under (object, index), at most a block of them, inside one block. Index 0
@@ -50,12 +51,15 @@ struct store_item { /* of a tree leaf, and of a record's descriptors */
 	u16 offset;
 	u16 length; /* 1..4096 */
 	u16 op;
-	u16 zero;
+	u16 sum; /* what `hash` is */
 	struct hash128 hash;
 };
 
 #define STORE_PUT    0u
 #define STORE_DELETE 1u /* all of the object from idx to the index in `block` */
+
+#define STORE_SUM_128 0u /* XXH3_128bits */
+#define STORE_SUM_64  1u /* XXH64 in `low`, `high` is 0 */
 
 struct store_child {  /* of an inner tree page */
 	u64 oid, idx; /* nothing below comes before this key */

@@ -92,15 +92,28 @@ struct chain { /* the end of the records so far */
 	u64 next[2];
 };
 
+/* The leaf that an item was put into last: the next one mostly belongs beside it. */
+struct near {
+	struct bnode *leaf; /* of the tree in the making; NULL: not known */
+	unsigned at;
+	bool bounded;
+	struct key limit; /* bounded: below it keys are the leaf's */
+};
+
+#define UNDO_WORDS 8u /* leaf, place, the item that was there */
+
 struct tx {
 	bool open;
-	int error; /* of a put: the commit's result */
+	bool in_place; /* nobody looks at the committed tree before the end */
+	int error;     /* of a put: the commit's result */
 	u64 number;
 	struct bnode *root, *made, *garbage;
-	struct vec dead;		/* blocks that lose a holder in this epoch */
-	struct vec base_dead;		/* at the next base */
-	struct vec given;		/* allocated */
-	struct vec bufs;		/* our memory that is being written */
+	struct vec dead;      /* blocks that lose a holder in this epoch */
+	struct vec base_dead; /* at the next base */
+	struct vec given;     /* allocated */
+	struct vec bufs;      /* our memory that is being written */
+	struct vec undo;      /* of leaves of the committed tree; UNDO_WORDS each */
+	struct near near;
 	struct store_desc_block **desc; /* of the part; [PART_ITEMS / LEAF_MAX] */
 	struct payload *blk;		/* of the part; [PART_BLOCKS] */
 	u32 items, blks;
@@ -156,14 +169,28 @@ struct store {
 /* super.c */
 void *store_zalloc(struct store *s, size_t size);
 void *store_buf(struct store *s, struct vec *owner); /* a zeroed block that owner will free */
-int vec_push(struct store *s, struct vec *v, u64 x);
-int vec_room(struct store *s, struct vec *v, size_t more);
+int vec_grow(struct store *s, struct vec *v, size_t more);
+static inline int
+vec_room(struct store *s, struct vec *v, size_t more)
+{
+	return v->n + more <= v->pieces * VEC_PIECE ? 0 : vec_grow(s, v, more);
+}
+static inline int
+vec_push(struct store *s, struct vec *v, u64 x)
+{
+	int err = vec_room(s, v, 1);
+
+	if (!err)
+		vec_add(v, x);
+	return err;
+}
 void vec_drop(struct store *s, struct vec *v, size_t n); /* the first n */
 void vec_free(struct store *s, struct vec *v);
 void vec_free_bufs(struct store *s, struct vec *v); /* v holds buffers */
 int super_read(const struct store_ops *ops, void *dev, u64 blocks, u64 below,
 	       struct store_super *out); /* the best with a seq below */
 void super_seal(struct store_super *sb);
+int super_upgrade(struct store *s); /* durably says all that this code may write */
 int mark_read(struct store *s, const struct chain *c, struct store_mark *m);
 void mark_seal(struct store *s); /* the epoch is durable; without a flush of its own */
 u64 store_oldest(const struct store *s, u64 last, u64 kept);
@@ -178,14 +205,14 @@ int space_hold(struct store *s, u64 block);
 void space_drop(struct store *s, u64 block);  /* => a held block */
 int space_alloc(struct store *s, u64 *block); /* one, near the last; held, and in tx.given */
 int space_is_free(struct store *s, u64 block, bool *free);
-int space_give(struct store *s, u64 block); /* holds it, for tx.given. => it is free */
+int space_take(struct store *s, u64 block, bool *free);	    /* if it is: as by space_alloc */
 int space_dying(struct store *s, struct vec *v, u64 block); /* into a list of the dead */
 u64 space_reserve(const struct store *s);
 u64 space_room(const struct store *s);
 void space_mature(struct store *s); /* frees what died up to the horizon */
 
 /* reuse.c */
-void reuse_note(struct space *sp, u64 block);
+void reuse_note(struct space *sp, struct run freed);
 void reuse_begin(struct space *sp, u64 payload);
 int reuse_alloc(struct store *s, struct run *from, u64 *block); /* NULL: as space_alloc */
 void reuse_prepare(struct store *s, u64 payload);
@@ -211,7 +238,8 @@ void btree_settle(struct store *s, bool keep); /* frees the nodes of one of the 
 
 /* tx.c */
 int tx_begin(struct store *s);
-int tx_apply(struct store *s, const struct store_item *item);
+/* One descriptor, into the tree in the making. `hold`: its block has to be held for it. */
+int tx_apply(struct store *s, const struct store_item *item, bool hold);
 /* The tree in the making becomes the tree. => what died has room in the lists */
 void tx_keep(struct store *s);
 void tx_drop(struct store *s); /* and all that was allocated for it */
@@ -241,6 +269,9 @@ int record_follow(struct store *s, const struct chain *c, struct store_record *r
 int record_each(struct store *s, const struct store_record *r,
 		int (*fn)(struct store *s, const struct store_item *item, void *arg), void *arg);
 int item_valid(const struct store *s, const struct store_item *item);
+/* Whether these are the bytes that the item was made of, and the hash that says so. */
+bool item_is(const struct store_item *item, const void *data);
+struct hash128 item_hash(const struct store_item *item, const void *data);
 int item_read(struct store *s, const struct store_item *item, u8 *block); /* and checks its hash */
 
 #endif

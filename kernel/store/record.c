@@ -33,10 +33,24 @@ item_valid(const struct store *s, const struct store_item *item)
 	if (item->op == STORE_DELETE)
 		return item->idx <= item->block ? 0 : -EBADMSG;
 	if (item->op != STORE_PUT || !extent_valid(s->super.blocks, item->block, 1) ||
-	    item->length == 0 || item->length > STORE_BLOCK ||
+	    item->length == 0 || item->length > STORE_BLOCK || item->sum > STORE_SUM_64 ||
 	    item->offset > STORE_BLOCK - item->length)
 		return -EBADMSG;
 	return 0;
+}
+
+struct hash128
+item_hash(const struct store_item *item, const void *data)
+{
+	if (item->sum == STORE_SUM_64)
+		return (struct hash128){.low = hash64(data, item->length)};
+	return hash128(data, item->length);
+}
+
+bool
+item_is(const struct store_item *item, const void *data)
+{
+	return hash128_equal(item->hash, item_hash(item, data));
 }
 
 int
@@ -44,7 +58,7 @@ item_read(struct store *s, const struct store_item *item, u8 *block)
 {
 	int err = s->ops->read(s->dev, item->block, block, 1);
 
-	if (!err && !hash128_equal(item->hash, hash128(block + item->offset, item->length)))
+	if (!err && !item_is(item, block + item->offset))
 		err = -EBADMSG;
 	return err;
 }

@@ -69,7 +69,7 @@ verify_item(struct store *s, const struct store_item *item, void *arg)
 		}
 	}
 	data = v->mem + (item->block - v->at) * STORE_BLOCK + item->offset;
-	return hash128_equal(item->hash, hash128(data, item->length)) ? 0 : -EBADMSG;
+	return item_is(item, data) ? 0 : -EBADMSG;
 }
 
 /* Whether all that the youngest epoch put is there. */
@@ -150,7 +150,7 @@ marked(struct store *s)
 static int
 replay_item(struct store *s, const struct store_item *item, void *arg)
 {
-	return tx_apply(s, item);
+	return tx_apply(s, item, true);
 }
 
 /* What a record's blocks are: its head was reserved by the one before. */

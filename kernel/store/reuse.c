@@ -19,32 +19,25 @@
 #define META_LOW     2u	  /* then: the next epoch still has one */
 #define CLEAR_BLOCKS 16u  /* from one buffer */
 
-static void
-run_keep(struct space *sp, struct run run)
+/* Blocks came free. What is freed together was written together. */
+void
+reuse_note(struct space *sp, struct run freed)
 {
 	struct run *least = &sp->run[0];
 
-	for (unsigned i = 1; i < REUSE_RUNS; i++)
-		if (sp->run[i].blocks < least->blocks)
-			least = &sp->run[i];
-	if (run.blocks > least->blocks)
-		*least = run;
-}
-
-/* A block came free. What is freed together was written together, in this order. */
-void
-reuse_note(struct space *sp, u64 block)
-{
-	for (unsigned i = 0; i < REUSE_RUNS; i++) {
-		struct run *r = &sp->run[i];
-
-		if (r->blocks > 0 && (block == r->at + r->blocks || block + 1 == r->at)) {
-			r->at = min(r->at, block);
-			r->blocks++;
+	if (freed.blocks == 0)
+		return;
+	for (struct run *r = &sp->run[0]; r < &sp->run[REUSE_RUNS]; r++) {
+		if (r->at + r->blocks == freed.at || freed.at + freed.blocks == r->at) {
+			r->at = min(r->at, freed.at);
+			r->blocks += freed.blocks;
 			return;
 		}
+		if (r->blocks < least->blocks)
+			least = r;
 	}
-	run_keep(sp, (struct run){block, 1});
+	if (freed.blocks > least->blocks)
+		*least = freed;
 }
 
 /* The shortest run that has so many. NULL: none */
@@ -68,7 +61,7 @@ reuse_begin(struct space *sp, u64 payload)
 {
 	struct run *r;
 
-	run_keep(sp, sp->body);
+	reuse_note(sp, sp->body);
 	sp->body.blocks = 0;
 	r = payload > 0 ? run_find(sp, payload) : NULL;
 	if (!r)
@@ -83,14 +76,14 @@ reuse_alloc(struct store *s, struct run *from, u64 *block)
 {
 	while (from && from->blocks > 0) {
 		bool free;
-		int err = space_is_free(s, from->at, &free);
+		int err = space_take(s, from->at, &free);
 
 		if (err)
 			return err;
 		*block = from->at++;
 		from->blocks--;
 		if (free)
-			return space_give(s, *block);
+			return 0;
 	}
 	return space_alloc(s, block);
 }
@@ -152,6 +145,6 @@ reuse_cleared(struct space *sp)
 		sp->fresh.at += sp->meta.blocks;
 		sp->fresh.blocks -= sp->meta.blocks;
 	}
-	run_keep(sp, sp->fresh);
+	reuse_note(sp, sp->fresh);
 	sp->fresh.blocks = 0;
 }

@@ -103,11 +103,24 @@ space_is_free(struct store *s, u64 block, bool *free)
 }
 
 int
-space_give(struct store *s, u64 block)
+space_take(struct store *s, u64 block, bool *free)
 {
-	int err = vec_push(s, &s->tx.given, block);
+	const struct run *fresh = &s->space.fresh;
+	u8 *count;
+	int err = space_count(s, block, &count);
 
-	return err ? err : space_hold(s, block);
+	*free = !err && *count == 0 && block - fresh->at >= fresh->blocks;
+	if (err || !*free)
+		return err;
+	if (s->space.free == 0)
+		return -EBADMSG;
+	err = vec_push(s, &s->tx.given, block);
+	if (err)
+		return err;
+	*count = 1;
+	s->space.free--;
+	s->space.chunk[block / MAP_BLOCKS].dirty = true;
+	return 0;
 }
 
 int
@@ -123,7 +136,7 @@ space_alloc(struct store *s, u64 *block)
 	for (u64 n = 0; n < span; n++, sp->cursor++) {
 		if (sp->cursor < STORE_DATA_FIRST || sp->cursor >= s->super.blocks)
 			sp->cursor = STORE_DATA_FIRST;
-		err = space_is_free(s, sp->cursor, &free);
+		err = space_take(s, sp->cursor, &free);
 		if (err)
 			return err;
 		if (free)
@@ -132,7 +145,7 @@ space_alloc(struct store *s, u64 *block)
 	if (!free)
 		return -ENOSPC;
 	*block = sp->cursor++;
-	return space_give(s, *block);
+	return 0;
 }
 
 /* Its chunk is in memory and will be written, so that dropping it later cannot fail. */
@@ -173,15 +186,22 @@ void
 space_mature(struct store *s)
 {
 	struct vec *p = &s->pending;
+	struct run freed = {0};
 
 	while (s->pending_head < p->n && *vec_at(p, s->pending_head + 1) <= s->horizon) {
 		u64 block = *vec_at(p, s->pending_head), before = s->space.free;
 
 		space_drop(s, block);
-		if (s->space.free > before)
-			reuse_note(&s->space, block);
 		s->pending_head += 2;
+		if (s->space.free == before)
+			continue;
+		if (block != freed.at + freed.blocks) {
+			reuse_note(&s->space, freed);
+			freed = (struct run){.at = block};
+		}
+		freed.blocks++;
 	}
+	reuse_note(&s->space, freed);
 	if (s->pending_head > p->n / 2) {
 		vec_drop(s, p, s->pending_head);
 		s->pending_head = 0;

@@ -63,6 +63,7 @@ store_close(struct store *s)
 	vec_free(s, &s->tx.base_dead);
 	vec_free(s, &s->tx.given);
 	vec_free(s, &s->tx.bufs);
+	vec_free(s, &s->tx.undo);
 	if (s->tx.desc)
 		s->ops->free(s->tx.desc);
 	if (s->tx.blk)

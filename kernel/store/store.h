@@ -32,6 +32,9 @@ struct store_ops {
 	int (*flush)(void *dev);
 	void *(*alloc)(size_t size); /* NULL: no memory */
 	void (*free)(void *p);
+	/* Or NULL. Begins the flush for the writes begun so far, and does not wait: the next
+	 * `flush` waits for it, and speaks of these writes alone. */
+	void (*flush_begin)(void *dev);
 };
 
 struct store;

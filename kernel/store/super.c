@@ -35,7 +35,7 @@ more_pointers(struct store *s, struct vec *v)
 }
 
 int
-vec_room(struct store *s, struct vec *v, size_t more)
+vec_grow(struct store *s, struct vec *v, size_t more)
 {
 	while (v->n + more > v->pieces * VEC_PIECE) {
 		u64 *p;
@@ -48,16 +48,6 @@ vec_room(struct store *s, struct vec *v, size_t more)
 		v->piece[v->pieces++] = p;
 	}
 	return 0;
-}
-
-int
-vec_push(struct store *s, struct vec *v, u64 x)
-{
-	int err = vec_room(s, v, 1);
-
-	if (!err)
-		vec_add(v, x);
-	return err;
 }
 
 void
@@ -145,6 +135,35 @@ super_read(const struct store_ops *ops, void *dev, u64 blocks, u64 below, struct
 	}
 	ops->free(sb);
 	return found ? (err ? err : found) : 0;
+}
+
+/* An older store becomes one that only those open who know what it may hold from now on. It leads
+ * to the same base. Two slots say so, each with a flush of its own, as any one may be lost.
+ * => nothing that is new is being written yet */
+int
+super_upgrade(struct store *s)
+{
+	int err = 0;
+
+	for (unsigned i = 0; i < 2 && !err; i++) {
+		struct store_super *sb = store_buf(s, &s->tx.bufs);
+
+		if (!sb)
+			return -ENOMEM;
+		*sb = s->super;
+		sb->seq++;
+		sb->incompat |= STORE_INCOMPAT;
+		super_seal(sb);
+		err = out_put(s, STORE_SLOT_BLOCK[sb->seq % STORE_SLOTS], sb);
+		if (!err)
+			err = out_end(s);
+		if (!err)
+			err = s->ops->flush(s->dev);
+		s->super.seq += !err;
+	}
+	if (!err)
+		s->super.incompat |= STORE_INCOMPAT;
+	return err;
 }
 
 static struct hash128
@@ -285,6 +304,7 @@ store_format(const struct store_ops *ops, void *dev, u64 blocks, const u8 uuid[1
 				   .version = STORE_VERSION,
 				   .block_size = STORE_BLOCK,
 				   .blocks = blocks,
+				   .incompat = STORE_INCOMPAT,
 				   .created_ns = now_ns,
 				   .base.next = {STORE_DATA_FIRST, STORE_DATA_FIRST + 1}};
 	memcpy(sb->uuid, uuid, sizeof(sb->uuid));

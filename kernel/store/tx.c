@@ -1,7 +1,7 @@
 /*
  * A transaction: what was put, in parts that are records, and its way to the disk. Its tree is made
  * beside the committed one and takes its place when everything is durable; before that nothing the
- * committed epoch has is changed, in memory or on the disk.
+ * committed epoch has is changed on the disk, or in memory for good (btree.c).
  */
 #include "store/impl.h"
 
@@ -27,6 +27,7 @@ tx_begin(struct store *s)
 	tx->items = tx->blks = tx->part = 0;
 	tx->all_items = tx->all_blks = tx->freed = 0;
 	tx->pack = NULL;
+	tx->in_place = false;
 	return 0;
 }
 
@@ -105,9 +106,8 @@ apply_delete(struct store *s, const struct store_item *range)
 	}
 }
 
-/* One descriptor, into the tree in the making; the item's block is held for it. */
 int
-tx_apply(struct store *s, const struct store_item *item)
+tx_apply(struct store *s, const struct store_item *item, bool hold)
 {
 	struct store_item old = {0};
 	bool had = false;
@@ -115,7 +115,7 @@ tx_apply(struct store *s, const struct store_item *item)
 
 	if (item->op == STORE_DELETE)
 		return apply_delete(s, item);
-	err = space_hold(s, item->block);
+	err = hold ? space_hold(s, item->block) : 0;
 	if (!err)
 		err = btree_insert(s, item, &old, &had);
 	if (!err && had)
@@ -230,7 +230,7 @@ fill_descs(struct tx *tx, struct store_record *r)
 			const struct payload *b = &tx->blk[item->block];
 
 			item->block = b->block;
-			item->hash = hash128((const u8 *)b->data + item->offset, item->length);
+			item->hash = item_hash(item, (const u8 *)b->data + item->offset);
 		}
 		if (r->extents == 0)
 			r->item[i] = *item;
@@ -239,17 +239,20 @@ fill_descs(struct tx *tx, struct store_record *r)
 	}
 }
 
-/* The descriptors, into the tree. */
+/* The descriptors, into the tree. A block was given with one holder, which its first item is. */
 static int
 apply_descs(struct store *s)
 {
 	struct tx *tx = &s->tx;
 	int err = 0;
 
-	for (u32 i = 0; i < tx->items && !err; i++)
-		err = tx_apply(s, part_item(tx, i));
-	for (u32 i = 0; i < tx->blks && !err; i++)
-		space_drop(s, tx->blk[i].block); /* its items hold it now */
+	for (u32 d = 0, left = tx->items; left > 0 && !err; d++) {
+		u32 n = min(left, STORE_LEAF_MAX);
+
+		for (u32 i = 0; i < n && !err; i++)
+			err = tx_apply(s, &tx->desc[d]->item[i], tx->desc[d]->item[i].offset > 0);
+		left -= n;
+	}
 	return err;
 }
 
@@ -375,7 +378,10 @@ part_write(struct store *s, const struct store_note *note, u32 flags)
 		if (!err)
 			err = out_end(s);
 		tx->written = !err;
+		if (!err && s->ops->flush_begin)
+			s->ops->flush_begin(s->dev);
 	}
+	tx->in_place = flags & STORE_LAST;
 	if (!err && !tight)
 		err = apply_descs(s);
 	part_done(s);
@@ -390,6 +396,18 @@ tx_error(struct store *s, int err)
 	return err;
 }
 
+/* What has to be durable before the first record, each time or once in a store's life. */
+static int
+way_clear(struct store *s)
+{
+	bool upgrade = STORE_INCOMPAT & ~s->super.incompat;
+	int err;
+
+	s->tx.begun = s->tx.begun || s->cut || upgrade;
+	err = s->cut ? store_cut(s) : 0;
+	return err || !upgrade ? err : super_upgrade(s);
+}
+
 static int
 tx_ready(struct store *s)
 {
@@ -400,8 +418,7 @@ tx_ready(struct store *s)
 		return err;
 	if (s->tx.items < PART_ITEMS && s->tx.blks < PART_BLOCKS)
 		return 0;
-	if (s->cut)
-		err = store_cut(s);
+	err = way_clear(s);
 	return err ? err : part_write(s, &none, 0);
 }
 
@@ -445,7 +462,8 @@ pack_add(struct store *s, struct store_item *item, const void *data)
 int
 store_put(struct store *s, u64 oid, u64 idx, const void *data, u32 length)
 {
-	struct store_item item = {.oid = oid, .idx = idx, .length = (u16)length};
+	struct store_item item = {
+		.oid = oid, .idx = idx, .length = (u16)length, .sum = STORE_SUM_64};
 	int err;
 
 	assert(oid >= STORE_OID_USER && length > 0 && length <= STORE_BLOCK);
@@ -501,9 +519,8 @@ commit_write(struct store *s, const struct store_note *note)
 	struct tx *tx = &s->tx;
 	int err = s->base_lost ? base_again(s) : 0;
 
-	if (!err && s->cut)
-		err = store_cut(s);
-
+	if (!err)
+		err = way_clear(s);
 	if (!err)
 		err = part_write(s, note, STORE_LAST);
 	if (!err)

@@ -26,6 +26,12 @@ hash128(const void *data, size_t size)
 	return (struct hash128){1, size};
 }
 
+u64
+hash64(const void *data, size_t size)
+{
+	return hash128(data, size).high;
+}
+
 struct image {
 	struct tdisk d;
 	u8 *clean;

@@ -66,6 +66,21 @@ say_fault(void *arg, const char *what, u64 a, u64 b)
 	fprintf(stderr, "\n");
 }
 
+/* A kernel of before takes a store that does not say so for one without sums of 64 bits. */
+static bool
+says_what_it_has(const struct world *w, struct store *s)
+{
+	struct store_item item;
+	u64 oid = 0, idx = 0;
+
+	if (tdisk_slots_of(&w->d, STORE_INCOMPAT_SUM64) > 0)
+		return true;
+	for (; store_next(s, oid, idx, &item) == 0; oid = item.oid, idx = item.idx + 1)
+		if (item.sum == STORE_SUM_64)
+			return false;
+	return true;
+}
+
 /* Opens what the disk holds now. `young`: what the segment leaves behind may still be there.
  * => returns the epoch found */
 static u64
@@ -93,6 +108,8 @@ examine(struct world *w, u64 low, u64 high, bool young)
 	m = st.epoch > low ? w->tried : w->past;
 	if (!model_same(&m[st.epoch % M_EPOCHS], s, false))
 		fail(w, "wrong contents of epoch", (long)st.epoch, 0);
+	if (!says_what_it_has(w, s))
+		fail(w, "a feature is used before the superblock says so", (long)st.epoch, 0);
 	faults = store_check(s, &rep);
 	if (faults)
 		fail(w, "the check finds faults", faults, 0);
@@ -311,10 +328,11 @@ next_start(struct world *w, u64 epoch)
 	return st.epoch == 0 ? 0 : st.oldest + rng_below(&w->r, (u32)(st.epoch - st.oldest + 1));
 }
 
-/* One disk's life. */
+/* One disk's life. `old`: made by a kernel of before there were features, and short. */
 static void
-live(struct world *w, unsigned long states)
+live(struct world *w, unsigned long states, bool old)
 {
+	unsigned segments = old ? 4 : 300;
 	static const u8 uuid[16] = "crash states";
 	u64 epoch = 0;
 
@@ -323,8 +341,10 @@ live(struct world *w, unsigned long states)
 	memset(w->d.mem, 0, w->d.blocks * STORE_BLOCK);
 	if (store_format(&tdisk_ops, &w->d, w->d.blocks, uuid, 0))
 		fail(w, "no store can be made", 0, 0);
+	if (old)
+		tdisk_make_old(&w->d);
 	memcpy(w->stable, w->d.mem, w->d.blocks * STORE_BLOCK);
-	for (unsigned i = 0; i < 300 && w->states < states; i++) {
+	for (unsigned i = 0; i < segments && w->states < states; i++) {
 		run_segment(w, epoch);
 		epoch = cut_segment(w, states);
 		epoch = next_start(w, epoch);
@@ -366,8 +386,8 @@ main(int argc, char **argv)
 	}
 	tdisk_init(&w->d, STORE_MIN_BLOCKS);
 	w->stable = malloc(w->d.blocks * STORE_BLOCK);
-	while (w->states < states) {
-		live(w, states);
+	for (unsigned lives = 0; w->states < states; lives++) {
+		live(w, states, lives % 2 == 0);
 		if (verbose)
 			fprintf(stderr, "%lu states\n", w->states);
 	}

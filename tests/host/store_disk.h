@@ -27,6 +27,9 @@ struct tdisk {
 	bool recording;
 	long fail_write, fail_flush, fail_read; /* the n-th from now gives -EIO; 0: none does */
 	bool lost;				/* a write failed since the last flush */
+	bool flushing;				/* it was begun: for the writes before, */
+	size_t covered;				/* in op, */
+	bool covered_lost;			/* and when one of those failed */
 	unsigned long reads, writes, flushes, write_calls;
 };
 
@@ -131,18 +134,74 @@ tdisk_write(void *dev, u64 block, const struct store_seg *seg, u32 segs)
 	return 0;
 }
 
+static inline void
+tdisk_flush_begin(void *dev)
+{
+	struct tdisk *d = dev;
+
+	d->flushing = true;
+	d->covered = d->ops;
+	d->covered_lost = d->lost;
+	d->lost = false;
+	d->flushes++;
+}
+
+/* What was written since the flush was begun is as far from durable as before. */
 static inline int
 tdisk_flush(void *dev)
 {
 	struct tdisk *d = dev;
-	bool lost = d->lost;
 
-	d->flushes++;
-	d->lost = false;
-	if (tdisk_fails(&d->fail_flush) || lost)
+	if (!d->flushing)
+		tdisk_flush_begin(d);
+	d->flushing = false;
+	if (tdisk_fails(&d->fail_flush) || d->covered_lost)
 		return -EIO;
 	tdisk_record(d, 0, 0, NULL);
+	if (d->recording) {
+		struct dop flush = d->op[d->ops - 1];
+
+		memmove(&d->op[d->covered + 1], &d->op[d->covered],
+			(d->ops - 1 - d->covered) * sizeof(d->op[0]));
+		d->op[d->covered] = flush;
+	}
 	return 0;
+}
+
+/* The superblock in slot i, or NULL. */
+static inline struct store_super *
+tdisk_super(const struct tdisk *d, unsigned i)
+{
+	struct store_super *sb = (void *)(d->mem + STORE_SLOT_BLOCK[i] * STORE_BLOCK);
+	struct hash128 hash = hash128(sb, offsetof(struct store_super, hash));
+
+	return sb->magic == STORE_SUPER_MAGIC && hash128_equal(sb->hash, hash) ? sb : NULL;
+}
+
+/* How many slots have the incompatible features. */
+static inline unsigned
+tdisk_slots_of(const struct tdisk *d, u64 features)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < STORE_SLOTS; i++) {
+		const struct store_super *sb = tdisk_super(d, i);
+
+		n += sb && (sb->incompat & features) == features;
+	}
+	return n;
+}
+
+/* A store of before there were incompatible features, from an empty one. */
+static inline void
+tdisk_make_old(struct tdisk *d)
+{
+	for (unsigned i = 0; i < STORE_SLOTS; i++) {
+		struct store_super *sb = tdisk_super(d, i);
+
+		sb->incompat = 0;
+		sb->hash = hash128(sb, offsetof(struct store_super, hash));
+	}
 }
 
 #define TDISK_ALLOC_MAX (1u << 20) /* the kernel has 4 MiB in one at best */
@@ -163,6 +222,7 @@ static const struct store_ops tdisk_ops __unused_k = {
 	.flush = tdisk_flush,
 	.alloc = tdisk_alloc,
 	.free = free,
+	.flush_begin = tdisk_flush_begin,
 };
 
 #endif

@@ -617,7 +617,7 @@ other_disks_are_told_apart(void **state)
 		-ENXIO);
 	for (unsigned i = 0; i < STORE_SLOTS; i++) {
 		sb = (void *)(b->d.mem + STORE_SLOT_BLOCK[i] * STORE_BLOCK);
-		sb->incompat = 1;
+		sb->incompat = 1ull << 63;
 		sb->hash = hash128(sb, offsetof(struct store_super, hash));
 	}
 	assert_int_equal(store_open(&tdisk_ops, &b->d, b->d.blocks, &(struct store_how){0}, &b->s),
@@ -660,6 +660,8 @@ hash_is_xxhash(void **state)
 	h = hash128(buf, sizeof(buf));
 	buf[4095] ^= 1;
 	assert_false(hash128_equal(h, hash128(buf, sizeof(buf))));
+	/* XXH64 of nothing (xxhsum -H1). */
+	assert_true(hash64("", 0) == 0xef46db3751d8e999ull);
 }
 
 int

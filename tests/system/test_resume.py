@@ -132,7 +132,7 @@ def test_off_takes_what_is_there_and_no_checkpoint_unasked(tmp_path):
         machine.power_button()
         machine.wait()
         last = int(re.findall(r"at (\d+)\r*\n", machine.text)[-1])
-    result = run(*SHELL, *disk, "none", argv=["cat", "/a", "/proc/holdfast/persist"])
+    result = run(*SHELL, *disk, "none", argv=["cat", "/a", "/proc/holdfast/store"])
     assert result.status == 1 and "goes on" not in result.out and "kept" not in result.out, result
     with Guest(*SHELL, *disk, "off", argv=["sh", "-c", script]) as machine:
         assert int(machine.expect(r"at (\d+)\r*\n").group(1)) == last + 1
@@ -176,6 +176,13 @@ def test_the_power_goes_in_a_call_that_waits_for_the_disk(programs, disk, call):
 
 # --- Erlang ---
 
+# The store's room, the last checkpoint, the period that --checkpoint had or has by default.
+FIGURES = ("#{size_bytes := Size, used_bytes := Used, room_bytes := Room, pages := Pages, "
+           "pause_us := Pause, commit_us := Commit, period_ms := Period} = holdfast:status(), "
+           "{Size =:= 4 bsl 30 andalso Used > Pages * 1000 andalso Used + Room =< Size, "
+           "Pause > 0 andalso Commit > 0, Period}")
+
+
 @needs_store
 def test_the_same_node_of_erlang(tmp_path):
     """No checkpoints but the one: with four more the epoch could not be had any more."""
@@ -191,6 +198,7 @@ def test_the_same_node_of_erlang(tmp_path):
         before = erlang.eval("{self(), X, whereis(init), ets:info(T, size)}")
         clock = int(erlang.eval("erlang:monotonic_time()"))
         epoch = re.match(r"\{ok,(\d+)\}", erlang.eval("holdfast:checkpoint()")).group(1)
+        assert erlang.eval(FIGURES) == "{true,true,1000}"
         erlang.power_cut()
     seen = []
     for _ in range(2):

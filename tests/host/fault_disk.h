@@ -7,7 +7,8 @@
  *	fdisk_arm(d, FD_CUT, 7)		the power goes at the seventh write or flush
  *	fdisk_save, fdisk_load		between two machines: nothing is unflushed
  *
- * What is written must not change in memory before it is flushed: the disk compares. One disk at a
+ * What is written must not change in memory before it is flushed, and no block of data is written
+ * anew before that, since writes are in no order: the disk looks. One disk at a
  * time is `fdisk_ops`'s.
  */
 #ifndef FAULT_DISK_H
@@ -157,6 +158,24 @@ fdisk_goes_down(struct fdisk *d)
 	return d->down;
 }
 
+/* Of two writes of one block that nobody waited between either may be the last: they have to be the
+ * same. A flush that failed was waited for. */
+static inline void
+fdisk_check_order(const struct fdisk *d, u64 block, u32 is)
+{
+	if (block < STORE_DATA_FIRST || d->lost)
+		return;
+	for (u32 i = 0; i < d->n; i++) {
+		const struct fd_write *w = &d->unflushed[i];
+
+		if (w->block != block || w->data == d->mem[w->is] ||
+		    !memcmp(d->mem[w->is], d->mem[is], STORE_BLOCK))
+			continue;
+		fprintf(stderr, "block %u is written twice before a flush\n", w->block);
+		abort();
+	}
+}
+
 static inline int
 fdisk_write(void *dev, u64 block, const struct store_seg *seg, u32 segs)
 {
@@ -179,6 +198,7 @@ fdisk_write(void *dev, u64 block, const struct store_seg *seg, u32 segs)
 			is = fdisk_version(d, data, part, d->now[block]);
 			if (d->down)
 				continue;
+			fdisk_check_order(d, block, is);
 			d->now[block] = is;
 			d->unflushed[d->n++] = (struct fd_write){(u32)block, is, data};
 		}

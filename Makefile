@@ -71,7 +71,9 @@ crashboot: deps
 
 faults: deps
 	@$(MAKE) --no-print-directory all
-	@HOLDFAST_TEST_SWEEP=$(or $(STEP),1) $(PYTHON) -m pytest -q -p no:cacheprovider tests/system/test_faults.py
+	@$(MAKE) --no-print-directory $(B)/faults
+	@HOLDFAST_TEST_SWEEP=$(or $(STEP),1) $(B)/faults
+	@HOLDFAST_TEST_SWEEP=$(or $(STEP),1) $(PYTHON) -m pytest -q -p no:cacheprovider tests/system/test_faults*.py
 
 bank: deps
 	@$(MAKE) --no-print-directory all
@@ -283,6 +285,10 @@ $(B)/holdfast-store: $(wildcard tools/store/*.c) $(H_LIB) $(H_HEADERS)
 $(B)/crashstates: tests/host/crashstates.c $(H_LIB) $(H_HEADERS)
 	@mkdir -p $(@D)
 	@echo "  cc      $@"; $(CC) $(H_FAST) -o $@ $(filter %.c,$^)
+
+$(B)/faults: tests/host/faults_test.c $(H_LIB) $(H_HEADERS)
+	@mkdir -p $(@D)
+	@echo "  cc      $@"; $(CC) $(H_FAST) -o $@ $(filter %.c,$^) -lcmocka
 
 $(B)/mutate-records: tests/fuzz/mutate.c tools/store/record.c $(H_LIB) $(H_HEADERS)
 	@mkdir -p $(@D)

@@ -259,5 +259,5 @@ reply_line(S, Line) ->
     reply_lines(S).
 
 figures() ->
-    {ok, Text} = file:read_file("/proc/holdfast/persist"),
+    {ok, Text} = file:read_file("/proc/holdfast/store"),
     binary:replace(Text, <<"\n">>, <<",">>, [global]).

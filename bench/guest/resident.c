@@ -7,7 +7,7 @@
  * taken, and reads what the kernel says of it. Prints "FORM figure number": the medians of
  *
  *	fork_ns		from calling fork() to its return in the parent
- *	wait_us		until all threads stood still, from /proc/holdfast/persist, as are
+ *	wait_us		until all threads stood still, from /proc/holdfast/store, as are
  *	pause_us	the standstill
  *	commit_us	from its end until it was durable
  *	pages		that were stored
@@ -94,10 +94,10 @@ read_figures(int64_t *value)
 {
 	char text[4096], name[64];
 	long long number;
-	FILE *f = fopen("/proc/holdfast/persist", "r");
+	FILE *f = fopen("/proc/holdfast/store", "r");
 
 	if (!f)
-		fail("/proc/holdfast/persist");
+		fail("/proc/holdfast/store");
 	for (int i = 0; i < FIGURES; i++)
 		value[i] = -1;
 	while (fgets(text, sizeof text, f))

@@ -32,11 +32,11 @@ figures([Name, Value | Rest]) ->
 figures([]) ->
     #{}.
 
-%% Figures of the checkpoints: epoch, pause_us, commit_us, resumes and others of
-%% /proc/holdfast/persist. Without a store, `{error, no_store}'.
+%% Figures of the checkpoints: epoch, pause_us, commit_us, resumes, used_bytes, room_bytes (what
+%% files may still take) and others of /proc/holdfast/store. Without a store, `{error, no_store}'.
 -spec status() -> #{atom() => integer()} | {error, no_store}.
 status() ->
-    case file:read_file("/proc/holdfast/persist") of
+    case file:read_file("/proc/holdfast/store") of
         {ok, Text} -> figures(string:lexemes(Text, " \n"));
         {error, _} -> {error, no_store}
     end.

@@ -1,7 +1,8 @@
 %% Tells subscribers of a resume: {holdfast, resumed, #{epoch, outage_ms, cause}}.
 %%
-%% A helper process sleeps in a read of /dev/holdfast, which returns after the next resume. Before
-%% the subscribers learn of it, OpenSSL's generator is fed from the kernel's, which was seeded anew:
+%% A helper process sleeps in a read of /dev/holdfast, which returns after the next resume that
+%% comes after the file was opened: nobody is told that he has subscribed before that. Before the
+%% subscribers learn of it, OpenSSL's generator is fed from the kernel's, which was seeded anew:
 %% two resumes of one epoch would else give the same crypto:strong_rand_bytes.
 -module(holdfast_resume).
 
@@ -9,6 +10,7 @@
 
 -export([start_link/0, subscribe/1, unsubscribe/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
+-export([reader/1]).
 
 -define(DEVICE, "/dev/holdfast").
 -define(LINE_BYTES, 64).
@@ -32,11 +34,8 @@ unsubscribe(Pid) ->
     end.
 
 init([]) ->
-    Server = self(),
-    Reader = case file:open(?DEVICE, [read, raw, binary]) of
-        {ok, File} ->
-            ok = file:close(File),
-            spawn_link(fun() -> reader(Server) end);
+    Reader = case proc_lib:start_link(?MODULE, reader, [self()]) of
+        {ok, Pid} -> Pid;
         {error, _} -> none
     end,
     {ok, #{reader => Reader, subscribers => #{}}}.
@@ -68,9 +67,15 @@ forget(Pid, #{subscribers := S} = State) ->
         _ -> State
     end.
 
+%% A raw file is its opener's alone.
 reader(Server) ->
-    {ok, File} = file:open(?DEVICE, [read, raw, binary]),
-    read(File, Server).
+    case file:open(?DEVICE, [read, raw, binary]) of
+        {ok, File} ->
+            proc_lib:init_ack({ok, self()}),
+            read(File, Server);
+        {error, _} = Error ->
+            proc_lib:init_ack(Error)
+    end.
 
 read(File, Server) ->
     {ok, Line} = file:read(File, ?LINE_BYTES),

@@ -20,6 +20,7 @@
 #define IPI_RPC	    4u
 #define IPI_TIMER   8u
 #define IPI_STOP    16u
+#define IPI_STAND   32u
 
 void ipi_send(struct arch_core *target, u32 reasons);
 /* Sends IPI_RESCHED when this core has released its last spinlock. => one is held */

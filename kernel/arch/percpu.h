@@ -67,6 +67,8 @@ struct arch_core {
 	struct thread *fpu_owner; /* [c] whose FPU state the registers hold; NULL: nobody's */
 	const struct trap_ops *trap_ops; /* [I] upward calls */
 	bool smap;			 /* [I] CR4.SMAP is on: STAC and CLAC exist */
+	u32 standing;			 /* [a] see arch/stand.h */
+	u64 standing_root;		 /* [a] what CR3 holds, while it stands still */
 	struct clock_params time;	 /* [I] when programs run: a copy near the core */
 	struct spinlock *held[HELD_MAX]; /* [c] DEBUG=1, SAN=1: locks held, oldest first */
 	u32 nheld;			 /* [c] */

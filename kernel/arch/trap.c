@@ -14,6 +14,7 @@
 #include "arch/cpu.h"
 #include "arch/ipi.h"
 #include "arch/percpu.h"
+#include "arch/stand.h"
 #include "core/panic.h"
 #include "lib/assert.h"
 #include "lib/atomic.h"
@@ -226,6 +227,17 @@ exception(struct trapframe *f)
 	}
 }
 
+/* Where it is to stand still is after what a core that is not yet may wait for. */
+static void
+serve_ipi(struct arch_core *c, u32 reasons)
+{
+	c->trap_ops->ipi(reasons);
+	if (unlikely(reasons & IPI_STAND)) {
+		stand_begin(c);
+		stand_end(c);
+	}
+}
+
 /* While in_irq is set nobody sends this core an IPI: see ipi_send(). */
 static void
 leave_interrupt(struct arch_core *c)
@@ -240,7 +252,7 @@ leave_interrupt(struct arch_core *c)
 		c->in_irq = true;
 		reasons = atomic_xchg(&c->mailbox, 0);
 		if (reasons)
-			c->trap_ops->ipi(reasons);
+			serve_ipi(c, reasons);
 	}
 }
 
@@ -252,19 +264,21 @@ serve(struct arch_core *c, unsigned vector, bool from_user)
 	if (vector == VECTOR_TIMER)
 		c->trap_ops->timer();
 	else if (vector == VECTOR_IPI)
-		c->trap_ops->ipi(atomic_xchg(&c->mailbox, 0));
+		serve_ipi(c, atomic_xchg(&c->mailbox, 0));
 	else
 		c->trap_ops->irq(vector);
 	leave_interrupt(c);
 	apic_eoi();
 }
 
-/* With a spinlock held it is put off, and no other comes before the last lock is released. */
+/* First of all it ends the rest of an idle core, which may have been stopped meanwhile. With a
+ * spinlock held it is put off, and no other comes before the last lock is released. */
 static void
 interrupt(struct trapframe *f)
 {
 	struct arch_core *c = arch_core();
 
+	stand_end(c);
 	if (f->vector == VECTOR_SPURIOUS)
 		return;
 	if (c->irq_off_depth == 0) {

@@ -16,6 +16,7 @@
 #include "boot/boot.h"
 #include "cluster/cluster.h"
 #include "cluster/rpc.h"
+#include "cluster/stop.h"
 #include "core/klog.h"
 #include "core/panic.h"
 #include "core/place.h"
@@ -246,7 +247,7 @@ start_thread(void *arg)
 	procinfo_init();       /* /proc/<pid> */
 	control_device_init(); /* /dev/holdfast */
 	must(boot_report_register(), "/proc/holdfast/boot");
-	must(store_disks_init(persist_disk(), persist_store()), "/proc/holdfast/store");
+	must(store_disks_init(persist_disk(), persist_store()), "/proc/holdfast/disks");
 	must(vdso_init(), "the vDSO");
 	klog(KLOG_BOOT, "boot", "D6 done: file system");
 	devices_start(3); /* the rest: network cards */
@@ -277,6 +278,7 @@ static void
 init_machine(void)
 {
 	thread_table_init(); /* every thread by name */
+	machine_stop_init(); /* whose turn it is to stop all cores */
 	place_init();	     /* the tree of load */
 	random_init();	     /* key from the hardware */
 	mm_init();	     /* address spaces and objects */

@@ -23,13 +23,13 @@
 /* Then the host, or the sibling thread, gets the core. */
 #define SPIN_NS (20 * NS_PER_US)
 
-struct list {
+struct missing {
 	char text[LIST];
 	size_t len;
 };
 
 static void
-list_add(struct list *l, const char *what, u32 n)
+missing_add(struct missing *l, const char *what, u32 n)
 {
 	if (l->len < LIST)
 		l->len += (size_t)format(l->text + l->len, LIST - l->len, " %s %u", what, n);
@@ -37,32 +37,32 @@ list_add(struct list *l, const char *what, u32 n)
 
 /* A lid is of little use to who reads it: the APIC id names a core on a board. */
 static void
-list_cores(struct list *l, const struct cluster *c, u64 here)
+missing_cores(struct missing *l, const struct cluster *c, u64 here)
 {
 	for (u32 i = 0; i < c->cores_nr; i++)
 		if (!(here & 1UL << i))
-			list_add(l, "core", c->core[i]->arch.apic_id);
+			missing_add(l, "core", c->core[i]->arch.apic_id);
 }
 
 static __noreturn void
 report_missing(const struct barrier_who *who, ns_t waited)
 {
 	u64 missing = who->all & ~atomic_load(who->here);
-	struct list l = {.len = 0};
+	struct missing l = {.len = 0};
 
 	if (who->cluster) {
-		list_add(&l, "cluster", who->cluster->cxy);
-		list_cores(&l, who->cluster, ~missing);
+		missing_add(&l, "cluster", who->cluster->cxy);
+		missing_cores(&l, who->cluster, ~missing);
 	}
 	for (u32 i = 0; !who->cluster && missing; i++, missing >>= 1) {
 		struct cluster *c = machine()->cluster[i];
 
 		if (!(missing & 1))
 			continue;
-		list_add(&l, "cluster", i);
+		missing_add(&l, "cluster", i);
 		/* Those who wait for others of their cluster; none: all of it, or its first. */
 		if (c && atomic_load(&c->local_barrier.here))
-			list_cores(&l, c, atomic_load(&c->local_barrier.here));
+			missing_cores(&l, c, atomic_load(&c->local_barrier.here));
 	}
 	panic("%s barrier: missing after %lld s:%s", who->name, (long long)(waited / NS_PER_SEC),
 	      l.text);

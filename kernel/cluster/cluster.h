@@ -10,6 +10,7 @@
 #include "cluster/bootmem.h"
 #include "cluster/rpc.h"
 #include "core/core.h"
+#include "core/mutex.h"
 
 struct page_allocator;
 struct slab_caches;
@@ -28,6 +29,7 @@ struct cluster {
 	struct rpc_ring *rpc[MAX_CORES]; /* [I] by lid; rpc.c */
 	struct local_barrier local_barrier;
 	struct global_barrier global_barrier; /* of use in the boot cluster only */
+	struct mutex stop_lock;		      /* the same: stop.c */
 	u64 allocs_local, allocs_remote;      /* [a] blocks of frames asked for here, and whence */
 	u64 allocs_helped;		      /* [a] blocks given because another had none */
 	u64 rpcs, shootdowns;		      /* [a] served here; begun here */

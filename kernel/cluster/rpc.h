@@ -11,8 +11,7 @@
 /* number, handler: long handler(u64 a0, u64 a1) */
 #define RPC_TABLE(X)                                                                               \
 	X(RPC_PING, rpc_ping)			/* a0 + a1: for measuring */                       \
-	X(RPC_CALL_FUNCTION, rpc_call_function) /* a0(a1): functions are everywhere the same */    \
-	X(RPC_STAND_STILL, rpc_stand_still)	/* cluster/stop.c: waits for the word at a0 */
+	X(RPC_CALL_FUNCTION, rpc_call_function) /* a0(a1): functions are everywhere the same */
 
 #define RPC_NUMBER(number, handler) number,
 enum rpc_number { RPC_TABLE(RPC_NUMBER) RPC_COUNT };

@@ -1,57 +1,61 @@
-/* Stopping the machine: see stop.h. The others stand in RPC_STAND_STILL. */
+/* Stopping the machine: see stop.h. How a core stands still is arch/stand.h's. */
 #include "cluster/stop.h"
 #include "arch/cpu.h"
 #include "arch/ipi.h"
 #include "arch/pte.h"
+#include "arch/stand.h"
 #include "cluster/cluster.h"
-#include "cluster/rpc_table.h"
 #include "lib/assert.h"
 #include "lib/atomic.h"
 
-long
-rpc_stand_still(u64 a0, u64 a1)
+static struct mutex *
+stop_lock(void)
 {
-	struct machine_stop *s = (struct machine_stop *)a0;
-
-	s->root[arch_core()->index] = READ_CR(3) & PTE_ADDR;
-	atomic_fetch_add(&s->standing, 1);
-	while (!atomic_load(&s->go)) {
-		ipi_poll();
-		cpu_pause();
-	}
-	atomic_fetch_add(&s->left, 1);
-	return 0;
+	return &machine()->cluster[boot_info.boot_cxy]->stop_lock;
 }
 
 void
-machine_stop(struct machine_stop *s)
+machine_stop_init(void)
+{
+	mutex_init(stop_lock(), "stop");
+}
+
+/* One that stands still already is left alone: perhaps it sleeps. */
+static void
+hold(struct arch_core *c)
+{
+	if (!(atomic_fetch_or(&c->standing, STAND_HELD) & STAND_STILL))
+		ipi_send(c, IPI_STAND);
+}
+
+void
+machine_stop(void)
 {
 	const struct machine *m = machine();
 
 	assert(arch_core()->irq_off_depth == 0);
-	*s = (struct machine_stop){0};
-	for (u32 i = 0; i < m->ncores; i++) {
-		if (m->core[i] == this_core())
-			continue;
-		while (rpc_post(m->core[i], RPC_STAND_STILL, (u64)s, 0))
-			cpu_pause();
-	}
-	while (atomic_load(&s->standing) < m->ncores - 1)
-		cpu_pause();
+	mutex_lock(stop_lock());
 	irq_push_off();
-	s->root[arch_core()->index] = READ_CR(3) & PTE_ADDR;
+	for (u32 i = 0; i < m->ncores; i++)
+		if (m->core[i] != this_core())
+			hold(&m->core[i]->arch);
+	for (u32 i = 0; i < m->ncores; i++)
+		while (m->core[i] != this_core() &&
+		       !(atomic_load(&m->core[i]->arch.standing) & STAND_STILL)) {
+			ipi_poll();
+			cpu_pause();
+		}
+	arch_core()->standing_root = READ_CR(3) & PTE_ADDR;
 }
 
 void
-machine_go(struct machine_stop *s)
+machine_go(void)
 {
-	atomic_store(&s->go, 1);
+	const struct machine *m = machine();
+
+	for (u32 i = 0; i < m->ncores; i++)
+		if (m->core[i] != this_core())
+			atomic_fetch_and(&m->core[i]->arch.standing, ~STAND_HELD);
 	irq_pop_off();
-}
-
-void
-machine_gone(struct machine_stop *s)
-{
-	while (atomic_load(&s->left) < machine()->ncores - 1)
-		cpu_pause();
+	mutex_unlock(stop_lock());
 }

@@ -8,10 +8,10 @@
  *	quiesce_begin();
  *	do {
  *		quiesce_wait();
- *		machine_stop(&stop);	cluster/stop.h: nothing moves any more
- *	} while (!quiesce_reached() && (machine_go(&stop), machine_gone(&stop), true));
+ *		machine_stop();		cluster/stop.h: nothing moves any more
+ *	} while (!quiesce_reached() && (machine_go(), true));
  *	...				write everything down; interrupts are off
- *	machine_go(&stop);
+ *	machine_go();
  *	quiesce_end();
  *
  * doc/quiesce.md says why no thread is missed and nobody left asleep; its model checks it.

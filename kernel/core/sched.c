@@ -14,6 +14,7 @@
 #include "arch/context.h"
 #include "arch/cpu.h"
 #include "arch/ipi.h"
+#include "arch/stand.h"
 #include "core/loadavg.h"
 #include "core/panic.h"
 #include "core/place.h"
@@ -722,19 +723,33 @@ idle_once(struct core *c)
 }
 
 /* Looks at the queue for a moment before the core halts: a thread that is woken within it costs
- * neither an interrupt nor, on a virtual machine, two exits. => interrupts off, also on return. */
+ * neither an interrupt nor, on a virtual machine, two exits. It stands still (arch/stand.h) but for
+ * what interrupts do. => interrupts off, also on return. */
 static void
 idle_poll(struct core *c)
 {
 	ns_t end = clock_now() + IDLE_POLL_NS;
 
 	atomic_store(&c->rq.polling, true);
+	stand_begin(&c->arch);
 	irq_enable();
 	while (atomic_load_relaxed(&c->rq.nr_running) == 0 && clock_now() < end)
 		cpu_pause();
 	irq_disable();
+	stand_end(&c->arch);
 	atomic_store(&c->rq.polling, false);
 	atomic_fence();
+}
+
+/* An interrupt has ended the standstill already; what else ends a HLT has not. Interrupts are off
+ * from here to the HLT. => interrupts off, also on return */
+static void
+idle_halt(struct arch_core *c)
+{
+	stand_begin(c);
+	cpu_wait_for_interrupt();
+	irq_disable();
+	stand_end(c);
 }
 
 void
@@ -754,7 +769,7 @@ sched_idle(void)
 		 */
 		if (idle_once(c))
 			continue;
-		cpu_wait_for_interrupt();
+		idle_halt(&c->arch);
 		atomic_fetch_and(&c->idle_cores->mask, ~bit);
 	}
 }

@@ -12,8 +12,8 @@
  * taking one and putting it somewhere. When nothing else runs there should be none, else they are
  * lost.
  *
- * Each frame has a word of counts in pages allocated for the walk. Locks: mm->check_lock, one walk
- * at a time; no other is needed while the machine stands.
+ * Each frame has a word of counts in pages allocated for the walk. Locks: none, while
+ * the machine stands.
  */
 #include <asm/errno.h>
 #include <stdarg.h>
@@ -297,7 +297,6 @@ ssize_t
 memory_check(char *buf, size_t size)
 {
 	struct check *k = kzalloc(sizeof(*k));
-	struct mutex *lock = &machine()->mm->check_lock;
 	ssize_t result = -ENOMEM;
 	ns_t began;
 
@@ -305,17 +304,14 @@ memory_check(char *buf, size_t size)
 		return -ENOMEM;
 	k->buf = buf;
 	k->size = size;
-	mutex_lock(lock);
 	if (alloc_words(k) == 0) {
 		began = clock_now();
-		machine_stop(&k->stop);
+		machine_stop();
 		walk(k);
-		machine_go(&k->stop);
-		machine_gone(&k->stop);
+		machine_go();
 		report(k, clock_now() - began);
 		result = k->len;
 	}
-	mutex_unlock(lock);
 	free_words(k);
 	kfree(k);
 	return result;

@@ -18,7 +18,6 @@ struct check_range {
 };
 
 struct check {
-	struct machine_stop stop;
 	struct check_range range[MAX_CLUSTERS * BOOT_RANGES];
 	unsigned nranges;
 	u16 **words; /* pages of words, one a frame: how often it was named */

@@ -106,8 +106,9 @@ check_loaded(struct check *k)
 		paddr_t want = c->loaded_pmap != NULL ? c->loaded_pmap->root[c->arch.cxy]
 						      : c->cluster->master_root;
 
-		if (k->stop.root[i] != want && (want != 0 || !c->loaded_pmap->retired))
-			check_broken(k, "core %u has root %lx, not %lx", i, k->stop.root[i], want);
+		if (c->arch.standing_root != want && (want != 0 || !c->loaded_pmap->retired))
+			check_broken(k, "core %u has root %lx, not %lx", i, c->arch.standing_root,
+				     want);
 	}
 }
 

@@ -26,7 +26,7 @@
 #define UPGRADE	    2 /* begin with the map's lock for writing */
 #define PAGE_IN	    3 /* the object's page may be on the disk */
 #define AROUND	    16
-#define ALLOW	    32
+#define AROUND_MAX  32
 #define AHEAD	    7
 #define HUGE_ORDER  9
 #define HUGE_PAGES  (1u << HUGE_ORDER)
@@ -368,6 +368,40 @@ may_write(const struct vm_object *anon, const struct frame *f)
 	return atomic_load_relaxed(&f->refs.value) == 1 && (!persisting() || home_is_own(anon, f));
 }
 
+/* Pages of the anon around one that was entered, as far as the mapping and one page table have them.
+ */
+struct around {
+	vaddr_t start;
+	unsigned n;
+	paddr_t pa[AROUND_MAX]; /* 0: not to be entered */
+};
+
+/* The aligned `width` of them; with `writable` those that may be written.
+ * => the anon's lock is held */
+static void
+find_around(const struct fault *f, u64 index, unsigned width, bool writable, struct around *a)
+{
+	const struct vm_mapping *v = f->v;
+	vaddr_t base = ALIGN_DOWN(f->va, HUGE_SIZE);
+	vaddr_t lowest = max(v->start, base), end = min(v->end, base + HUGE_SIZE);
+	u64 first = ALIGN_DOWN(index, (u64)width);
+	struct frame **slot = (struct frame **)radix_find(&v->anon->pages, first);
+	vaddr_t va = f->va - ((index - first) << PAGE_SHIFT);
+
+	a->n = 0;
+	for (unsigned i = 0; i < width; i++, va += PAGE_SIZE) {
+		const struct frame *frame = slot[i];
+
+		if (va < lowest || va >= end)
+			continue;
+		if (a->n == 0)
+			a->start = va;
+		if (frame != NULL && writable && !may_write(v->anon, frame))
+			frame = NULL;
+		a->pa[a->n++] = frame != NULL ? frame_paddr(frame) : 0;
+	}
+}
+
 /*
  * Where clusters have tables of their own, a page that one has come to is likely to have neighbours
  * that another one's threads filled: they are entered along, each would cost a fault.
@@ -376,27 +410,10 @@ may_write(const struct vm_object *anon, const struct frame *f)
 static void
 show_around(struct fault *f, u64 index, bool writable)
 {
-	const struct vm_mapping *v = f->v;
-	vaddr_t base = ALIGN_DOWN(f->va, HUGE_SIZE);
-	vaddr_t lowest = max(v->start, base), end = min(v->end, base + HUGE_SIZE);
-	u64 first = ALIGN_DOWN(index, (u64)AROUND);
-	struct frame **slot = (struct frame **)radix_find(&v->anon->pages, first);
-	vaddr_t va = f->va - ((index - first) << PAGE_SHIFT), start = 0;
-	paddr_t pa[AROUND];
-	unsigned n = 0;
+	struct around a;
 
-	for (unsigned i = 0; i < AROUND; i++, va += PAGE_SIZE) {
-		struct frame *frame = slot[i];
-
-		if (va < lowest || va >= end)
-			continue;
-		if (n == 0)
-			start = va;
-		if (frame != NULL && writable && !may_write(v->anon, frame))
-			frame = NULL;
-		pa[n++] = frame != NULL ? frame_paddr(frame) : 0;
-	}
-	pmap_enter_around(f->map->pmap, start, pa, n,
+	find_around(f, index, AROUND, writable, &a);
+	pmap_enter_around(f->map->pmap, a.start, a.pa, a.n,
 			  (anon_prot(f, writable) & ~PMAP_WRITTEN) | PMAP_UNUSED);
 }
 
@@ -408,23 +425,10 @@ show_around(struct fault *f, u64 index, bool writable)
 static void
 allow_around(const struct fault *f, u64 index)
 {
-	const struct vm_mapping *v = f->v;
-	vaddr_t base = ALIGN_DOWN(f->va, HUGE_SIZE);
-	vaddr_t lowest = max(v->start, base), end = min(v->end, base + HUGE_SIZE);
-	u64 first = ALIGN_DOWN(index, (u64)ALLOW);
-	struct frame **slot = (struct frame **)radix_find(&v->anon->pages, first);
-	vaddr_t va = f->va - ((index - first) << PAGE_SHIFT), start = 0;
-	paddr_t pa[ALLOW];
-	unsigned n = 0;
+	struct around a;
 
-	for (unsigned i = 0; i < ALLOW; i++, va += PAGE_SIZE) {
-		if (va < lowest || va >= end)
-			continue;
-		if (n == 0)
-			start = va;
-		pa[n++] = slot[i] != NULL && may_write(v->anon, slot[i]) ? frame_paddr(slot[i]) : 0;
-	}
-	pmap_allow_around(f->map->pmap, start, pa, n);
+	find_around(f, index, AROUND_MAX, true, &a);
+	pmap_allow_around(f->map->pmap, a.start, a.pa, a.n);
 }
 
 /* A page that the anon has: as it is, in place, or copied from one that others show too.

@@ -22,6 +22,7 @@
 #include "mm/policy.h"
 #include "mm/slab.h"
 
+#define COUNT_STEP	  512u
 #define STACK_RANDOM_BITS 22 /* pages */
 #define MMAP_RANDOM_BITS  28
 #define STACK_ROOM_MIN	  (128UL << 20)
@@ -37,7 +38,6 @@ mm_init(void)
 	if (mm == NULL || mm->zero == NULL)
 		panic("no memory for the memory manager");
 	mm->zero->flags |= FF_RESERVED;
-	mutex_init(&mm->check_lock, "check");
 	machine()->mm = mm;
 }
 
@@ -278,23 +278,25 @@ mappings_bury(struct vm_mapping *dead)
 	}
 }
 
+/* In steps: pages are many, and others wait for the lock. */
 static u64
 object_count(struct vm_object *o, u64 first, u64 n)
 {
-	u64 end = first + n, count = 0;
+	u64 end = first + n, count = 0, stop;
 
-	spin_lock(&o->lock);
-	while (radix_next_before(&o->pages, &first, end) != NULL) {
-		count++;
-		first++;
+	for (; first < end; first = stop) {
+		stop = min(end, ALIGN_UP(first + 1, (u64)COUNT_STEP));
+		spin_lock(&o->lock);
+		for (; radix_next_before(&o->pages, &first, stop) != NULL; first++)
+			count++;
+		spin_unlock(&o->lock);
 	}
-	spin_unlock(&o->lock);
 	return count;
 }
 
-/* Takes v off its objects' lists. => its translations are gone */
+/* The pages of v are resident in its map no more. => they are there still */
 static void
-mapping_detach(struct vm_mapping *v)
+mapping_uncount(struct vm_mapping *v)
 {
 	struct vm_map *m = v->map;
 
@@ -302,6 +304,12 @@ mapping_detach(struct vm_mapping *v)
 	if (v->anon != NULL)
 		rss_sub(&m->rss_anon,
 			object_count(v->anon, anon_index(v, v->start), mapping_pages(v)));
+}
+
+/* Takes v off its objects' lists. => its translations are gone */
+static void
+mapping_detach(struct vm_mapping *v)
+{
 	anon_detach(v);
 	if (v->object != NULL) {
 		spin_lock(&v->object->lock);
@@ -334,6 +342,7 @@ map_remove(struct vm_map *m, vaddr_t start, vaddr_t end, struct vm_mapping **dea
 		map_note_hole(m, end);
 	for (v = gone; v != NULL; v = next) {
 		next = v->next_dead;
+		mapping_uncount(v);
 		mapping_detach(v);
 		v->next_dead = *dead;
 		*dead = v;

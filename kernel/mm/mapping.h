@@ -19,7 +19,6 @@
 struct mm {
 	const struct vm_file_ops *file_ops; /* [I] after start */
 	struct frame *zero;		    /* [I] a frame of zeros, mapped read-only */
-	struct mutex check_lock;	    /* one walk of mm/check.c at a time */
 	struct homes *homes;		    /* [I] after start; mm/home.h; NULL: no store */
 };
 

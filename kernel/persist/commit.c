@@ -81,6 +81,8 @@ commit_note_room(struct persist *p, int err)
 
 	store_status(p->store, &st);
 	spin_lock(&p->lock);
+	p->size = st.blocks * STORE_BLOCK;
+	p->used = st.used * STORE_BLOCK;
 	if (err == -ENOSPC)
 		p->room = 0;
 	else if (!err)

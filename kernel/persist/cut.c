@@ -365,17 +365,16 @@ find_dead(struct cut *c)
 
 /* The last cut waits until terminals have shown what they were given: nobody can do so later. */
 static void
-stop_everything(struct cut *c, struct machine_stop *stop)
+stop_everything(struct cut *c)
 {
 	for (;;) {
 		quiesce_wait();
 		if (c->last)
 			ttys_drain(clock_now() + DRAIN_LIMIT);
-		machine_stop(stop);
+		machine_stop();
 		if (quiesce_reached())
 			return;
-		machine_go(stop);
-		machine_gone(stop);
+		machine_go();
 	}
 }
 
@@ -393,12 +392,8 @@ make_room(struct cut *c)
 int
 cut_take(struct persist *p, struct cut *c)
 {
-	struct machine_stop *stop = kmalloc(sizeof(*stop));
 	int err;
 
-	if (!stop)
-		return -ENOMEM;
-	c->stop = stop;
 	c->engine = p;
 	c->number = ++p->cut;
 	c->writer.tags.grow = grow_buffer;
@@ -409,7 +404,7 @@ cut_take(struct persist *p, struct cut *c)
 	make_room(c);
 	c->asked = clock_now();
 	quiesce_begin();
-	stop_everything(c, stop);
+	stop_everything(c);
 	c->stopped = clock_now();
 	err = walk(c);
 	c->walk_end = clock_now();
@@ -418,7 +413,7 @@ cut_take(struct persist *p, struct cut *c)
 	c->memory_end = clock_now();
 	if (!err)
 		find_dead(c);
-	machine_go(stop);
+	machine_go();
 	if (!c->last)
 		quiesce_end();
 	c->released = clock_now();
@@ -445,9 +440,6 @@ cut_free(struct cut *c)
 	struct record *r, *next;
 	struct entry *e, *next_entry;
 
-	if (c->stop)
-		machine_gone(c->stop);
-	kfree(c->stop);
 	list_for_each_entry_safe (r, next, &c->records, link)
 		record_free(r);
 	/* A commit that failed has left them: they are dead still, and in the store. */

@@ -68,7 +68,6 @@ struct cut {
 	struct record *big;  /* its parts left the writer: what is being written, or NULL */
 	struct list dead;    /* struct entry that this cut did not reach */
 	struct vm_cut *memory;
-	struct machine_stop *stop;  /* others may still be leaving it */
 	u64 objects, walked, bytes; /* there are; written down; of the records to put */
 	u64 processes, threads;
 	bool last;					     /* threads stay at the boundary */
@@ -107,6 +106,7 @@ struct persist {
 	int result;		     /* [lock] of that commit */
 	u64 epoch;		     /* [lock] the last durable one */
 	u64 room;		     /* [lock] bytes that files may take until the next */
+	u64 size, used;		     /* [lock] bytes of the store, as of the last commit */
 	ns_t period;		     /* [lock] NS_FOREVER: none */
 	ns_t cut_ns;		     /* [lock] when the last durable one was cut */
 	u64 resumes;		     /* [I] of this system, ever */
@@ -185,7 +185,7 @@ void engine_init(void); /* => before programs, and before each cluster has its c
 int persist_commit(u64 *epoch);
 void persist_set_period(ns_t period);
 
-/* status.c: /proc/holdfast/persist */
+/* status.c: /proc/holdfast/store */
 void status_init(struct persist *p);
 int __must_check status_word(const char *buf, size_t n); /* "period MS": 0 or -EINVAL */
 

@@ -214,8 +214,12 @@ no_store(struct persist *p, int err)
 			  : err == -EOPNOTSUPP	? "it is of a later kernel and is left alone"
 						: "it cannot be used";
 
-	klog(KLOG_WARN, "persist", "%s is no store: %s (error %d); nothing is kept",
-	     p->options.disk, why, -err);
+	if (err == -ENOENT)
+		klog(KLOG_WARN, "persist", "%s: it has no epoch %lu (error %d); nothing is kept",
+		     p->options.disk, p->options.epoch, -err);
+	else
+		klog(KLOG_WARN, "persist", "%s is no store: %s (error %d); nothing is kept",
+		     p->options.disk, why, -err);
 	if (p->store)
 		store_close(p->store);
 	store_disk_read_ahead(&p->disk, false);

@@ -2,7 +2,7 @@
  * Stores on the kernel's disks. Nothing here writes to a disk but `store-trial`, and that only to a
  * store that is empty.
  *
- *	/proc/holdfast/store		a line for each disk: what it holds
+ *	/proc/holdfast/disks		a line for each disk: what it holds
  *	/proc/holdfast/store-trial	written: the name of a disk; read: its figures (trial.c)
  *
  * Locks: none for what is found at start and stays; `lock` around a trial and its text.
@@ -293,6 +293,6 @@ store_disks_init(const struct block_device *open, const struct store *its)
 		look(&all->found[all->n], d, d == open ? its : NULL);
 		say(&all->found[all->n++]);
 	}
-	err = procfs_add("holdfast/store", 0444, &disks, all);
+	err = procfs_add("holdfast/disks", 0444, &disks, all);
 	return err ? err : procfs_add("holdfast/store-trial", 0600, &trial, all);
 }

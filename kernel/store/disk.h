@@ -23,7 +23,7 @@ int __must_check store_disk_find(struct store_disk *d, struct block_device *dev)
  * pages are wanted one by one that were written side by side. Without memory for that it is as
  * before. `on` false: no more. => as for the store: one call at a time */
 void store_disk_read_ahead(struct store_disk *d, bool on);
-/* Looks at every disk, says what is on it, and makes /proc/holdfast/store and store-trial.
+/* Looks at every disk, says what is on it, and makes /proc/holdfast/disks and store-trial.
  * `open`, or NULL: the disk of the store that is open already, `its`. */
 int __must_check store_disks_init(const struct block_device *open, const struct store *its);
 /* Figures of a store that nothing was committed to yet, as text; see trial.c. */

@@ -231,6 +231,8 @@ mark_flush(struct store *s)
 		return -ENOMEM;
 	err = mark_write(s, buf);
 	e = s->ops->flush(s->dev);
+	if (e)
+		base_redo(s);
 	s->out.segs = 0;
 	s->ops->free(buf);
 	return err ? err : e;

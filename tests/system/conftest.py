@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import faultdisk  # noqa: E402
 import guest  # noqa: E402
 
 WORK = os.path.join(guest.TOP, "build", "tests")
@@ -43,6 +44,13 @@ def programs():
             subprocess.run(["gcc", "-O1", "-static", "-pthread", "-Wall", "-Wextra", "-Werror",
                             "-o", program, source], check=True)
     return out
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk with a write cache, whose faults the test decides."""
+    with faultdisk.FaultDisk(tmp_path / "d.img", faultdisk.SIZE, volatile=True) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,12 @@
 it, nothing done), or raises PowerCut (this command and all that follow are
 never answered). It may sleep: the disk is then slow, or hangs.
 
+Reads of blocks in `bad` fail, too: sectors that went bad.
+
 With `volatile`, writes reach the image only at a flush, as on a disk with a
 write cache; power_cut() loses the rest, or keeps some of it.
 """
+import errno
 import mmap
 import os
 import random
@@ -24,6 +27,8 @@ REPLY_MAGIC = 0x3E889045565A9
 REQUEST_MAGIC, ANSWER_MAGIC = 0x25609513, 0x67446698
 OPT_EXPORT_NAME, OPT_ABORT, OPT_INFO, OPT_GO = 1, 2, 6, 7
 REP_ACK, REP_INFO, REP_ERR_UNSUP = 1, 3, 0x80000001
+SIZE = 64 << 20         # of most tests' disks
+BLOCK = 4096
 KINDS = {0: "read", 1: "write", 2: "end", 3: "flush"}
 HAS_FLAGS, SEND_FLUSH = 1, 4
 
@@ -43,6 +48,7 @@ class FaultDisk:
         self.size = os.path.getsize(path)
         self.volatile = volatile
         self.fault = None
+        self.bad = frozenset()          # numbers of blocks
         self.lying = False              # flushes return and do nothing
         self.count = {}                 # commands so far, by kind
         self.cut = threading.Event()    # the power went
@@ -65,6 +71,7 @@ class FaultDisk:
         """For the next machine: counting begins anew."""
         self.count.clear()
         self.cut.clear()
+        self.bad = frozenset()
         self.fault = fault
 
     def power_cut(self, keep=0.0):
@@ -159,6 +166,8 @@ class FaultDisk:
         data = self._exactly(connection, n) if kind == "write" else b""
         self.count[kind] = self.count.get(kind, 0) + 1
         error = self.fault(kind, self.count[kind], at, data) if self.fault else 0
+        if kind == "read" and not self.bad.isdisjoint(range(at // BLOCK, -(-(at + n) // BLOCK))):
+            error = errno.EIO
         if error and kind == "flush":
             self.power_cut()
         out = b"" if error else self._do(kind, at, n, data)
@@ -186,3 +195,23 @@ class FaultDisk:
             if first < last:
                 out[first - at:last - at] = what[first - where:last - where]
         return bytes(out)
+
+
+# --- faults ---
+
+def fails_once(kind, number):
+    return lambda k, n, at, data: errno.EIO if (k, n) == (kind, number) else 0
+
+
+def fails_from(kind, number):
+    return lambda k, n, at, data: errno.EIO if k == kind and n >= number else 0
+
+
+def counted(fault):
+    """The same with numbers of its own, from now on."""
+    count = {}
+
+    def anew(kind, number, at, data):
+        count[kind] = count.get(kind, 0) + 1
+        return fault(kind, count[kind], at, data)
+    return anew

@@ -160,8 +160,8 @@ def test_help_lasts_over_checkpoints(tmp_path):
     show = "grep -o \"taken [0-9]*\" /proc/holdfast/clusters; echo; "
     script = ("taskset 1 sh -c 'for i in 1 2 3; do while :; do :; done & P=\"$P $!\"; done; "
               "for p in $P; do taskset -p f $p; done; sleep 1; " + show +
-              "was=$(cat /proc/holdfast/persist | grep commits); sleep 1; " + show +
-              "echo $was; grep commits /proc/holdfast/persist; kill $P'")
+              "was=$(cat /proc/holdfast/store | grep commits); sleep 1; " + show +
+              "echo $was; grep commits /proc/holdfast/store; kill $P'")
     result = run("--cpus", "4", "--clusters", "4", "--base", "busybox", "--disk",
                  str(tmp_path / "d.img"), "--checkpoint", "20ms", argv=["sh", "-c", script])
     taken = [int(n) for n in re.findall(r"^taken (\d+)", result.out, re.M)]

@@ -130,7 +130,7 @@ def test_the_kernel_knows_a_store(tmp_path):
                  "--qemu=-device", "--qemu=virtio-blk-pci,drive=%s" % name]
     before = [open(image, "rb").read() for image in (left, other)]
     result = run("--base", "busybox", *args, argv=[
-        "sh", "-c", "cd /proc/holdfast; cat store; for d in vda vdb vdc; do echo $d > store-trial; "
+        "sh", "-c", "cd /proc/holdfast; cat disks; for d in vda vdb vdc; do echo $d > store-trial; "
         "echo status $?; done; cat store-trial"])
     lines = dict(re.findall(r"^disk (vd.) (.*)$", result.out, re.M))
     assert "holds store error 0 epoch 0 " in lines["vda"], result

@@ -130,7 +130,7 @@ def test_off_takes_what_is_there_and_no_checkpoint_unasked(tmp_path):
         machine.power_button()
         machine.wait()
         last = int(re.findall(r"at (\d+)\r*\n", machine.text)[-1])
-    result = run(*SHELL, *disk, "none", argv=["cat", "/a", "/proc/holdfast/persist"])
+    result = run(*SHELL, *disk, "none", argv=["cat", "/a", "/proc/holdfast/store"])
     assert result.status == 1 and "goes on" not in result.out and "kept" not in result.out, result
     with Guest(*SHELL, *disk, "off", argv=["sh", "-c", script]) as machine:
         assert int(machine.expect(r"at (\d+)\r*\n").group(1)) == last + 1
@@ -158,17 +158,29 @@ def test_an_epoch_that_does_not_come_up_is_given_up(tmp_path):
 
 # --- Erlang ---
 
+# The store's room, the last checkpoint, the period that --checkpoint had or has by default.
+FIGURES = ("#{size_bytes := Size, used_bytes := Used, room_bytes := Room, pages := Pages, "
+           "pause_us := Pause, commit_us := Commit, period_ms := Period} = holdfast:status(), "
+           "{Size =:= 4 bsl 30 andalso Used > Pages * 1000 andalso Used + Room =< Size, "
+           "Pause > 0 andalso Commit > 0, Period}")
+
+
 @needs_store
 def test_the_same_node_of_erlang(tmp_path):
-    disk = ("--cpus", "2", "--disk", str(tmp_path / "d.img"))
+    """No checkpoints but the one: with four more the epoch could not be had any more."""
+    disk = ("--cpus", "2", "--disk", str(tmp_path / "d.img"), "--checkpoint", "off")
     with Erlang(*disk) as erlang:
         erlang.ready()
         erlang.eval("X = make_ref(), T = ets:new(t, [public]), "
                     "[ets:insert(T, {I, I * I}) || I <- lists:seq(1, 10000)], ok")
-        assert erlang.eval("ok = holdfast:subscribe(), crypto:start(), ok") == "ok"
+        assert erlang.eval("holdfast:subscribe(), {ok, Fs} = file:list_dir(\"/proc/self/fd\"), "
+                           "length([1 || F <- Fs, file:read_link(\"/proc/self/fd/\" ++ F) =:= "
+                           "{ok, \"/dev/holdfast\"}])") == "1"
+        assert erlang.eval("crypto:start()") == "ok"
         before = erlang.eval("{self(), X, whereis(init), ets:info(T, size)}")
         clock = int(erlang.eval("erlang:monotonic_time()"))
         epoch = re.match(r"\{ok,(\d+)\}", erlang.eval("holdfast:checkpoint()")).group(1)
+        assert erlang.eval(FIGURES) == "{true,true,1000}"
         erlang.power_cut()
     seen = []
     for _ in range(2):
@@ -183,6 +195,10 @@ def test_the_same_node_of_erlang(tmp_path):
                                     "\"/proc/sys/kernel/random/uuid\"))}"))
             erlang.power_cut()
     assert seen[0] != seen[1]
+    # An epoch that is not there: a line, and nothing is written.
+    with Erlang(*disk, "--epoch", str(int(epoch) + 7)) as erlang:
+        erlang.expect(r"it has no epoch %d \(error 2\); nothing is kept" % (int(epoch) + 7))
+        erlang.power_cut()
 
 
 @needs_store

@@ -43,7 +43,7 @@ def test_what_was_not_marked_has_not_changed(tmp_path):
     result = run("--base", "busybox", "--cpus", "2", "--clusters", "2", *VERIFY,
                  "--disk", str(tmp_path / "d.img"), "--checkpoint", "30ms",
                  "--add", os.path.join(TOP, "build/abi") + ":/abi",
-                 argv=["sh", "-c", "sh /abi/run-guest files paths mmap; cat /proc/holdfast/persist"])
+                 argv=["sh", "-c", "sh /abi/run-guest files paths mmap; cat /proc/holdfast/store"])
     assert result.status == 0 and re.search(r"total: \d+ passed, 0 failed", result.out), result
     assert int(re.search(r"^commits (\d+)", result.out, re.M).group(1)) > 20, result
 

@@ -65,7 +65,7 @@ def test_clocks_timers_and_random_numbers(programs, tmp_path):
 
 def test_two_resumes_of_an_epoch_in_erlang(testing, tmp_path):
     """With the application's hook OpenSSL's numbers differ, too; timer:send_interval keeps step."""
-    disk = ("--cpus", "2", "--disk", str(tmp_path / "d.img"))
+    disk = ("--cpus", "2", "--disk", str(tmp_path / "d.img"), "--checkpoint", "off")
     with erlang_guest(testing, *disk, *THEN) as erlang:
         erlang.ready()
         erlang.eval("hf_ticks:start(10), ok = holdfast:subscribe(), crypto:strong_rand_bytes(8)")

@@ -139,7 +139,10 @@ def test_only_an_empty_folder_is_written_to(left, tmp_path):
 
 
 def test_damage_is_named_and_the_rest_goes_on(left, tmp_path):
-    """Bytes of one file are spoilt on the disk: that file is named, all others are right."""
+    """
+    Bytes of one file are spoilt on the disk: that file is named, all others are right. They are not
+    of the last epoch: while that has no seal, damage to it is a torn commit, and it is not taken.
+    """
     image, right = left
     data = bytearray(image.read_bytes())
     page = (right / "big").read_bytes()[4096 * 7:4096 * 8]

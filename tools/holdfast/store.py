@@ -14,7 +14,7 @@ UNITS = ((1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K"))
 # What QEMU finds by itself, and not under a path.
 PROTOCOL = re.compile(r"[a-z][a-z0-9+-]+:")
 # --checkpoint none: the disk is the programs'.
-NO_STORE = -1
+NO_CHECKPOINTS = -1
 # A store needs as much.
 SMALLEST = 8 << 20
 # What holdfast-store says of a disk that holds none.
@@ -43,7 +43,13 @@ def human(count):
     for unit, letter in UNITS:
         if count >= unit:
             return ("%.1f" % (count / unit)).rstrip("0").rstrip(".") + letter
-    return "%d" % count
+    return "%dB" % count
+
+
+def _counted(count, noun):
+    """1 process, 2 processes"""
+    plural = noun + ("es" if noun.endswith("s") else "s")
+    return "%d %s" % (count, noun if count == 1 else plural)
 
 
 def _when(nanoseconds):
@@ -56,12 +62,13 @@ def _when(nanoseconds):
 def _epoch_line(words):
     """One epoch, for people."""
     number = {name: int(value) for name, value in zip(words[2::2], words[3::2])}
-    out = "epoch %s  %s  %s in %d items" % (
-        words[1], _when(number["time"]), human(number["bytes"]), number["items"])
+    out = "epoch %s  %s  %s in %s" % (
+        words[1], _when(number["time"]), human(number["bytes"]),
+        _counted(number["items"], "item"))
     if number["processes"]:
-        out += ", %d process%s" % (number["processes"], "es" if number["processes"] > 1 else "")
+        out += ", " + _counted(number["processes"], "process")
     if number["files"]:
-        out += ", %d files with %s" % (number["files"], human(number["file_bytes"]))
+        out += ", %s with %s" % (_counted(number["files"], "file"), human(number["file_bytes"]))
     return out
 
 
@@ -73,13 +80,14 @@ def _inside(number, lines):
     for pid, count, name in processes[:NAMED]:
         print("  process %s  %s  %s" % (pid, name, human(int(count))))
     if len(processes) > NAMED:
-        print("  and %d processes more with %s" % (len(processes) - NAMED, human(
-            sum(int(words[1]) for words in processes[NAMED:]))))
+        print("  and %s more with %s" % (
+            _counted(len(processes) - NAMED, "process"),
+            human(sum(int(words[1]) for words in processes[NAMED:]))))
     for line in lines:
         words = line.split(None, 1)
         if words[0] == "files":
             count, size_ = words[1].split()
-            print("  %s files with %s" % (count, human(int(size_))))
+            print("  %s with %s" % (_counted(int(count), "file"), human(int(size_))))
         elif words[0] == "broken":
             print("  " + words[1])
         elif words[0] == "ended":
@@ -113,10 +121,10 @@ def check(options):
     for fault in faults:
         print(fault)
     if status:
-        raise Failure("%s: epoch %s has %d fault%s" % (
-            options.file, fields["epoch"], len(faults), "s" if len(faults) > 1 else ""))
-    print("epoch %s is right: %s items with %s, %s on the disk" % (
-        fields["epoch"], fields["items"], human(int(fields["bytes"])),
+        raise Failure("%s: epoch %s has %s" % (
+            options.file, fields["epoch"], _counted(len(faults), "fault")))
+    print("epoch %s is right: %s with %s, %s on the disk" % (
+        fields["epoch"], _counted(int(fields["items"]), "item"), human(int(fields["bytes"])),
         human(int(fields["used"]))))
     return 0
 
@@ -128,14 +136,14 @@ def _exported(line, shown):
         if not sys.stderr.isatty():
             return False
         files, count = map(int, text.split())
-        sys.stderr.write("\r\033[K%d names, %s" % (files, human(count)))
+        sys.stderr.write("\r\033[K%s, %s" % (_counted(files, "name"), human(count)))
         sys.stderr.flush()
         return True
     if shown:
         sys.stderr.write("\r\033[K")
     if word == "done":
         files, count, _ = map(int, text.split())
-        print("%d names with %s" % (files, human(count)))
+        print("%s with %s" % (_counted(files, "name"), human(count)))
     else:
         say(text)
     return False
@@ -156,8 +164,8 @@ def export(options):
     if process.returncode not in (0, 1):
         raise Failure(why or "holdfast-store failed (%d)" % process.returncode)
     if process.returncode:
-        raise Failure("%s: %d fault%s; all else is in %s" % (
-            options.file, faults, "s" if faults > 1 else "", options.to))
+        raise Failure("%s: %s; all else is in %s" % (
+            options.file, _counted(faults, "fault"), options.to))
     return 0
 
 
@@ -177,9 +185,10 @@ def size(text):
 
 
 def period(text):
-    """Milliseconds of a period such as 1s or 100ms; 0: only when asked; NO_STORE: none, ever."""
+    """Milliseconds of a period such as 1s or 100ms; 0: only when asked; NO_CHECKPOINTS:
+    the disk is the programs'."""
     if text == "none":
-        return NO_STORE
+        return NO_CHECKPOINTS
     found = re.fullmatch(r"(\d+)(ms|s)", text)
     count = int(found.group(1)) * (1000 if found.group(2) == "s" else 1) if found else 0
     if text != "off" and not 1 <= count <= 86400000:
@@ -195,7 +204,7 @@ def request(options):
             if value is not None:
                 raise WrongUse("%s needs --disk FILE" % name)
         return None
-    if options.checkpoint == NO_STORE:
+    if options.checkpoint == NO_CHECKPOINTS:
         return None
     every = 1000 if options.checkpoint is None else options.checkpoint
     words = ["disk=" + qemu.DISKS[options.disk_bus][1], "period=%d" % every]
@@ -231,9 +240,9 @@ def _contents(lines):
     """What would be lost, in a few words."""
     processes = sum(line.startswith("process ") for line in lines)
     files = [line.split() for line in lines if line.startswith("files ")]
-    out = "%d process%s" % (processes, "" if processes == 1 else "es")
+    out = _counted(processes, "process")
     if files:
-        out += " and %s files with %s" % (files[0][1], human(int(files[0][2])))
+        out += " and %s with %s" % (_counted(int(files[0][1]), "file"), human(int(files[0][2])))
     return out
 
 

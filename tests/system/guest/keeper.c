@@ -6,7 +6,8 @@
  *					turns. WHERE: over (in a file that is written over; the
  *					default), file (one that grows), memory (that grows): after
  *					every three refusals all of it is given back, which says
- *"freed"
+ *					"freed", and one block more is kept for good: a disk is full
+ *					at another place each time
  *
  * "kept N" when fsync has said so; "refused N E WHERE" when it or a write failed with errno E: then
  * what could be written stays in the file, and the next turn tries again. "WRONG ..." and status 1.
@@ -22,13 +23,17 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define NUMBERS 100000
+#define NUMBERS	   100000
+#define PAGE_WORDS 1024u
+#define OLD_PAGES  64u
 
 static uint32_t have[NUMBERS], n;
+static uint32_t old[OLD_PAGES][PAGE_WORDS]; /* written once; a page is looked at each turn */
 static const char *where_to;
 static size_t grown, bytes; /* bytes */
 static char *block, *memory;
-static int kept_fd, ballast;
+static int kept_fd, ballast, reserve;
+static uint32_t reserved, to_reserve; /* blocks */
 
 #define MEMORY (1ul << 30)
 
@@ -58,6 +63,9 @@ look(void)
 	for (uint32_t i = 0; i < n; i++)
 		if (have[i] != i * 2654435761u)
 			wrong("the memory's numbers");
+	for (uint32_t i = 0; i < PAGE_WORDS; i++)
+		if (old[n % OLD_PAGES][i] != i * 2654435761u + n % OLD_PAGES)
+			wrong("the old numbers");
 }
 
 static bool
@@ -75,12 +83,24 @@ put_ballast(void)
 	return true;
 }
 
+/* Once there is room for it. */
+static void
+put_reserve(void)
+{
+	static const char page[4096] = "kept for good";
+
+	if (reserved < to_reserve &&
+	    pwrite(reserve, page, sizeof(page), (off_t)reserved * 4096) == sizeof(page))
+		reserved++;
+}
+
 static void
 give_back(void)
 {
 	if (ftruncate(ballast, 0) || madvise(memory, MEMORY, MADV_DONTNEED))
 		wrong("give back");
 	grown = 0;
+	to_reserve++;
 	printf("freed\n");
 }
 
@@ -89,6 +109,7 @@ turn(void)
 {
 	uint32_t x = n * 2654435761u;
 
+	put_reserve();
 	if (!put_ballast())
 		return "write";
 	if (pwrite(kept_fd, &x, sizeof(x), n * sizeof(x)) != sizeof(x))
@@ -104,13 +125,16 @@ main(int argc, char **argv)
 
 	bytes = argc > 1 ? strtoul(argv[1], NULL, 0) : 0;
 	where_to = argc > 3 ? argv[3] : "over";
+	for (uint32_t i = 0; i < OLD_PAGES * PAGE_WORDS; i++)
+		old[i / PAGE_WORDS][i % PAGE_WORDS] = i % PAGE_WORDS * 2654435761u + i / PAGE_WORDS;
 	kept_fd = open("/kept", O_RDWR | O_CREAT | O_TRUNC, 0600);
 	ballast = open("/ballast", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	reserve = open("/reserve", O_RDWR | O_CREAT | O_TRUNC, 0600);
 	block = malloc(bytes + 1);
 	memory = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (kept_fd < 0 || ballast < 0 || !block || memory == MAP_FAILED)
+	if (kept_fd < 0 || ballast < 0 || reserve < 0 || !block || memory == MAP_FAILED)
 		wrong("start");
 	while (n < NUMBERS) {
 		const char *where = turn();

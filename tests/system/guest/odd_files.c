@@ -178,6 +178,8 @@ main(int argc, char **argv)
 	socket_node();
 	many();
 	attributes();
+	if (argc > 2)
+		sync(); /* of the last epoch recovery may read all: that is a later one */
 	fd = no_names();
 	if (argc == 2)
 		return 0;

@@ -1,0 +1,28 @@
+/* Cores that stand still: see stand.h. */
+#include "arch/stand.h"
+#include "arch/cpu.h"
+#include "arch/ipi.h"
+#include "arch/pte.h"
+
+static void
+note_root(struct arch_core *c)
+{
+	atomic_store(&c->standing_root, READ_CR(3) & PTE_ADDR);
+}
+
+void
+stand_begin(struct arch_core *c)
+{
+	note_root(c);
+	atomic_fetch_or(&c->standing, STAND_STILL);
+}
+
+void
+stand_wait(struct arch_core *c)
+{
+	while (!atomic_cas(&c->standing, STAND_STILL, 0)) {
+		ipi_poll();
+		note_root(c);
+		cpu_pause();
+	}
+}

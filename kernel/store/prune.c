@@ -69,8 +69,9 @@ is_stored(struct store *s, const struct store_item *item, bool *stored)
 }
 
 static int
-prune_item(struct store *s, struct prune *p, struct store_item *item)
+prune_item(struct store *s, struct prune *p, u32 i)
 {
+	struct store_item *item = tx_item(&s->tx, i);
 	struct payload *b = item->op == STORE_PUT ? &s->tx.blk[item->block] : NULL;
 	bool stored = false;
 	int err = 0;
@@ -81,10 +82,13 @@ prune_item(struct store *s, struct prune *p, struct store_item *item)
 		seen_add(p, item->oid);
 	else if (is_page(item) && is_first(p, item))
 		err = is_stored(s, item, &stored);
-	if (stored)
+	if (stored) {
 		b->data = NULL;
-	else
-		*tx_item(&s->tx, p->kept++) = *item;
+		return 0;
+	}
+	if (p->kept != i)
+		*tx_item(&s->tx, p->kept) = *item;
+	p->kept++;
 	return err;
 }
 
@@ -121,7 +125,7 @@ tx_prune(struct store *s)
 
 	assert(tx->part == 0 && tx->root == s->root);
 	for (u32 i = 0; i < items && !err; i++)
-		err = prune_item(s, &p, tx_item(tx, i));
+		err = prune_item(s, &p, i);
 	if (err)
 		return err;
 	for (u32 i = p.kept; i < items; i++)

@@ -368,8 +368,7 @@ may_write(const struct vm_object *anon, const struct frame *f)
 	return atomic_load_relaxed(&f->refs.value) == 1 && (!persisting() || home_is_own(anon, f));
 }
 
-/* Pages of the anon around one that was entered, as far as the mapping and one page table have them.
- */
+/* Pages of the anon around one that was entered: as many as the mapping and one page table have. */
 struct around {
 	vaddr_t start;
 	unsigned n;

@@ -1,7 +1,7 @@
 /*
  * A disk in memory whose every request may go wrong, and whose state can be kept and brought back
- *in no time: each version of a block stays in `mem`, the disk itself is a table of which one is
- *where.
+ * in no time: each version of a block stays in `mem`, the disk itself is a table of which one is
+ * where.
  *
  *	fdisk_arm(d, FD_WRITE_LATE, 7)	from now on the seventh write fails when it is flushed
  *	fdisk_arm(d, FD_CUT, 7)		the power goes at the seventh write or flush
@@ -58,7 +58,10 @@ struct fdisk {
 	unsigned long again;	 /* one so many behind it fails, too; 0: none */
 	bool for_good;		 /* and so do all after it */
 	bool lost;		 /* a write failed since the last flush */
-	bool down;		 /* the power is off */
+	bool begun;		 /* a flush: of the first `covered` of `unflushed`, */
+	bool covered_lost;	 /* one of which failed */
+	u32 covered;
+	bool down;				   /* the power is off */
 	unsigned long hits, flush_errors, changes; /* faults so far; writes and flushes */
 };
 
@@ -84,7 +87,7 @@ fdisk_clear(struct fdisk *d)
 	d->used = 1;
 	d->blocks = d->blocks ? d->blocks : FD_BLOCKS;
 	d->n = 0;
-	d->lost = d->down = false;
+	d->lost = d->begun = d->down = false;
 	fdisk_arm(d, FD_NONE, 0);
 	fdisk_now = d;
 }
@@ -103,7 +106,7 @@ fdisk_load(struct fdisk *d, const struct fimage *image)
 	memcpy(d->now, image->at, sizeof(image->at));
 	d->used = image->used;
 	d->n = 0;
-	d->lost = d->down = false;
+	d->lost = d->begun = d->down = false;
 	fdisk_arm(d, FD_NONE, 0);
 }
 
@@ -191,22 +194,38 @@ fdisk_lose(struct fdisk *d)
 	d->n = 0;
 }
 
+static inline void
+fdisk_flush_begin(void *dev)
+{
+	struct fdisk *d = dev;
+
+	d->begun = true;
+	d->covered = d->n;
+	d->covered_lost = d->lost;
+	d->lost = false;
+}
+
+/* Of what was written before it was begun; the rest is as far from durable as before. */
 static inline int
 fdisk_flush(void *dev)
 {
 	struct fdisk *d = dev;
-	bool lost = d->lost;
+	bool lost;
 
+	if (!d->begun)
+		fdisk_flush_begin(d);
+	d->begun = false;
+	lost = d->covered_lost;
 	if (fdisk_goes_down(d))
 		return -EIO;
-	d->lost = false;
-	for (u32 i = 0; i < d->n && !lost; i++)
+	for (u32 i = 0; i < d->covered && !lost; i++)
 		if (memcmp(d->unflushed[i].data, d->mem[d->unflushed[i].is], STORE_BLOCK) != 0) {
 			fprintf(stderr, "block %u changes on its way\n", d->unflushed[i].block);
 			abort();
 		}
 	if (fdisk_hit(d, d->fault == FD_FLUSH_LOSES)) {
 		d->flush_errors++;
+		d->lost = d->covered < d->n;
 		fdisk_lose(d);
 		return -EIO;
 	}
@@ -216,9 +235,10 @@ fdisk_flush(void *dev)
 			d->unflushed[i].data = d->mem[d->unflushed[i].is];
 		return -EIO;
 	}
-	for (u32 i = 0; i < d->n; i++)
+	for (u32 i = 0; i < d->covered; i++)
 		d->stable[d->unflushed[i].block] = d->unflushed[i].is;
-	d->n = 0;
+	d->n -= d->covered;
+	memmove(d->unflushed, d->unflushed + d->covered, d->n * sizeof(d->unflushed[0]));
 	d->flush_errors += lost;
 	return lost ? -EIO : 0;
 }
@@ -237,6 +257,7 @@ static const struct store_ops fdisk_ops = {
 	.flush = fdisk_flush,
 	.alloc = fdisk_alloc,
 	.free = free,
+	.flush_begin = fdisk_flush_begin,
 };
 
 /* What the power may leave of what was not flushed. */
@@ -259,7 +280,7 @@ fdisk_power_cut(struct fdisk *d, enum fd_left left)
 					      : w->is;
 	}
 	fdisk_lose(d);
-	d->lost = d->down = false;
+	d->lost = d->begun = d->down = false;
 	fdisk_arm(d, FD_NONE, 0);
 }
 

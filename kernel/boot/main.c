@@ -133,6 +133,7 @@ make_machine(struct boot_state *st)
 	m->cmdline = mp->cmdline;
 	m->one_copy = st->cmdline.replicas_off;
 	m->persist_verify = st->cmdline.persist_verify;
+	m->count_errors = st->cmdline.count_errors;
 	m->disk_patience = st->cmdline.disk_patience;
 	m->barrier_limit = st->cmdline.patience * NS_PER_SEC;
 	m->nclusters = st->nclusters;

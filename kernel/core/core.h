@@ -68,6 +68,7 @@ struct machine {
 	u32 ncores;		/* [I] after boot */
 	u32 nclusters;		/* [I] */
 	bool persist_verify;	/* [I] mm/cut.h */
+	bool count_errors;	/* [I] linux/errors.c */
 	unsigned disk_patience; /* [I] seconds: dev/block.h; 0: the usual */
 	bool one_copy; /* [I] replicas=off: kernel code, tables and objects in the boot cluster */
 	struct core *core[MAX_CORES];		 /* [I] by index */

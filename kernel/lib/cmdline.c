@@ -227,6 +227,8 @@ parse_flag(struct cmdline *c, const char *word)
 		c->replicas_off = true;
 	else if (!strcmp(word, "persist-verify"))
 		c->persist_verify = true;
+	else if (!strcmp(word, "count-errors"))
+		c->count_errors = true;
 	else if (!strcmp(word, "memtest=full"))
 		c->memtest_full = true;
 	else

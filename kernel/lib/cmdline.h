@@ -29,6 +29,7 @@ struct cmdline {
 	bool persist_verify; /* each cut compares what has not changed with what was stored */
 	bool replicas_off;   /* one copy of the kernel's code, tables and objects, to compare */
 	bool noarch;	     /* an arch_info.bin is not looked at */
+	bool count_errors;   /* which call returned which error (linux/errors.c) */
 	bool memtest_full;   /* all memory is tested, not only what the kernel begins with */
 	unsigned nkill;
 	u32 kill[CMDLINE_KILLS]; /* test: APIC ids of cores that count as dead */

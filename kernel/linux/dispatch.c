@@ -31,8 +31,8 @@ unknown_call(u64 number)
 	return -ENOSYS;
 }
 
-static void
-dispatch(struct trapframe *f)
+void
+linux_dispatch(struct trapframe *f)
 {
 	const struct linux_call_entry *e;
 	u64 number = f->orig_rax;
@@ -58,6 +58,6 @@ linux_init(void)
 	lc->restart[1] = restart_futex_wait;
 	lc->restart[2] = restart_poll;
 	machine()->linux_calls = lc;
-	machine()->dispatch = dispatch;
-	return 0;
+	machine()->dispatch = linux_dispatch;
+	return machine()->count_errors ? errors_init(lc) : 0;
 }

@@ -20,6 +20,7 @@
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/flight.h"
+#include "mm/harvest.h"
 #include "mm/slab.h"
 
 /* --- the start --- */
@@ -401,7 +402,7 @@ verify_object(struct registered *r, void *arg)
 /* --- the spine --- */
 
 int
-vm_cut_collect(u64 cut, struct vm_cut **out)
+vm_cut_collect(u64 cut, struct vm_survey *s, struct vm_cut **out)
 {
 	struct collecting now = {.harvest.written = collect_written};
 	struct vm_cut *c = flight_create(cut);
@@ -409,6 +410,8 @@ vm_cut_collect(u64 cut, struct vm_cut **out)
 	if (c == NULL)
 		return -ENOMEM;
 	now.cut = c;
+	if (s != NULL)
+		survey_harvest(s, &now.harvest);
 	registry_walk(REGISTRY_PMAPS, harvest_one, &now.harvest);
 	flight_close(c);
 	if (homes()->verify)

@@ -3,8 +3,10 @@
  * they are on the disk (doc/store.md). Used by persist/ only.
  *
  *	vm_persist_start(&pager)	when there is a store, before the first process
- *	each cut, with the world at a standstill and after the walk over all objects:
- *		err = vm_cut_collect(number, &cut);
+ *	each cut, beside processes:
+ *		survey = vm_cut_survey();
+ *	with the world at a standstill and after the walk over all objects:
+ *		err = vm_cut_collect(number, survey, &cut);
  *	then, while processes run:
  *		while (vm_cut_next(cut, &item))	in this order: deletions of a page come before its
  *put store_put or store_delete vm_cut_done(cut) when the epoch is durable, else vm_cut_failed(cut)
@@ -31,6 +33,7 @@ struct vm_pager_ops {
 };
 
 struct vm_cut;
+struct vm_survey;
 
 struct vm_cut_item {
 	u64 id;
@@ -51,10 +54,16 @@ struct vm_cut_figures {
  * put; a difference is a panic. -ENOMEM. => once, at boot, before the first process */
 int __must_check vm_persist_start(const struct vm_pager_ops *ops);
 
+/* Looks for what changed in large address spaces, so that the cut need not; may sleep. NULL: no
+ * memory, the cut does all of it. Whether one came or not the survey has to be ended, which frees
+ * it (NULL: nothing to do). */
+struct vm_survey *vm_cut_survey(void);
+void vm_cut_survey_end(struct vm_survey *s);
+
 /* Collects what changed since the last cut in objects that a cut has reached, this one or one
  * before. -ENOMEM: nothing is collected, the next cut finds it.
  * => all user threads stand, nobody else changes memory objects; the last cut is done or failed */
-int __must_check vm_cut_collect(u64 cut, struct vm_cut **out);
+int __must_check vm_cut_collect(u64 cut, struct vm_survey *s, struct vm_cut **out);
 /* The next item; false: there are no more. */
 bool vm_cut_next(struct vm_cut *c, struct vm_cut_item *item);
 /* Starts over with the first item. */

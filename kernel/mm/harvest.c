@@ -5,21 +5,22 @@
  * The processor notes a walk in the A bit of every table's entry, so a part of the space whose
  * entry has none was not walked since the last harvest, which took the bit away, and the TLBs were
  * emptied: nothing was written there, and its tables are not looked at. So a harvest takes as long
- * as what was touched, not as what there is. Code that sets D itself sets A on the way (pmap.c).
- * An entry whose frame is collected at once loses the right to write in the same step.
+ * as what was touched, not as what there is; of a large space most is looked at before (survey.c).
+ * Code that sets D itself sets A on the way (pmap.c). An entry whose frame is collected at once
+ * loses the right to write in the same step.
  *
  * Locks: none, the machine stands still. pmap_harvested() comes before it goes on.
  */
 #include "cluster/cluster.h"
 #include "lib/assert.h"
+#include "mm/harvest.h"
 #include "mm/home.h"
-#include "mm/pmap.h"
 
 #define TABLE_SIZE   512
 #define KERNEL_FIRST 256
 #define ROOT_LEVEL   3
 
-static void
+void
 harvest_leaf(pte_t *e, struct harvest *h)
 {
 	pte_t was = *e;

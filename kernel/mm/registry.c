@@ -60,3 +60,17 @@ registry_walk(enum registry_kind kind, void (*fn)(struct registered *r, void *ar
 			fn(r, arg);
 	}
 }
+
+void
+registry_look(enum registry_kind kind, void (*fn)(struct registered *r, void *arg), void *arg)
+{
+	for (u32 i = 0; i < machine()->nclusters; i++) {
+		struct registry_list *l = &machine()->cluster[i]->registry->list[kind];
+		struct registered *r;
+
+		spin_lock(&l->lock);
+		list_for_each_entry (r, &l->all, link)
+			fn(r, arg);
+		spin_unlock(&l->lock);
+	}
+}

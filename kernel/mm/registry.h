@@ -20,7 +20,9 @@ void registry_init_cluster(void);
 /* Enters something on the calling core's cluster's list, and takes it off. */
 void registry_add(struct registered *r, enum registry_kind kind);
 void registry_remove(struct registered *r, enum registry_kind kind);
-/* Calls fn for each on every cluster's list. => the machine stands still (cluster/stop.h) */
+/* Calls fn for each on every cluster's list. walk: => the machine stands still (cluster/stop.h).
+ * look: at any time; fn takes no lock. */
 void registry_walk(enum registry_kind kind, void (*fn)(struct registered *r, void *arg), void *arg);
+void registry_look(enum registry_kind kind, void (*fn)(struct registered *r, void *arg), void *arg);
 
 #endif

@@ -122,7 +122,6 @@ cut_commit(struct persist *p, struct cut *c, u64 *epoch)
 void
 cut_committed(struct persist *p, struct cut *c)
 {
-	vm_cut_done(c->memory);
 	note_stored(p, c);
 }
 

@@ -392,6 +392,7 @@ make_room(struct cut *c)
 int
 cut_take(struct persist *p, struct cut *c)
 {
+	struct vm_survey *survey;
 	int err;
 
 	c->engine = p;
@@ -402,6 +403,7 @@ cut_take(struct persist *p, struct cut *c)
 	list_init(&c->changed);
 	list_init(&c->again);
 	make_room(c);
+	survey = vm_cut_survey();
 	c->asked = clock_now();
 	quiesce_begin();
 	stop_everything(c);
@@ -409,7 +411,7 @@ cut_take(struct persist *p, struct cut *c)
 	err = walk(c);
 	c->walk_end = clock_now();
 	if (!err)
-		err = vm_cut_collect(c->number, &c->memory);
+		err = vm_cut_collect(c->number, survey, &c->memory);
 	c->memory_end = clock_now();
 	if (!err)
 		find_dead(c);
@@ -417,6 +419,7 @@ cut_take(struct persist *p, struct cut *c)
 	if (!c->last)
 		quiesce_end();
 	c->released = clock_now();
+	vm_cut_survey_end(survey);
 	records_drop(c);
 	kfree(c->writer.tags.buf);
 	c->writer.tags.buf = NULL;

@@ -148,12 +148,14 @@ tell(struct persist *p, int err)
 }
 
 /* `last`: nothing runs on, the machine goes off. A success is told as soon as the epoch is durable,
- * before the cut is taken apart; an error by the caller. */
+ * before the cut is taken apart, but for its pages: who waited may write them at once, and would be
+ * given copies. An error is told by the caller. */
 static int
 checkpoint(struct persist *p, bool last)
 {
 	struct cut c = {.last = last};
 	u64 epoch = 0, pages = 0;
+	ns_t durable = 0;
 	bool skipped = false;
 	int err;
 
@@ -163,10 +165,11 @@ checkpoint(struct persist *p, bool last)
 	if (!err) {
 		pages = vm_cut_figures(c.memory)->pages;
 		skipped = p->epoch > 0 && !p->ended && nothing_changed(&c);
-		if (skipped)
-			vm_cut_done(c.memory);
-		else
+		if (!skipped)
 			err = cut_commit(p, &c, &epoch);
+		durable = clock_now();
+		if (!err)
+			vm_cut_done(c.memory);
 	}
 	if (err)
 		cut_failed(&c);
@@ -179,7 +182,7 @@ checkpoint(struct persist *p, bool last)
 		p->figures.commits++;
 		p->epoch = epoch;
 		p->cut_ns = c.stopped;
-		keep_figures(p, &c, pages, clock_now() - c.released);
+		keep_figures(p, &c, pages, durable - c.released);
 	}
 	if (!err)
 		tell(p, 0);

@@ -18,6 +18,7 @@
 #include "proc/persist.h"
 #include "proc/process.h"
 #include "proc/timers.h"
+#include "proc/trap.h"
 
 #define UNBLOCKABLE  (SIGBIT(SIGKILL) | SIGBIT(SIGSTOP))
 #define STOP_SIGNALS (SIGBIT(SIGSTOP) | SIGBIT(SIGTSTP) | SIGBIT(SIGTTIN) | SIGBIT(SIGTTOU))
@@ -289,6 +290,7 @@ restart_call(struct trapframe *f, const struct sigaction_k *handler)
 		(result == -ERESTARTSYS && (handler->flags & SA_RESTART));
 	if (!again) {
 		f->rax = (u64)-EINTR;
+		call_note_error(machine()->linux_calls, f->orig_rax, -EINTR);
 	} else {
 		f->rax = result == -ERESTART_BLOCK ? __NR_restart_syscall : f->orig_rax;
 		f->rip -= 2; /* SYSCALL is two bytes */

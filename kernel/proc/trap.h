@@ -3,6 +3,8 @@
 #define PROC_TRAP_H
 
 #include "arch/trap.h"
+#include "core/core.h"
+#include "lib/atomic.h"
 #include "lib/types.h"
 
 extern const struct trap_ops proc_trap_ops;
@@ -19,7 +21,20 @@ struct linux_calls {
 	long (*restart[LINUX_RESTARTS])(struct restart_block *);
 	u64 unknown;	/* [a] calls that nobody implements */
 	u64 logged[16]; /* [a] bit n: unknown call n was logged */
+	u32 *errors;	/* [a] by call and error, see call_note_error(); NULL: not counted */
 };
+
+#define CALL_NUMBERS 512u
+#define CALL_ERRORS  134u /* EHWPOISON is the last */
+
+/* Call `number` gives the program this result. Those that it does not see, as the call is issued
+ * again, do not count. */
+static inline void
+call_note_error(const struct linux_calls *lc, u64 number, s64 result)
+{
+	if (lc->errors && number < CALL_NUMBERS && result < 0 && result > -(s64)CALL_ERRORS)
+		atomic_add_relaxed(&lc->errors[number * CALL_ERRORS + (u64)-result], 1);
+}
 
 /* Makes the current thread's saved FPU area hold its registers. */
 void fpu_sync_current(void);

@@ -63,7 +63,8 @@ machine_words(void **state)
 	struct cmdline c;
 
 	(void)state;
-	parse(&c, "h noarch mem=64 io=2 kill=3,5 kill=7 memtest=full badmem=0x1Fa000 patience=2 "
+	parse(&c, "h noarch mem=64 io=2 kill=3,5 kill=7 memtest=full count-errors badmem=0x1Fa000 "
+		  "patience=2 "
 		  "disk-patience=5");
 	assert_true(c.noarch && c.memtest_full);
 	assert_int_equal(c.mem, 64);
@@ -71,6 +72,7 @@ machine_words(void **state)
 	assert_int_equal(c.nkill, 3);
 	assert_int_equal(c.kill[2], 7);
 	assert_int_equal(c.badmem, 0x1fa000);
+	assert_true(c.count_errors);
 	assert_int_equal(c.patience, 2);
 	assert_int_equal(c.disk_patience, 5);
 	assert_int_equal(c.nunknown + c.nenv, 0);

@@ -8,7 +8,6 @@ files alone, and the bank opens them as after any crash. In the end, and after
 each fresh start, nothing acknowledged may be missing, nothing be there twice,
 and every balance be what the transfers make it.
 """
-import argparse
 import os
 import random
 import socket
@@ -19,6 +18,7 @@ import threading
 import time
 
 import guest
+import many
 
 PORT = 9100
 ACCOUNTS, BALANCE = 20, 1000
@@ -253,26 +253,18 @@ def power_cuts(count, image, ebin, say, fresh_every=FRESH_EVERY):
             len(ledger.acknowledged)))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=100, metavar="N")
-    parser.add_argument("--seed", type=int, default=int(time.time()))
-    options = parser.parse_args()
-    random.seed(options.seed)
-    print("seed %d" % options.seed, flush=True)
+def soak(count, _, say):
     ebin = os.path.join(guest.BUILD, "tests", "bank")
     os.makedirs(ebin, exist_ok=True)
     subprocess.run(["erlc", "-o", ebin, os.path.join(guest.TOP, "tests", "system", "guest",
                                                      "hf_bank.erl")], check=True)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            power_cuts(options.count, os.path.join(folder, "state.img"), ebin,
-                       lambda line: print(line, flush=True))
-    except (AssertionError, OSError, EOFError) as error:
-        print(str(error).replace("\r", ""))
-        return 1
-    print("%d power cuts, nothing lost, nothing doubled" % options.count)
-    return 0
+    with tempfile.TemporaryDirectory() as folder:
+        power_cuts(count, os.path.join(folder, "state.img"), ebin, say)
+
+
+def main():
+    return many.main(__doc__.splitlines()[0], 100, soak,
+                     "%d power cuts, nothing lost, nothing doubled")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ what was not, nothing, all, some, sectors of some, with garbage or what lay ther
 before in the rest. The kernel has to go on at the last epoch that was flushed whole, or at the next,
 and guest/blocked.c, which runs in the machine, must find nothing wrong.
 """
-import argparse
 import json
 import os
 import random
@@ -18,6 +17,7 @@ import tempfile
 import time
 
 import guest
+import many
 import powercut
 
 SIZE = 24 << 20         # small: the log of records goes round
@@ -180,18 +180,9 @@ def crashboot(count, seed, program, say):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=200, metavar="N")
-    parser.add_argument("--seed", type=int, default=None)
-    options = parser.parse_args()
-    seed = options.seed if options.seed is not None else int(time.time())
-    try:
-        crashboot(options.count, seed, powercut.build()[1], lambda line: print(line, flush=True))
-    except (guest.Hang, OSError) as error:
-        print(re.sub(r"\r", "", str(error)))
-        return 1
-    print("%d crash states booted, all are right" % options.count)
-    return 0
+    return many.main(__doc__.splitlines()[0], 200,
+                     lambda count, seed, say: crashboot(count, seed, powercut.build()[1], say),
+                     "%d crash states booted, all are right")
 
 
 if __name__ == "__main__":

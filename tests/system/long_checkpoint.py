@@ -10,6 +10,7 @@ a checkpoint needs all cores of the machine at once, so where they wait as long
 as a standstill lasts, sleeps show that and not the checkpoints.
 """
 import argparse
+import errno
 import glob
 import os
 import re
@@ -24,7 +25,7 @@ SLEEP_US = 1000000
 SLEEP_TOLERANCE = 0.005
 ROUND_S = 900   # finds a round that hangs
 ROUND = re.compile(r"\nround (\d+) way (\w+) took (\d+) ms")
-WAY = r"\nway %s wrong (.*?) sleeps \[([\d,\s]*)\] end"
+WAY = r"\nway %s wrong (.*?) errors \[(.*?)\] sleeps \[([\d,\s]*)\] end"
 
 ALL = "fun hf_test:all/0"
 
@@ -68,7 +69,9 @@ class Way:
         found = re.search(WAY % name, text, re.S)
         self.took_ms = [int(r.group(3)) for r in ROUND.finditer(text) if r.group(2) == name]
         self.wrong = re.sub(r"\s+", " ", found.group(1))
-        self.sleeps = [int(n) for n in found.group(2).split(",") if n.strip()]
+        self.errors = {(call, int(error)): int(n) for call, error, n in re.findall(
+            r"\{(\w+),(\d+),(\d+)\}", re.sub(r"\s", "", found.group(2)))}
+        self.sleeps = [int(n) for n in found.group(3).split(",") if n.strip()]
 
     def median(self):
         return statistics.median(self.sleeps)
@@ -107,13 +110,18 @@ def compare(seconds, ebin, say):
     """=> whether all was as it should be"""
     with tempfile.TemporaryDirectory() as folder:
         (without, each), figures = rounds(
-            seconds, ebin, "--disk", os.path.join(folder, "state.img"), "--checkpoint", "off")
+            seconds, ebin, "--disk", os.path.join(folder, "state.img"), "--checkpoint", "off",
+            "--kernel-args", "count-errors")
     say("without checkpoints: %s" % without)
     say("one each 10 ms: %s" % each)
     difference = each.median() / without.median() - 1
     say("%d commits, the longest standstill %.1f ms; a sleep takes %+.2f %%" % (
         figures["commits"], figures["pause_max_us"] / 1000, 100 * difference))
-    return each.wrong == "[]" and min(each.sleeps) >= SLEEP_US and \
+    new = {"%s %s" % (call, errno.errorcode.get(error, error)): n
+           for (call, error), n in each.errors.items() if (call, error) not in without.errors}
+    say("calls and their errors: %d without, %d with; new ones: %s" % (
+        len(without.errors), len(each.errors), new or "none"))
+    return not new and each.wrong == "[]" and min(each.sleeps) >= SLEEP_US and \
         abs(difference) <= SLEEP_TOLERANCE
 
 

@@ -7,16 +7,15 @@ program, which check each other). Both print WRONG when something broke. The con
 shell, with a variable in it. Every machine has to go on where an epoch of the one before was; a
 checker of the store looks at the image in between.
 """
-import argparse
 import os
 import random
-import re
 import subprocess
 import sys
 import tempfile
 import time
 
 import guest
+import many
 
 LIVES_S = (0.1, 1.0)    # after the first sign
 ROWS = 1000000
@@ -111,20 +110,9 @@ def build():
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=200, metavar="N")
-    parser.add_argument("--seed", type=int, default=None)
-    options = parser.parse_args()
-    seed = options.seed if options.seed is not None else int(time.time())
-    random.seed(seed)
-    print("seed %d" % seed, flush=True)
-    try:
-        powercut(options.count, *build(), lambda line: print(line, flush=True))
-    except (guest.Hang, OSError) as error:
-        print(re.sub(r"\r", "", str(error)))
-        return 1
-    print("%d power cuts, nothing broke" % options.count)
-    return 0
+    return many.main(__doc__.splitlines()[0], 200,
+                     lambda count, seed, say: powercut(count, *build(), say),
+                     "%d power cuts, nothing broke")
 
 
 if __name__ == "__main__":

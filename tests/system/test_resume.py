@@ -2,6 +2,7 @@
 
 What single kinds of object keep is tested beside this, in test_resume_*.py.
 """
+import errno
 import os
 import random
 import re
@@ -12,6 +13,7 @@ import bank
 import long_checkpoint
 import powercut
 from guest import Erlang, Guest, ON_LINUX, holdfast, run
+from keeper import Keeper
 
 SHELL = ("--base", "busybox", "--cpus", "2")
 
@@ -156,9 +158,25 @@ def test_an_epoch_that_does_not_come_up_is_given_up(tmp_path):
         machine.power_cut()
 
 
+@needs_store
+@pytest.mark.parametrize("call", ["fsync", "fdatasync", "sync", "osync", "msync"])
+def test_the_power_goes_in_a_call_that_waits_for_the_disk(programs, disk, call):
+    """There is no checkpoint but those that the call asks for, so that it is cut in each. It returns
+    when it is resumed, what it was called for is there, and nothing is appended twice."""
+    keeper = Keeper(disk, programs, 0, 0, "over", call, args=("--checkpoint", "1000s"))
+    for turn in range(3):
+        with keeper.start() as machine:
+            if turn:
+                machine.expect(r"goes on")
+            for _ in range(3):
+                machine.expect(r"\bkept \d+\r*\n")
+            keeper.off(machine)
+            assert "refused" not in machine.text, machine.text[-3000:]
+
+
 # --- Erlang ---
 
-# The store's room, the last checkpoint, the period that --checkpoint had or has by default.
+# The store's room, the last checkpoint, the period that --checkpoint had.
 FIGURES = ("#{size_bytes := Size, used_bytes := Used, room_bytes := Room, pages := Pages, "
            "pause_us := Pause, commit_us := Commit, period_ms := Period} = holdfast:status(), "
            "{Size =:= 4 bsl 30 andalso Used > Pages * 1000 andalso Used + Room =< Size, "
@@ -168,7 +186,7 @@ FIGURES = ("#{size_bytes := Size, used_bytes := Used, room_bytes := Room, pages 
 @needs_store
 def test_the_same_node_of_erlang(tmp_path):
     """No checkpoints but the one: with four more the epoch could not be had any more."""
-    disk = ("--cpus", "2", "--disk", str(tmp_path / "d.img"), "--checkpoint", "off")
+    disk = ("--cpus", "2", "--disk", str(tmp_path / "d.img"), "--checkpoint", "1000s")
     with Erlang(*disk) as erlang:
         erlang.ready()
         erlang.eval("X = make_ref(), T = ets:new(t, [public]), "
@@ -180,7 +198,7 @@ def test_the_same_node_of_erlang(tmp_path):
         before = erlang.eval("{self(), X, whereis(init), ets:info(T, size)}")
         clock = int(erlang.eval("erlang:monotonic_time()"))
         epoch = re.match(r"\{ok,(\d+)\}", erlang.eval("holdfast:checkpoint()")).group(1)
-        assert erlang.eval(FIGURES) == "{true,true,1000}"
+        assert erlang.eval(FIGURES) == "{true,true,1000000}"
         erlang.power_cut()
     seen = []
     for _ in range(2):
@@ -213,8 +231,10 @@ def test_the_beam_set_with_a_checkpoint_each_10_ms(ebin, tmp_path):
     """Some of it; `make long-checkpoint` has all for ten minutes, and compares how long sleeps take."""
     some = "fun() -> [{T, R} || T <- [os_cmd, random, files, unix_socket], (R = hf_test:T()) =/= ok] end"
     (each,), figures = long_checkpoint.rounds(
-        0, ebin, "--disk", str(tmp_path / "d.img"), tests=some, ways=["10"])
+        0, ebin, "--disk", str(tmp_path / "d.img"), "--kernel-args", "count-errors", tests=some,
+        ways=["10"])
     assert each.wrong == "[]" and figures["commits"] > 5
+    assert each.errors["newfstatat", errno.ENOENT] > 0, each.errors
     assert all(us >= long_checkpoint.SLEEP_US for us in each.sleeps)
 
 

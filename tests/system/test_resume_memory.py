@@ -36,6 +36,17 @@ def test_cuts_one_after_the_other_see_every_write(programs, tmp_path):
 
 
 @needs_store
+def test_cuts_that_look_at_many_tables_before(programs, tmp_path):
+    """Is every write seen in address spaces whose tables are gone over while threads run?"""
+    result = run("--base", "busybox", "--cpus", "4", "--memory", "256M", *VERIFY,
+                 "--disk", str(tmp_path / "d.img"), "--checkpoint", "30ms",
+                 "--add", os.path.join(programs, "sparse") + ":/bin/sparse",
+                 argv=["sh", "-c", "sparse 40; grep broken /proc/holdfast/check"])
+    assert result.status == 0 and "\nok\n" in result.out, result
+    assert "broken 0\n" in result.out, result
+
+
+@needs_store
 def test_what_was_not_marked_has_not_changed(tmp_path):
     """With persist-verify each cut writes down all objects, and panics when one that nobody marked
     as changed is not as it was stored."""

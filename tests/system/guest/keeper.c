@@ -1,16 +1,18 @@
 /*
- * A program that believes fsync: it appends numbers to a file, and says what was kept. After each
- * turn file and memory must say the same, through failing disks and power cuts.
+ * A program that believes fsync, or another call: it appends numbers to a file, and says what was
+ *kept. After each turn file and memory must say the same, through failing disks and power cuts.
  *
- *	keeper BYTES [MS [WHERE]]	so many bytes a turn, beside the number; MS of sleep between
- *					turns. WHERE: over (in a file that is written over; the
- *					default), file (one that grows), memory (that grows): after
- *					every three refusals all of it is given back, which says
- *					"freed", and one block more is kept for good: a disk is full
- *					at another place each time
+ *	keeper BYTES [MS [WHERE [CALL]]]	so many bytes a turn, beside the number; MS of sleep
+ *between turns. WHERE: over (in a file that is written over; the default), file (one that grows),
+ *memory (that grows): after every three refusals all of it is given back, which says "freed", and
+ *one block more is kept for good: a disk is full at another place each time
  *
- * "kept N" when fsync has said so; "refused N E WHERE" when it or a write failed with errno E: then
- * what could be written stays in the file, and the next turn tries again. "WRONG ..." and status 1.
+ * CALL is fsync (the default), fdatasync, sync, osync (numbers are appended by writes to a file
+ *with O_SYNC) or msync (they are put into a mapping).
+ *
+ * "kept N" when the call has said so; "refused N E WHERE" when it or a write failed with errno E:
+ *then what could be written stays in the file, and the next turn tries again. "WRONG ..." and
+ *status 1.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -29,7 +31,8 @@
 
 static uint32_t have[NUMBERS], n;
 static uint32_t old[OLD_PAGES][PAGE_WORDS]; /* written once; a page is looked at each turn */
-static const char *where_to;
+static const char *where_to, *call = "fsync";
+static uint32_t *numbers;   /* the file, in memory: for msync */
 static size_t grown, bytes; /* bytes */
 static char *block, *memory;
 static int kept_fd, ballast, reserve;
@@ -104,6 +107,32 @@ give_back(void)
 	printf("freed\n");
 }
 
+static bool
+append(uint32_t x)
+{
+	if (strcmp(call, "msync") == 0) {
+		if (ftruncate(kept_fd, (off_t)((n + 1) * sizeof(x))))
+			return false;
+		numbers[n] = x;
+		return true;
+	}
+	return pwrite(kept_fd, &x, sizeof(x), (off_t)(n * sizeof(x))) == sizeof(x);
+}
+
+static bool
+keep(void)
+{
+	if (strcmp(call, "fdatasync") == 0)
+		return fdatasync(kept_fd) == 0;
+	if (strcmp(call, "msync") == 0)
+		return msync(numbers, NUMBERS * sizeof(n), MS_SYNC) == 0;
+	if (strcmp(call, "sync") == 0)
+		sync();
+	else
+		return fsync(kept_fd) == 0;
+	return true;
+}
+
 static const char *
 turn(void)
 {
@@ -112,10 +141,26 @@ turn(void)
 	put_reserve();
 	if (!put_ballast())
 		return "write";
-	if (pwrite(kept_fd, &x, sizeof(x), n * sizeof(x)) != sizeof(x))
+	if (strcmp(call, "osync") == 0) {
+		if (write(kept_fd, &x, sizeof(x)) != sizeof(x))
+			return call;
+		have[n++] = x;
+		return NULL;
+	}
+	if (!append(x))
 		return "append";
 	have[n++] = x;
-	return fsync(kept_fd) ? "fsync" : NULL;
+	return keep() ? NULL : call;
+}
+
+static int
+open_kept(void)
+{
+	int flags = strcmp(call, "osync") == 0 ? O_SYNC | O_APPEND : 0, fd;
+
+	fd = open("/kept", O_RDWR | O_CREAT | O_TRUNC | flags, 0600);
+	numbers = mmap(NULL, sizeof(have), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return numbers == MAP_FAILED ? -1 : fd;
 }
 
 int
@@ -127,7 +172,9 @@ main(int argc, char **argv)
 	where_to = argc > 3 ? argv[3] : "over";
 	for (uint32_t i = 0; i < OLD_PAGES * PAGE_WORDS; i++)
 		old[i / PAGE_WORDS][i % PAGE_WORDS] = i % PAGE_WORDS * 2654435761u + i / PAGE_WORDS;
-	kept_fd = open("/kept", O_RDWR | O_CREAT | O_TRUNC, 0600);
+	if (argc > 4)
+		call = argv[4];
+	kept_fd = open_kept();
 	ballast = open("/ballast", O_RDWR | O_CREAT | O_TRUNC, 0600);
 	reserve = open("/reserve", O_RDWR | O_CREAT | O_TRUNC, 0600);
 	block = malloc(bytes + 1);

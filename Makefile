@@ -120,7 +120,8 @@ K_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=kernel -
 	-mstack-protector-guard-offset=40 -ffunction-sections -fdata-sections \
 	$(K_WARN) -Ikernel -I$(B)/gen $(K_EXTRA)
 ifdef SAN
-K_CFLAGS += -DHOLDFAST_DEBUG -DHOLDFAST_KASAN -fsanitize=undefined -fno-sanitize=alignment
+# -Os: with the checks the code would not fit into its 2 MiB page.
+K_CFLAGS += -Os -DHOLDFAST_DEBUG -DHOLDFAST_KASAN -fsanitize=undefined -fno-sanitize=alignment
 # Not checked: what keeps the poison, and what runs before there is any.
 K_RAW := mm/kasan mm/frame mm/buddy mm/slab core/ubsan
 $(filter-out $(K_RAW:%=$(B)/obj/kernel/%.o) $(B)/obj/kernel/boot/% %.S.o,$(K_OBJ)): K_CFLAGS += \

@@ -24,6 +24,8 @@ LAST = re.compile(r"(\d+) passed, (\d+) failed")
 CMOCKA = re.compile(r"\[  (PASSED|FAILED)  \] (\d+) test")
 ABI_LIMIT_S = int(900 * float(os.environ.get("HOLDFAST_TEST_SCALE", "1")))
 DISK = os.environ.get("HOLDFAST_TEST_DISK", "")
+# Programs of tests/abi that are quick under SAN=1.
+SANITIZED = ("process", "exit", "mmap", "pipes", "futex", "files", "signals", "unix", "inet")
 # Tests of the tools that boot nothing.
 QUICK = ("test_cli.py", "test_pack.py", "test_resume_kinds.py", "test_store.py")
 
@@ -114,17 +116,18 @@ def abi_linux():
     return _total(*run(["sh", "tests/abi/run-linux"], ABI_LIMIT_S))
 
 
-def _abi_guest(cpus):
+def _abi_guest(cpus, *programs, period=DISK, options=()):
     status, text = run(["make", "-s", "abi"], 600)
     if status:
         return _total(status, text)
     with tempfile.TemporaryDirectory(prefix="holdfast-disk-") as folder:
-        disk = ["--disk", os.path.join(folder, "state.img"), "--checkpoint", DISK] if DISK else []
+        disk = ["--disk", os.path.join(folder, "state.img"), "--checkpoint", period]
         return _total(*run(
-            [os.path.join(TOP, "holdfast"), "run", "--headless", "--base", "busybox", *disk,
+            [os.path.join(TOP, "holdfast"), "run", "--headless", "--base", "busybox",
+             *(disk if period else []), *options,
              "--cpus", str(cpus), "--memory", "1G", "--timeout", str(ABI_LIMIT_S),
              "--add", os.path.join(TOP, "build", "abi") + ":/abi", "--kernel-args", "quiet",
-             "--", "sh", "/abi/run-guest"], ABI_LIMIT_S + 60))
+             "--", "sh", "/abi/run-guest", *programs], ABI_LIMIT_S + 60))
 
 
 def abi_1():
@@ -135,6 +138,17 @@ def abi_1():
 def abi_4():
     """The same programs on Holdfast, four cores."""
     return _abi_guest(4)
+
+
+def sanitized():
+    """Some of them on a kernel that checks all it does (SAN=1), with a checkpoint each 20 ms."""
+    folder = os.path.join(BUILD, "san")
+    kernel = os.path.join(folder, "holdfast.elf")
+    status, text = run(["make", "--no-print-directory", "-s", "-j%d" % os.cpu_count(), "SAN=1",
+                        "BUILD=" + folder, kernel], 1800)
+    if status:
+        return _total(status, text)
+    return _abi_guest(2, *SANITIZED, period="20ms", options=["--kernel", kernel])
 
 
 def _pytest(*files):
@@ -182,8 +196,8 @@ def boot_gate():
 
 
 PARTS = {"host": host, "crashes": crashes, "fuzz": fuzz, "models": models, "tools": tools,
-         "abi-linux": abi_linux, "abi-1": abi_1, "abi-4": abi_4, "system": system,
-         "boot-gate": boot_gate}
+         "abi-linux": abi_linux, "abi-1": abi_1, "abi-4": abi_4, "sanitized": sanitized,
+         "system": system, "boot-gate": boot_gate}
 
 
 def main():

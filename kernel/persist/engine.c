@@ -44,7 +44,7 @@ persist_commit(u64 *epoch)
 	waitq_wake_all(&p->work);
 	while (p->finished < mine && !err)
 		err = waitq_sleep(&p->done, &p->lock, NS_FOREVER, WAIT_KILLABLE | WAIT_QUIET);
-	if (!err)
+	if (!err && p->committed < mine) /* a later checkpoint may be over, too, and have failed */
 		err = p->result;
 	*epoch = p->epoch;
 	spin_unlock(&p->lock);
@@ -143,6 +143,7 @@ static void
 tell(struct persist *p, int err)
 {
 	p->finished = p->begun;
+	p->committed = err ? p->committed : p->begun;
 	p->result = err;
 	waitq_wake_all(&p->done);
 }

@@ -103,7 +103,8 @@ struct persist {
 	u64 asked;		     /* [lock] requests so far */
 	u64 begun;		     /* [lock] requests that the cut under way holds */
 	u64 finished;		     /* [lock] requests whose commit is over */
-	int result;		     /* [lock] of that commit */
+	int result;		     /* [lock] of the last such commit */
+	u64 committed;		     /* [lock] requests that an epoch holds */
 	u64 epoch;		     /* [lock] the last durable one */
 	u64 room;		     /* [lock] bytes that files may take until the next */
 	u64 size, used;		     /* [lock] bytes of the store, as of the last commit */

@@ -408,22 +408,6 @@ near_find(struct store *s, u64 oid, u64 idx)
 	return 0;
 }
 
-int
-btree_find(struct store *s, u64 oid, u64 idx, const struct store_item **item)
-{
-	const struct near *near = &s->tx.near;
-	const struct store_item *at;
-	int err = near_find(s, oid, idx);
-
-	*item = NULL;
-	if (err || near->leaf->page->count == 0)
-		return err;
-	at = &near->leaf->page->item[near->at];
-	if (at->oid == oid && at->idx == idx)
-		*item = at;
-	return 0;
-}
-
 /* The item that is replaced, of a leaf that the committed tree has. */
 static int
 undo_note(struct store *s, struct bnode *leaf, unsigned at)

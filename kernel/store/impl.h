@@ -22,7 +22,6 @@
 #define BASE_ITEMS	16384u
 #define SEAL_BLOCKS	256u /* epochs from this size on get a mark */
 #define OUT_SEGS	64u
-#define PRUNE_BLOCKS	32u /* of payload: with more, pages that are as stored are left out */
 #define REUSE_BLOCKS	64u /* of payload at most: the epoch goes to blocks that are used again */
 #define REUSE_RUNS	12u
 
@@ -105,7 +104,6 @@ struct near {
 
 struct tx {
 	bool open;
-	bool hashed;   /* the items of the part are */
 	bool in_place; /* nobody looks at the committed tree before the end */
 	int error;     /* of a put: the commit's result */
 	u64 number;
@@ -234,21 +232,11 @@ int btree_kid(struct store *s, struct bnode *n, unsigned i, struct bnode **out);
 int btree_next(struct store *s, struct bnode *root, u64 oid, u64 idx, struct store_item *item);
 /* Of tx.root. *had: whether there was one, then it is in *old. */
 int btree_insert(struct store *s, const struct store_item *item, struct store_item *old, bool *had);
-/* *item is NULL where there is none, or stays until the next change. */
-int btree_find(struct store *s, u64 oid, u64 idx, const struct store_item **item);
 int btree_remove(struct store *s, u64 oid, u64 idx, struct store_item *old);
 void btree_free(struct store *s, struct bnode *root);
 void btree_settle(struct store *s, bool keep); /* frees the nodes of one of the two trees */
 
-/* prune.c */
-int tx_prune(struct store *s);
-
 /* tx.c */
-static inline struct store_item *
-tx_item(const struct tx *tx, u32 i)
-{
-	return &tx->desc[i / STORE_LEAF_MAX]->item[i % STORE_LEAF_MAX];
-}
 int tx_begin(struct store *s);
 /* One descriptor, into the tree in the making. `hold`: its block has to be held for it. */
 int tx_apply(struct store *s, const struct store_item *item, bool hold);

@@ -27,7 +27,7 @@ tx_begin(struct store *s)
 	tx->items = tx->blks = tx->part = 0;
 	tx->all_items = tx->all_blks = tx->freed = 0;
 	tx->pack = NULL;
-	tx->in_place = tx->hashed = false;
+	tx->in_place = false;
 	return 0;
 }
 
@@ -213,19 +213,24 @@ place_rest(struct store *s, struct store_record *r, u64 *head, struct run *meta)
 	return err;
 }
 
+static struct store_item *
+part_item(const struct tx *tx, u32 i)
+{
+	return &tx->desc[i / STORE_LEAF_MAX]->item[i % STORE_LEAF_MAX];
+}
+
 /* The descriptors get their places and hashes, and go into the record or its sum. */
 static void
 fill_descs(struct tx *tx, struct store_record *r)
 {
 	for (u32 i = 0; i < tx->items; i++) {
-		struct store_item *item = tx_item(tx, i);
+		struct store_item *item = part_item(tx, i);
 
 		if (item->op == STORE_PUT) {
 			const struct payload *b = &tx->blk[item->block];
 
 			item->block = b->block;
-			if (!tx->hashed)
-				item->hash = item_hash(item, (const u8 *)b->data + item->offset);
+			item->hash = item_hash(item, (const u8 *)b->data + item->offset);
 		}
 		if (r->extents == 0)
 			r->item[i] = *item;
@@ -336,17 +341,14 @@ part_write(struct store *s, const struct store_note *note, u32 flags)
 {
 	struct tx *tx = &s->tx;
 	struct store_record *r = store_buf(s, &tx->bufs);
-	u32 descs;
+	u32 descs = tx->items > STORE_INLINE ? DIV_ROUND_UP(tx->items, STORE_LEAF_MAX) : 0;
 	struct run *meta = NULL; /* where the head goes; of a large epoch beside the payload */
 	bool tight;
 	u64 head;
-	int err = r ? 0 : -ENOMEM;
+	int err;
 
-	if (!err && tx->part == 0 && (flags & STORE_LAST) && tx->blks > PRUNE_BLOCKS)
-		err = tx_prune(s);
-	if (err)
-		return err;
-	descs = tx->items > STORE_INLINE ? DIV_ROUND_UP(tx->items, STORE_LEAF_MAX) : 0;
+	if (!r)
+		return -ENOMEM;
 	if (tx->part == 0 && (flags & STORE_LAST) && tx->blks <= REUSE_BLOCKS) {
 		meta = &s->space.meta;
 		reuse_begin(&s->space, tx->blks);

@@ -105,7 +105,6 @@ static inline int
 model_change(struct model *m, struct store *s, struct rng *r, u32 *next_id, struct pages *pages)
 {
 	unsigned changes = rng_below(r, 8) ? 1 + rng_below(r, 30) : rng_below(r, 260);
-	const struct model before = *m;
 	int err = 0;
 
 	for (unsigned c = 0; c < changes && !err; c++) {
@@ -119,12 +118,11 @@ model_change(struct model *m, struct store *s, struct rng *r, u32 *next_id, stru
 			err = store_delete(s, STORE_OID_USER + o, model_idx(from), model_idx(i));
 			continue;
 		}
-		/* One in three has what it had before the epoch, whatever was done to it since. */
-		m->id[o][i] = rng_below(r, 3) || !before.id[o][i] ? ++*next_id : before.id[o][i];
+		m->id[o][i] = ++*next_id;
 		if (pages->n == M_OBJECTS * M_INDEXES)
 			break;
 		pages->p[pages->n] = malloc(STORE_BLOCK);
-		u32 len = content(m->id[o][i], pages->p[pages->n]);
+		u32 len = content(*next_id, pages->p[pages->n]);
 
 		err = store_put(s, STORE_OID_USER + o, model_idx(i), pages->p[pages->n++], len);
 	}

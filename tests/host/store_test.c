@@ -423,7 +423,6 @@ bytes_written_for_bytes_put(void **state)
 	for (int round = 0; round < 256; round++) {
 		u64 at = rng_below(&b->r, 4096 - 256);
 
-		memset(page, round + 1, sizeof(page));
 		for (u64 i = 0; i < 256; i++, pages++)
 			assert_int_equal(store_put(b->s, 20, STORE_PAGE(at + i), page, STORE_BLOCK),
 					 0);
@@ -443,43 +442,6 @@ bytes_written_for_bytes_put(void **state)
 	}
 	printf("1 page: %.3f\n", (double)(b->d.writes - writes) / 256);
 	assert_true(b->d.writes - writes <= 256 * 31 / 10);
-	bench_end(b);
-}
-
-/* Is a page that is put as it is stored left out, and only then? */
-static void
-what_is_stored_is_not_written(void **state)
-{
-	struct bench *b = bench_new(STORE_MIN_BLOCKS, 100000);
-	static u8 page[STORE_BLOCK], other[STORE_BLOCK] = {1};
-	static const struct {
-		unsigned long least, most;
-	} want[] = {{301, 310}, {4, 44}, {103, 112}, {1, 40}};
-	struct store_note note = {0};
-	u8 got[STORE_BLOCK];
-	unsigned long writes;
-	u64 epoch;
-	u32 len;
-
-	for (u64 round = 0; round < 4; round++) {
-		writes = b->d.writes;
-		if (round == 2) /* then all pages of the object go to the disk */
-			assert_int_equal(store_delete(b->s, 20, STORE_PAGE(0), STORE_PAGE(9)), 0);
-		for (u64 i = 0; i < 300; i++)
-			assert_int_equal(store_put(b->s, 20 + i / 100, STORE_PAGE(i),
-						   round == 1 && i % 100 == 7 ? other : page,
-						   STORE_BLOCK),
-					 0);
-		assert_int_equal(store_commit(b->s, &note, &epoch), 0);
-		writes = b->d.writes - writes;
-		assert_in_range(writes, want[round].least, want[round].most);
-		for (u64 i = 0; i < 300; i++) {
-			assert_int_equal(store_get(b->s, 20 + i / 100, STORE_PAGE(i), got, &len),
-					 0);
-			assert_int_equal(got[0], round == 1 && i % 100 == 7);
-		}
-	}
-	assert_int_equal(check(b), 0);
 	bench_end(b);
 }
 
@@ -719,7 +681,6 @@ main(void)
 		cmocka_unit_test(many_items_need_no_large_memory),
 		cmocka_unit_test(sealed_epochs_are_not_read),
 		cmocka_unit_test(bytes_written_for_bytes_put),
-		cmocka_unit_test(what_is_stored_is_not_written),
 		cmocka_unit_test(small_epochs_stay_where_they_were),
 		cmocka_unit_test(bit_flips_are_found),
 		cmocka_unit_test(a_lying_disk_is_found_out),

@@ -62,22 +62,23 @@ block_batch_init(struct block_batch *b, struct block_device *d)
 	b->err = 0;
 	b->open = NULL;
 	b->last = NULL;
+	b->flushing = false;
 }
 
-/* All is finished: the flush comes next, or who waits. => b->lock held. => returns what to submit
- */
+/* All is finished: the flush comes next. => b->lock held. => returns what to submit */
 static struct block_request *
 batch_finished(struct block_batch *b)
 {
 	struct block_request *last = b->last;
 
 	b->last = NULL;
+	waitq_wake_all(&b->done);
 	if (last && !b->err) {
 		b->pending++;
+		b->flushing = true;
 		return last;
 	}
 	kfree(last);
-	waitq_wake_all(&b->done);
 	return NULL;
 }
 
@@ -210,6 +211,19 @@ block_batch_add(struct block_batch *b, enum block_op op, u64 sector, void *mem, 
 }
 
 int
+block_batch_written(struct block_batch *b)
+{
+	int err;
+
+	spin_lock(&b->lock);
+	while (b->pending > 0 && !b->flushing)
+		(void)!waitq_sleep(&b->done, &b->lock, NS_FOREVER, 0);
+	err = b->err;
+	spin_unlock(&b->lock);
+	return err;
+}
+
+int
 block_batch_wait(struct block_batch *b)
 {
 	int err;
@@ -220,6 +234,7 @@ block_batch_wait(struct block_batch *b)
 		(void)!waitq_sleep(&b->done, &b->lock, NS_FOREVER, 0);
 	err = b->err;
 	b->err = 0;
+	b->flushing = false;
 	spin_unlock(&b->lock);
 	return err;
 }

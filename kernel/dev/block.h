@@ -84,6 +84,7 @@ struct block_batch {
 	unsigned pending;	    /* [lock] */
 	int err;		    /* [lock] */
 	struct block_request *last; /* [lock] a flush, for when all that is pending is finished */
+	bool flushing;		    /* [lock] the disk has it */
 	/* [who adds] not yet given to the driver; what lies behind it on the disk joins it */
 	struct block_request *open;
 	u64 open_end; /* sector */
@@ -115,6 +116,9 @@ void block_batch_push(struct block_batch *b);
  * the wait is also for the flush. After an error there is none. => nothing more is begun before the
  * wait. -ENOMEM */
 int __must_check block_batch_flush(struct block_batch *b);
+/* Sleeps until all but such a flush is done: 0, or -EIO, which the wait tells, too. => a flush was
+ * begun. May sleep, uninterruptibly */
+int __must_check block_batch_written(struct block_batch *b);
 /* Sleeps until all is done: 0 or -EIO. => may sleep, uninterruptibly */
 int block_batch_wait(struct block_batch *b);
 

@@ -8,8 +8,10 @@
  *	with the world at a standstill and after the walk over all objects:
  *		err = vm_cut_collect(number, survey, &cut);
  *	then, while processes run:
- *		while (vm_cut_next(cut, &item))	in this order: deletions of a page come before its
- *put store_put or store_delete vm_cut_done(cut) when the epoch is durable, else vm_cut_failed(cut)
+ *		while (vm_cut_next(cut, &item))	deletions of a page come before its put
+ *			store_put or store_delete
+ *		vm_cut_landed(cut)		when nobody reads the pages any more, perhaps
+ *		vm_cut_done(cut)		when the epoch is durable, else vm_cut_failed(cut)
  *
  * Pages are items (id, STORE_PAGE(index)) of a vm_object or, where objects have pages in common
  * after fork, of a vm_pages, which only names them. A page that is not stored is zero.
@@ -68,6 +70,8 @@ int __must_check vm_cut_collect(u64 cut, struct vm_survey *s, struct vm_cut **ou
 bool vm_cut_next(struct vm_cut *c, struct vm_cut_item *item);
 /* Starts over with the first item. */
 void vm_cut_rewind(struct vm_cut *c);
+/* The pages were written, durable or not: lets go of them. What follows is done or failed. */
+void vm_cut_landed(struct vm_cut *c);
 /* The epoch is durable, or will never be: lets go of the pages, and frees c. After failed the next
  * cut has all of it again. */
 void vm_cut_done(struct vm_cut *c);

@@ -253,12 +253,31 @@ let_go(struct frame *f)
 }
 
 static void
-run_end(struct vm_cut *c, struct cut_run *run)
+run_landed(const struct vm_cut *c, struct cut_run *run)
 {
 	if (c->verify)
 		verify_run(run);
 	for (unsigned i = 0; i < run->n; i++)
 		let_go(run->frame[i]);
+	run->n = 0;
+}
+
+/* The groups know which pages are on their way: a cut that fails after this does not need the
+ * frames. */
+void
+vm_cut_landed(struct vm_cut *c)
+{
+	struct cut_run *run;
+
+	list_for_each_entry (run, &c->runs, link)
+		run_landed(c, run);
+	set_flight(false);
+}
+
+static void
+run_end(const struct vm_cut *c, struct cut_run *run)
+{
+	run_landed(c, run);
 	home_put(run->home);
 	if (run->whole != NULL)
 		vm_object_put(run->whole);

@@ -61,14 +61,25 @@ note_stored(struct persist *p, struct cut *c)
 		entry_drop(p, e);
 }
 
-static int
-put_and_commit(struct store *s, struct cut *c, const struct store_note *note, u64 *epoch)
+static void
+pages_landed(void *memory)
 {
-	int err = put_all(s, c);
+	vm_cut_landed(memory);
+}
 
-	if (!err)
-		return store_commit(s, note, epoch);
-	store_abort(s);
+static int
+put_and_commit(struct persist *p, struct cut *c, const struct store_note *note, u64 *epoch)
+{
+	int err = put_all(p->store, c);
+
+	if (err) {
+		store_abort(p->store);
+		return err;
+	}
+	p->disk.landed_arg = c->memory;
+	p->disk.landed = pages_landed;
+	err = store_commit(p->store, note, epoch);
+	p->disk.landed = NULL;
 	return err;
 }
 
@@ -105,10 +116,10 @@ cut_commit(struct persist *p, struct cut *c, u64 *epoch)
 
 	mutex_lock(&p->store_lock);
 	store_disk_read_ahead(&p->disk, false); /* what was resumed goes its own way by now */
-	err = put_and_commit(p->store, c, &note, epoch);
+	err = put_and_commit(p, c, &note, epoch);
 	if (err == -ENOSPC && store_recycle(p->store) == 0) {
 		vm_cut_rewind(c->memory);
-		err = put_and_commit(p->store, c, &note, epoch);
+		err = put_and_commit(p, c, &note, epoch);
 	}
 	commit_note_room(p, err);
 	mutex_unlock(&p->store_lock);

@@ -137,6 +137,15 @@ disk_flush_begin(void *dev)
 	d->flushing = block_batch_flush(&d->batch) == 0;
 }
 
+static void
+disk_written(void *dev)
+{
+	struct store_disk *d = dev;
+
+	if (d->landed && block_batch_written(&d->batch) == 0)
+		d->landed(d->landed_arg);
+}
+
 static int
 disk_flush(void *dev)
 {
@@ -153,6 +162,7 @@ const struct store_ops store_disk_ops = {
 	.write = disk_write,
 	.flush = disk_flush,
 	.flush_begin = disk_flush_begin,
+	.written = disk_written,
 	.alloc = kmalloc,
 	.free = kfree,
 };
@@ -171,6 +181,7 @@ store_disk_find(struct store_disk *d, struct block_device *dev)
 	kfree(sector);
 	d->ahead = NULL;
 	d->flushing = false;
+	d->landed = NULL;
 	d->dev = dev;
 	d->first = first;
 	d->blocks = count / SECTORS_OF_BLOCK;

@@ -6,11 +6,14 @@
 #include "store/store.h"
 
 struct store_disk {
-	struct block_device *dev;  /* [I] */
-	u64 first;		   /* [I] sector of block 0 */
-	u64 blocks;		   /* [I] */
-	struct block_batch batch;  /* what was begun since the last flush */
-	bool flushing;		   /* a flush was begun for it */
+	struct block_device *dev; /* [I] */
+	u64 first;		  /* [I] sector of block 0 */
+	u64 blocks;		  /* [I] */
+	struct block_batch batch; /* what was begun since the last flush */
+	bool flushing;		  /* a flush was begun for it */
+	/* Or NULL: told when what a commit writes is written, though it is not durable yet. */
+	void (*landed)(void *arg);
+	void *landed_arg;
 	struct store_ahead *ahead; /* NULL: what is asked for is read, and no more */
 };
 

@@ -75,6 +75,7 @@ struct space {
 	struct chunk *chunk;
 	u64 chunks;
 	u64 cursor; /* where to look next */
+	u64 top;    /* of the cursor, so far: what lies below was written before */
 	u64 free;
 	struct run run[REUSE_RUNS]; /* of free blocks that were written before */
 	struct run body, meta;	    /* such, for payload and for heads of small epochs */

@@ -133,6 +133,7 @@ reuse_prepare(struct store *s, u64 payload)
 		seg[segs] = (struct store_seg){zero, (u32)min(left, CLEAR_BLOCKS)};
 	sp->fresh = (struct run){sp->cursor, blocks};
 	sp->cursor += blocks;
+	sp->top = max(sp->top, sp->cursor);
 	(void)s->ops->write(s->dev, sp->fresh.at, seg, segs);
 }
 

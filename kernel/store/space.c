@@ -1,9 +1,12 @@
 /*
  * Which blocks are free: a count of holders for each, in chunks that are items of the tree and are
  * loaded when first looked at. Blocks are given out from a cursor on, so that a record and what it
- * describes lie in one run where the disk has one.
+ * describes lie in one run where the disk has one; it stays where the disk was written before.
  */
 #include "store/impl.h"
+
+#define TURN_USED  4u	/* so many times of what is used was written before, */
+#define TURN_LEAST 256u /* and so many blocks: the cursor turns back */
 
 int
 space_init(struct store *s)
@@ -13,6 +16,7 @@ space_init(struct store *s)
 	sp->chunks = DIV_ROUND_UP(s->super.blocks, MAP_BLOCKS);
 	sp->chunk = store_zalloc(s, sp->chunks * sizeof(*sp->chunk));
 	sp->cursor = s->super.base.next[0] + 1;
+	sp->top = sp->cursor;
 	sp->free = s->super.blocks - STORE_DATA_FIRST - s->super.base.used;
 	return sp->chunk ? 0 : -ENOMEM;
 }
@@ -123,6 +127,20 @@ space_take(struct store *s, u64 block, bool *free)
 	return 0;
 }
 
+/* Where to look next: from the beginning, when most of what was written before is free again. So a
+ * disk that is a file stays within some times what is in it, and a flush has little new room to
+ * make durable; and what is free there is mostly free in long runs. */
+static void
+turn_back(struct store *s)
+{
+	struct space *sp = &s->space;
+	u64 used = s->super.blocks - STORE_DATA_FIRST - sp->free;
+
+	if (sp->cursor >= sp->top &&
+	    sp->top > STORE_DATA_FIRST + max((u64)TURN_LEAST, TURN_USED * used))
+		sp->cursor = STORE_DATA_FIRST;
+}
+
 int
 space_alloc(struct store *s, u64 *block)
 {
@@ -133,6 +151,7 @@ space_alloc(struct store *s, u64 *block)
 
 	if (sp->free == 0)
 		return -ENOSPC;
+	turn_back(s);
 	for (u64 n = 0; n < span; n++, sp->cursor++) {
 		if (sp->cursor < STORE_DATA_FIRST || sp->cursor >= s->super.blocks)
 			sp->cursor = STORE_DATA_FIRST;
@@ -145,6 +164,7 @@ space_alloc(struct store *s, u64 *block)
 	if (!free)
 		return -ENOSPC;
 	*block = sp->cursor++;
+	sp->top = max(sp->top, sp->cursor);
 	return 0;
 }
 

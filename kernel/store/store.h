@@ -35,6 +35,9 @@ struct store_ops {
 	/* Or NULL. Begins the flush for the writes begun so far, and does not wait: the next
 	 * `flush` waits for it, and speaks of these writes alone. */
 	void (*flush_begin)(void *dev);
+	/* Or NULL. Called between the two, when nothing of what was put is needed any more but for
+	 * the writes under way. */
+	void (*written)(void *dev);
 };
 
 struct store;

@@ -610,6 +610,8 @@ store_commit(struct store *s, const struct store_note *note, u64 *epoch)
 		err = commit_write(s, note);
 	disk = err && err != -ENOMEM && err != -ENOSPC && !s->tx.written;
 	if (!err) {
+		if (s->ops->written)
+			s->ops->written(s->dev);
 		err = s->ops->flush(s->dev);
 		disk = err != 0;
 	}

@@ -482,6 +482,43 @@ small_epochs_stay_where_they_were(void **state)
 	bench_end(b);
 }
 
+/* Does a disk stay within some times what is in it, however much is written? */
+static void
+large_epochs_turn_back(void **state)
+{
+	struct bench *b = bench_new(1u << 15, 4096);
+	static u8 page[STORE_BLOCK], seen[1u << 15];
+	struct store_note note = {0};
+	struct store_status st;
+	unsigned long written = 0;
+	u64 epoch, most = 0;
+
+	b->d.recording = true;
+	for (int round = 0; round < 600; round++) {
+		u64 at = rng_below(&b->r, 900);
+
+		page[0] = (u8)round;
+		for (u64 i = 0; i < 100; i++)
+			assert_int_equal(store_put(b->s, 20, STORE_PAGE(at + i), page, STORE_BLOCK),
+					 0);
+		assert_int_equal(store_commit(b->s, &note, &epoch), 0);
+		store_status(b->s, &st);
+		most = max(most, st.used);
+		for (size_t i = 0; i < b->d.ops; i++) {
+			for (u32 k = 0; k < b->d.op[i].blocks; k++) {
+				written += !seen[b->d.op[i].block + k];
+				seen[b->d.op[i].block + k] = 1;
+			}
+		}
+		tdisk_forget(&b->d);
+	}
+	printf("60,000 pages: at most %lu blocks in use, %lu ever written, %.2f writes an epoch\n",
+	       most, written, (double)b->d.write_calls / 600);
+	assert_true(written < most * 5);
+	assert_int_equal(check(b), 0);
+	bench_end(b);
+}
+
 /* A bit that turns is found by the check or is of no account; it is never given out. */
 static void
 bit_flips_are_found(void **state)
@@ -682,6 +719,7 @@ main(void)
 		cmocka_unit_test(sealed_epochs_are_not_read),
 		cmocka_unit_test(bytes_written_for_bytes_put),
 		cmocka_unit_test(small_epochs_stay_where_they_were),
+		cmocka_unit_test(large_epochs_turn_back),
 		cmocka_unit_test(bit_flips_are_found),
 		cmocka_unit_test(a_lying_disk_is_found_out),
 		cmocka_unit_test(attempts_are_counted),

@@ -112,6 +112,7 @@ quiesce_end(void)
 	struct quiesce *q = machine()->quiesce;
 
 	spin_lock(&q->lock);
+	atomic_store(&q->ended, clock_now());
 	atomic_store(&q->active, false);
 	waitq_wake_all(&q->parked);
 	spin_unlock(&q->lock);

@@ -27,6 +27,8 @@
 #include "core/spinlock.h"
 #include "core/waitq.h"
 
+#define QUIESCE_SETTLE_NS NS_PER_MS
+
 struct quiesce {
 	struct spinlock lock;  /* rank RANK_WAITQ */
 	struct waitq changed;  /* [lock] the caller of quiesce_wait */
@@ -34,6 +36,7 @@ struct quiesce {
 	u64 events;	       /* [lock] threads that went to sleep meanwhile */
 	struct thread *caller; /* [lock] who has begun */
 	bool active;	       /* [a] threads are to park */
+	ns_t ended;	       /* [a] when they were last let go */
 };
 
 /* q becomes machine()->quiesce, for ever. Without it nothing here costs anything. */
@@ -45,6 +48,17 @@ quiescing(void)
 	const struct quiesce *q = machine()->quiesce;
 
 	return q && atomic_load(&q->active);
+}
+
+/* Whether threads that want to run may be parked still, or on their way back: they are woken one
+ * after the other. */
+static inline bool
+quiesce_unsettled(ns_t now)
+{
+	const struct quiesce *q = machine()->quiesce;
+
+	return q && (atomic_load(&q->active) ||
+		     now - atomic_load_relaxed(&q->ended) < QUIESCE_SETTLE_NS);
 }
 
 /* From now on threads park at the user boundary; new ones, too. => the caller is a kernel thread */

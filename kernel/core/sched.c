@@ -304,6 +304,15 @@ nearest_idle(const struct core *from, const struct thread *t)
 	return best;
 }
 
+/* Nobody waits here; those who did may stand still for a checkpoint, and are back in a moment.
+ * => rq.lock held */
+static void
+not_crowded(struct core *c, ns_t now)
+{
+	if (!quiesce_unsettled(now))
+		c->rq.crowded_since = 0;
+}
+
 /* Notes how long threads have been waiting here, and now and then offers one to an idle core of
  * another cluster: it is worth leaving one's memory only if the cluster is overloaded for a while.
  * => rq.lock held */
@@ -313,8 +322,10 @@ offer_far(struct core *c, ns_t now)
 	struct thread *waiting = leftmost(&c->rq);
 	struct core *idle;
 
-	if (!waiting || c->rq.crowded_since == 0)
-		c->rq.crowded_since = waiting ? now : 0;
+	if (!waiting)
+		not_crowded(c, now);
+	else if (c->rq.crowded_since == 0)
+		c->rq.crowded_since = now;
 	if (!waiting || now - c->rq.crowded_since < FAR_NS || c->machine->nclusters == 1)
 		return;
 	c->rq.crowded_since = now;
@@ -663,7 +674,7 @@ sched_tick(ns_t now)
 
 		c->rq.slice_end = alone ? now + SAMPLE_NS : now + SLICE_NS;
 		if (alone)
-			c->rq.crowded_since = 0;
+			not_crowded(c, now);
 		if (alone ? !may_stay(c, t) : !offer_near(c))
 			atomic_fetch_or(&t->flags, TF_RESCHED);
 	}

@@ -21,12 +21,6 @@
 #define DGRAM_MOST     65507u
 #define DGRAM_OVERHEAD 256u
 
-static bool
-is_ping(const struct inet *s)
-{
-	return s->type == SOCK_DGRAM && s->protocol != IPPROTO_UDP;
-}
-
 /* ---- receive ---- */
 
 /* Takes p: queues it or drops it. */
@@ -91,9 +85,9 @@ on_raw(void *arg, struct raw_pcb *pcb, struct pbuf *p, const ip_addr_t *from)
 
 	/* lwIP gives IPv4 packets with, IPv6 packets with their header too. */
 	if (pbuf_copy_partial(p, b, sizeof(b), header) < sizeof(b) &&
-	    (is_ping(s) || s->protocol == IPPROTO_ICMP || s->protocol == IPPROTO_ICMPV6))
+	    (dgram_is_ping(s) || s->protocol == IPPROTO_ICMP || s->protocol == IPPROTO_ICMPV6))
 		return 0;
-	if (is_ping(s)) {
+	if (dgram_is_ping(s)) {
 		bool reply = s->protocol == IPPROTO_ICMP ? b[0] == ICMP_ECHOREPLY
 							 : b[0] == ICMPV6_ECHO_REPLY;
 
@@ -337,7 +331,7 @@ destination(struct inet *s, struct socket_msg *m, struct dgram_to *to)
 	ip_addr_set_zero(&to->from);
 	if (m->name && m->name_len > 0) {
 		err = inet_addr_in(s, m->name, m->name_len, &to->ip, &to->port);
-		if (!err && to->port == 0 && s->protocol == IPPROTO_UDP)
+		if (!err && to->port == 0 && dgram_is_udp(s))
 			err = -EINVAL;
 		if (!err)
 			inet_any_to_loopback(&to->ip);
@@ -362,30 +356,6 @@ out_netif(const struct inet *s, const struct dgram_to *to)
 		index = s->mcast_ifindex;
 	i = index ? iface_by_index(net_root(), (unsigned)index) : NULL;
 	return i ? &i->netif : NULL;
-}
-
-static int
-auto_bind(struct inet *s)
-{
-	const ip_addr_t *any = s->family == AF_INET ? IP4_ADDR_ANY
-			       : s->v6only	    ? IP6_ADDR_ANY
-						    : IP_ANY_TYPE;
-	err_t err;
-
-	if (s->bound)
-		return 0;
-	if (s->protocol != IPPROTO_UDP) {
-		s->local_port = (u16)net_lwip_random();
-		s->bound = true;
-		return 0;
-	}
-	err = udp_bind(s->udp, any, 0);
-	if (err != ERR_OK)
-		return errno_of(err);
-	ip_addr_copy(s->local, *any);
-	s->local_port = s->udp->local_port;
-	s->bound = true;
-	return 0;
 }
 
 /* A broadcast needs SO_BROADCAST (man 7 ip): EACCES else. */
@@ -511,122 +481,19 @@ dgram_send(struct file *f, struct socket_msg *m)
 		return -EFAULT;
 	}
 	net_lock();
-	err = auto_bind(s);
+	err = dgram_bind_any(s);
 	if (!err && broadcast_refused(s, &to))
 		err = -EACCES;
-	if (!err && is_ping(s))
+	if (!err && dgram_is_ping(s))
 		err = finish_ping(s, p);
 	if (!err)
-		err = errno_of(s->protocol == IPPROTO_UDP && s->type == SOCK_DGRAM
-				       ? send_udp(s, p, &to)
-				       : send_raw(s, p, &to));
+		err = errno_of(dgram_is_udp(s) ? send_udp(s, p, &to) : send_raw(s, p, &to));
 	pbuf_free(p);
 	net_unlock();
 	return err ? err : (ssize_t)n;
 }
 
-/* ---- names ---- */
-
-static int
-dgram_bind(struct file *f, const void *addr, unsigned len)
-{
-	struct inet *s = inet_of(f);
-	ip_addr_t ip;
-	u16 port;
-	int err = inet_addr_in(s, addr, len, &ip, &port);
-
-	if (err)
-		return err;
-	net_lock();
-	if (s->bound && s->protocol == IPPROTO_UDP)
-		err = -EINVAL;
-	else if (!inet_addr_is_ours(&ip) && !ip_addr_ismulticast(&ip) &&
-		 !(IP_IS_V4_VAL(ip) && ip4_addr_get_u32(ip_2_ip4(&ip)) == IPADDR_BROADCAST))
-		err = -EADDRNOTAVAIL;
-	else if (port && s->type == SOCK_DGRAM && inet_port_taken(s, &ip, port))
-		err = -EADDRINUSE;
-	else if (s->protocol == IPPROTO_UDP && s->type == SOCK_DGRAM) {
-		IP_SET_TYPE_VAL(s->udp->local_ip, inet_pcb_type(s));
-		ip_set_option(s->udp, SOF_REUSEADDR); /* we have checked */
-		err = errno_of(udp_bind(s->udp, &ip, port));
-		port = s->udp->local_port;
-	} else {
-		err = errno_of(raw_bind(s->raw, &ip));
-		if (is_ping(s) && !port)
-			port = (u16)net_lwip_random();
-	}
-	if (!err) {
-		spin_lock(&s->lock);
-		ip_addr_copy(s->local, ip);
-		s->local_port = port;
-		s->bound = true;
-		spin_unlock(&s->lock);
-	}
-	net_unlock();
-	return err;
-}
-
-static int
-set_peer(struct inet *s, ip_addr_t *ip, u16 port)
-{
-	bool udp = s->protocol == IPPROTO_UDP && s->type == SOCK_DGRAM;
-	struct netif *out;
-	int err = auto_bind(s);
-
-	if (err)
-		return err;
-	inet_any_to_loopback(ip);
-	out = inet_route(&s->local, ip);
-	if (!out)
-		return inet_addr_is_loop4(&s->local) ? -EINVAL : -ENETUNREACH;
-	err = udp ? errno_of(udp_connect(s->udp, ip, port)) : errno_of(raw_connect(s->raw, ip));
-	if (err)
-		return err;
-	spin_lock(&s->lock);
-	s->state = INET_CONNECTED;
-	ip_addr_copy(s->peer, *ip);
-	s->peer_port = port;
-	if (ip_addr_isany(&s->local) && inet_addr_is_ours(ip)) {
-		inet_source_to(ip, &s->local);
-	} else if (ip_addr_isany(&s->local)) {
-		const ip_addr_t *src = ip_netif_get_local_ip(out, ip);
-
-		if (src)
-			ip_addr_copy(s->local, *src);
-	}
-	spin_unlock(&s->lock);
-	return 0;
-}
-
-static int
-dgram_connect(struct file *f, const void *addr, unsigned len)
-{
-	struct inet *s = inet_of(f);
-	ip_addr_t ip;
-	u16 family, port;
-	int err;
-
-	if (len < sizeof(family))
-		return -EINVAL;
-	memcpy(&family, addr, sizeof(family));
-	if (family == AF_UNSPEC) {
-		net_lock();
-		if (s->protocol == IPPROTO_UDP && s->type == SOCK_DGRAM)
-			udp_disconnect(s->udp);
-		else
-			raw_disconnect(s->raw);
-		s->state = INET_FRESH;
-		net_unlock();
-		return 0;
-	}
-	err = inet_addr_in(s, addr, len, &ip, &port);
-	if (err)
-		return err;
-	net_lock();
-	err = set_peer(s, &ip, port);
-	net_unlock();
-	return err;
-}
+/* ---- the rest ---- */
 
 static int
 dgram_shutdown(struct file *f, int how)
@@ -652,8 +519,7 @@ dgram_refused(const ip_addr_t *local, u16 local_port, const ip_addr_t *peer, u16
 	struct inet *s;
 
 	list_for_each_entry (s, &net_root()->sockets, link) {
-		if (s->type != SOCK_DGRAM || s->protocol != IPPROTO_UDP ||
-		    s->state != INET_CONNECTED || s->local_port != local_port ||
+		if (!dgram_is_udp(s) || s->state != INET_CONNECTED || s->local_port != local_port ||
 		    s->peer_port != peer_port || !ip_addr_cmp(&s->peer, peer))
 			continue;
 		spin_lock(&s->lock);
@@ -690,7 +556,7 @@ dgram_socket_create(struct inet *s)
 {
 	u8 type = inet_pcb_type(s);
 
-	if (s->type == SOCK_DGRAM && s->protocol == IPPROTO_UDP) {
+	if (dgram_is_udp(s)) {
 		s->udp = udp_new_ip_type(type);
 		if (!s->udp)
 			return -ENOMEM;
@@ -716,7 +582,7 @@ void
 dgram_forget(struct inet *s)
 {
 	multicast_leave_all(s);
-	if (s->type == SOCK_DGRAM && s->protocol == IPPROTO_UDP) {
+	if (dgram_is_udp(s)) {
 		if (s->udp)
 			udp_remove(s->udp);
 	} else if (s->raw) {

@@ -107,7 +107,7 @@ dgram_load_queue(const struct tag_reader *in, u16 tag, struct inet *s)
 int
 dgram_load(struct inet *s)
 {
-	bool udp = s->protocol == IPPROTO_UDP && s->type == SOCK_DGRAM;
+	bool udp = dgram_is_udp(s);
 	bool hdrincl = s->hdrincl;
 	u16 port = s->local_port;
 	int err = dgram_socket_create(s);

@@ -344,9 +344,8 @@ inet_route(const ip_addr_t *from, const ip_addr_t *to)
 	return out;
 }
 
-/* Whether two bound addresses overlap, :: of a dual-stack socket being everything. */
-static bool
-overlap(const ip_addr_t *a, const ip_addr_t *b)
+bool
+inet_addr_overlap(const ip_addr_t *a, const ip_addr_t *b)
 {
 	if (IP_IS_ANY_TYPE_VAL(*a) || IP_IS_ANY_TYPE_VAL(*b))
 		return true;
@@ -356,20 +355,24 @@ overlap(const ip_addr_t *a, const ip_addr_t *b)
 }
 
 bool
+inet_port_conflict(const struct inet *s, const struct inet *o, const ip_addr_t *ip)
+{
+	if (o == s || o->type != s->type || o->protocol != s->protocol || !o->bound ||
+	    !inet_addr_overlap(&o->local, ip))
+		return false;
+	if (s->reuseport && o->reuseport && s->uid == o->uid)
+		return false;
+	return !s->reuseaddr || !o->reuseaddr;
+}
+
+bool
 inet_port_taken(const struct inet *s, const ip_addr_t *ip, u16 port)
 {
 	struct inet *o;
 
-	list_for_each_entry (o, &net_root()->sockets, link) {
-		if (o == s || o->type != s->type || o->protocol != s->protocol ||
-		    o->local_port != port || !o->bound || !overlap(&o->local, ip))
-			continue;
-		if (s->reuseport && o->reuseport && s->uid == o->uid && s->type != SOCK_STREAM)
-			continue;
-		if (s->reuseaddr && o->reuseaddr && o->state != INET_LISTENING)
-			continue;
-		return true;
-	}
+	list_for_each_entry (o, &net_root()->sockets, link)
+		if (o->local_port == port && inet_port_conflict(s, o, ip))
+			return true;
 	return false;
 }
 

@@ -51,7 +51,8 @@ static const struct {
 	FIELD(64, syncnt),     FIELD(65, icmp_filter), FIELD(66, rcvtimeo),
 	FIELD(67, sndtimeo),   FIELD(68, window_step), FIELD(69, withheld),
 	FIELD(70, unacked),    FIELD(71, urgent_seq),  FIELD(72, urgent_byte),
-	FIELD(73, urgent),
+	FIELD(73, urgent),     FIELD(74, port_from),   FIELD(75, bind_no_port),
+	FIELD(76, port_low),   FIELD(77, port_high),
 #undef FIELD
 };
 
@@ -251,8 +252,9 @@ inet_drop(void *object)
  * Members of struct inet over a power cut:
  *	written	family type protocol state error connect_told rx_eof rx_shut tx_shut
  *		rx_head rx_skip unacked window_step rx_seq urgent_seq urgent_byte urgent
- *		dgrams pending backlog local peer local_port peer_port bound uid v6only
+ *		dgrams pending backlog local peer local_port peer_port bound port_from uid v6only
  *		reuseaddr reuseport keepalive broadcast nodelay cork oobinline dontroute
+ *		bind_no_port port_low port_high
  *		linger pktinfo pktinfo6 recvttl recvtos recvhops recvtclass timestamp
  *		hdrincl recverr mcast_loop linger_s priority mark rcvlowat mcast_ifindex
  *		bound_if tos ttl mcast_ttl tclass hops sndbuf rcvbuf user_timeout_ms

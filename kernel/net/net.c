@@ -203,6 +203,16 @@ receive_limit(void)
 	return mi.total * PAGE_SIZE / 4;
 }
 
+/* A 64th of memory, a connection taking half a kilobyte. */
+static unsigned
+time_wait_limit(void)
+{
+	struct memory_info mi;
+
+	memory_info(&mi);
+	return (unsigned)min(max(mi.total * PAGE_SIZE / 64 / 512, 1024ul), 262144ul);
+}
+
 static int
 worker_create(struct net *n, unsigned cxy)
 {
@@ -280,7 +290,10 @@ net_create(struct net **out)
 	list_init(&n->sockets);
 	list_init(&n->ifaces);
 	n->rx_limit = receive_limit();
+	n->time_wait_most = time_wait_limit();
 	err = pcb_table_init(&n->pcbs);
+	if (!err)
+		err = ports_init(n);
 	if (!err)
 		err = workers_create(n);
 	if (err)

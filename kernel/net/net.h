@@ -61,6 +61,7 @@ struct net_worker {		     /* a network thread, in the memory of its cluster */
 };
 
 struct pcb_node;
+struct ports;
 
 struct pcb_table {		  /* TCP connections by address and port: pcbs.c */
 	struct pcb_node **bucket; /* [n] */
@@ -87,6 +88,8 @@ struct net {
 	struct net_worker *first;		 /* [I] who runs the timers, too */
 	struct raw_pcb *icmp_errors;		 /* [I] */
 	struct pcb_table pcbs;			 /* [n] */
+	struct ports *ports;			 /* [I] net/ports.c */
+	unsigned time_wait_most;		 /* [I] connections kept in TIME_WAIT */
 	char hostname[64];			 /* [n] sent with DHCP */
 	ip_addr_t dns_seen[DNS_MAX_SERVERS];	 /* [first] what resolv.conf says */
 	const struct dentry *resolv_root;	 /* [first] below which */
@@ -122,6 +125,8 @@ void net_timers_init(struct net *n);
 ns_t net_timers_run(struct net *n);
 /* There is traffic: timers run in time for a while. => net->lock */
 void net_timers_busy(struct net *n);
+/* A connection came to be, the first: TCP's clock begins. => net->lock */
+void net_timers_first(struct net *n);
 
 /* iface.c, loopback.c, resolv.c */
 void iface_attach_all(struct net *n);
@@ -153,6 +158,13 @@ enum inet_state {
 	INET_OVER, /* was connected, or connecting failed */
 };
 
+enum inet_port { /* how a stream socket came by its port */
+		 PORT_NONE,
+		 PORT_BOUND,	 /* bind() or listen(): kept until it is closed */
+		 PORT_CHOSEN,	 /* connect() */
+		 PORT_INHERITED, /* from its listener */
+};
+
 enum inet_urgent { /* the urgent byte, of which there is one at a time (man 7 tcp) */
 		   URGENT_NONE,
 		   URGENT_COMING, /* announced */
@@ -172,6 +184,9 @@ struct dgram {
 #define INET_RCVBUF_DEFAULT 212992
 #define INET_BUF_MAX	    (4 << 20)
 #define INET_BUF_MIN	    2304
+
+#define PORT_LOW  32768u /* the range that ports are chosen from: Linux's */
+#define PORT_HIGH 60999u
 
 struct inet {
 	struct list link;	    /* [n] net->sockets */
@@ -207,11 +222,12 @@ struct inet {
 	ip_addr_t local, peer;	      /* [l] what getname says */
 	u16 local_port, peer_port;    /* [l] */
 	bool bound;		      /* [n] */
+	u8 port_from;		      /* [n] enum inet_port */
 	u64 ino;		      /* [I] of the file; 0: not accepted */
 	u32 uid;		      /* [I] */
 	/* options [n] */
 	bool v6only, reuseaddr, reuseport, keepalive, broadcast, nodelay, cork, oobinline,
-		dontroute;
+		dontroute, bind_no_port;
 	bool linger;
 	bool pktinfo, pktinfo6, recvttl, recvtos, recvhops, recvtclass, timestamp, hdrincl, recverr;
 	bool mcast_loop;
@@ -223,6 +239,7 @@ struct inet {
 	u8 syncnt;	 /* tries to connect */
 	u32 icmp_filter; /* raw: types not wanted */
 	u32 icmp6_filter[8];
+	u16 port_low, port_high; /* narrow the range that the port is chosen from; 0: do not */
 	ns_t rcvtimeo, sndtimeo; /* NS_FOREVER: none */
 	ns_t progress;		 /* when the peer last acknowledged */
 	struct list groups;	 /* [n] struct inet_group */
@@ -279,7 +296,11 @@ void inet_set_ip4(ip_addr_t *ip, u32 word);
 void inet_set_ip6(ip_addr_t *ip, const u32 w[4]);
 /* "Any" as a destination is the machine itself: 127.0.0.1 or ::1. */
 void inet_any_to_loopback(ip_addr_t *ip);
-/* Whether another socket has the port. => net->lock */
+/* Whether two bound addresses overlap, :: of a dual-stack socket being everything. */
+bool inet_addr_overlap(const ip_addr_t *a, const ip_addr_t *b);
+/* Whether s may not be bound to `ip` and the port of o. => net->lock */
+bool inet_port_conflict(const struct inet *s, const struct inet *o, const ip_addr_t *ip);
+/* Whether another socket than a stream has the port. => net->lock */
 bool inet_port_taken(const struct inet *s, const ip_addr_t *ip, u16 port);
 int inet_getname(struct file *f, bool peer, void *addr, unsigned *len);
 /* Wakes readers (events with POLL_IN...), writers or both. => s->lock held */
@@ -310,7 +331,28 @@ int pcb_table_init(struct pcb_table *t);
 struct tcp_pcb *net_pcb_find(const ip_addr_t *local, u16 local_port, const ip_addr_t *remote,
 			     u16 remote_port);
 
-/* tcp.c, tcp_io.c */
+/* ports.c */
+int ports_init(struct net *n);
+/* Binds the fresh s, to a port of its own choice if `port` is 0; *ip gets its zone. -EADDRINUSE:
+ * the port is taken, or all are. => net->lock */
+int tcp_port_bind(struct inet *s, ip_addr_t *ip, u16 port);
+/* The same, whoever else has the port. => net->lock */
+void tcp_port_put(struct inet *s, const ip_addr_t *ip, u16 port);
+/* Whether the bound s may listen: -EADDRINUSE. => net->lock */
+int tcp_port_listen(const struct inet *s);
+/* Gives s, which knows its local address, a port for a connection; or looks whether that which it
+ * has will do. -EADDRNOTAVAIL: none is free for this peer. => net->lock */
+int tcp_port_connect(struct inet *s, const ip_addr_t *to, u16 to_port);
+/* The new pcb of s has a port that came as s->port_from says. => net->lock */
+void tcp_port_from(struct inet *s);
+/* -EADDRINUSE: all are taken; -ENOMEM. => net->lock */
+int udp_port_choose(const struct inet *s, const ip_addr_t *ip, u16 *port);
+
+/* tcp.c, tcp_connect.c, tcp_io.c */
+int tcp_socket_connect(struct file *f, const void *addr, unsigned len);
+err_t tcp_on_connected(void *arg, struct tcp_pcb *pcb, err_t err);
+/* After this the pcb is lwIP's alone. => net->lock */
+void tcp_clear_callbacks(struct tcp_pcb *pcb);
 int tcp_socket_create(struct inet *s);
 void tcp_socket_release(struct file *f);
 /* The bound s listens, as it did before a resume. => net->lock */
@@ -338,8 +380,22 @@ ssize_t urgent_recv(struct inet *s, struct socket_msg *m);
 /* Marks the last queued byte as urgent. => net->lock */
 void urgent_mark(struct inet *s);
 
-/* dgram.c */
+/* dgram.c, dgram_names.c */
 int dgram_socket_create(struct inet *s);
+static inline bool
+dgram_is_udp(const struct inet *s)
+{
+	return s->type == SOCK_DGRAM && s->protocol == IPPROTO_UDP;
+}
+static inline bool
+dgram_is_ping(const struct inet *s)
+{
+	return s->type == SOCK_DGRAM && s->protocol != IPPROTO_UDP;
+}
+/* Gives s a port unless it has one. -EAGAIN: all are taken. => net->lock */
+int dgram_bind_any(struct inet *s);
+int dgram_bind(struct file *f, const void *addr, unsigned len);
+int dgram_connect(struct file *f, const void *addr, unsigned len);
 /* Takes its pcb and memberships away. => net->lock */
 void dgram_forget(struct inet *s);
 /* A host said that the datagram from local:port to peer:port was not wanted. => net->lock */

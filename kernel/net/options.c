@@ -21,12 +21,6 @@ is_stream(const struct inet *s)
 	return s->type == SOCK_STREAM;
 }
 
-static bool
-is_udp(const struct inet *s)
-{
-	return s->type == SOCK_DGRAM && s->protocol == IPPROTO_UDP;
-}
-
 /* ---- into the pcb ---- */
 
 static void
@@ -94,7 +88,7 @@ inet_apply_options(struct inet *s)
 	if (is_stream(s)) {
 		if (s->tcp)
 			apply_tcp(s);
-	} else if (is_udp(s)) {
+	} else if (dgram_is_udp(s)) {
 		if (s->udp)
 			apply_udp(s);
 	} else if (s->raw) {
@@ -294,6 +288,16 @@ set_ip(struct inet *s, int name, const void *val, unsigned len, int v)
 	case IP_RECVTOS:
 		s->recvtos = v != 0;
 		return 0;
+	case IP_BIND_ADDRESS_NO_PORT:
+		s->bind_no_port = v != 0;
+		return 0;
+	case IP_LOCAL_PORT_RANGE:
+		if (len < sizeof(int) ||
+		    ((v & 0xffff) && (u32)v >> 16 && (v & 0xffff) > (int)((u32)v >> 16)))
+			return -EINVAL;
+		s->port_low = (u16)v;
+		s->port_high = (u16)((u32)v >> 16);
+		return 0;
 	case IP_MTU_DISCOVER: /* lwIP sets no DF and fragments: what DONT says */
 		return v == IP_PMTUDISC_DONT || v == IP_PMTUDISC_WANT ? 0 : -EINVAL;
 	}
@@ -309,7 +313,7 @@ set_v6only(struct inet *s, bool on)
 	if (is_stream(s) && s->tcp) {
 		IP_SET_TYPE_VAL(s->tcp->local_ip, inet_pcb_type(s));
 		IP_SET_TYPE_VAL(s->tcp->remote_ip, inet_pcb_type(s));
-	} else if (is_udp(s) && s->udp) {
+	} else if (dgram_is_udp(s) && s->udp) {
 		IP_SET_TYPE_VAL(s->udp->local_ip, inet_pcb_type(s));
 		IP_SET_TYPE_VAL(s->udp->remote_ip, inet_pcb_type(s));
 	}
@@ -561,6 +565,12 @@ get_ip(struct inet *s, int name, int *v)
 		return 0;
 	case IP_RECVTOS:
 		*v = s->recvtos;
+		return 0;
+	case IP_BIND_ADDRESS_NO_PORT:
+		*v = s->bind_no_port;
+		return 0;
+	case IP_LOCAL_PORT_RANGE:
+		*v = (int)((u32)s->port_high << 16 | s->port_low);
 		return 0;
 	case IP_MTU_DISCOVER:
 		*v = IP_PMTUDISC_DONT;

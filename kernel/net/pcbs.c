@@ -1,31 +1,28 @@
 /*
- * Finding the connection a segment belongs to. lwIP walks its list of active connections, which a
- * server with a thousand of them does for every segment; but it looks at the first one first. So
- * the connection is looked up in a hash table by its four numbers and put in front before lwIP's
- * tcp_input() runs.
+ * Finding the connection a segment belongs to. lwIP walks its lists, which a server with a thousand
+ * connections does for every segment; but it looks at the first one first. So the connection is
+ * looked up in a hash table by its four numbers and put in front before lwIP's tcp_input() runs.
+ * The list that it is not on is put aside meanwhile: a segment of no connection, such as each SYN,
+ * has lwIP walk none.
  *
- * To take a pcb out of lwIP's singly linked list, each has a node behind it with what stands before
- * it: memp_malloc() and memp_free() are ours for TCP pcbs (--wrap in the Makefile), and so are
- * the macros by which lwIP lists them (net/lwip/pcbs.h). Two places of lwIP change the active list
- * by themselves: tcp_input() moves what it found to the front, where it is already, and
- * tcp_slowtmr() takes out a pcb and frees it at once, which memp_free() makes good.
+ * To take a pcb out of lwIP's singly linked lists, each has a node around it with what stands
+ * before it: memp_malloc() and memp_free() are ours for TCP pcbs (--wrap in the Makefile), and so
+ * are the macros by which lwIP lists them (net/lwip/pcbs.h). Three places of lwIP change lists by
+ * themselves: tcp_input() moves what it found to the front, where a connection is already and a
+ * listener may go; tcp_slowtmr() takes out a pcb and frees it at once, which memp_free() makes
+ * good.
  *
- * Locks: all under net->lock. What it leaves out: a segment of no connection still has lwIP walk
- * the list, so a SYN costs what it did.
+ * A connection in TIME_WAIT makes room for a new one with the same numbers (RFC 1122, 4.2.2.13).
+ *
+ * Locks: all under net->lock.
  */
 #include "mm/slab.h"
-#include "net/lwip/pcbs.h"
-#include "net/net.h"
+#include "net/pcbs.h"
+
+#include "lwip/inet_chksum.h"
+#include "lwip/prot/tcp.h"
 
 #define BUCKETS_FIRST 256u
-
-struct pcb_node {
-	struct tcp_pcb pcb; /* first: lwIP knows this alone */
-	struct tcp_pcb *before;
-	struct pcb_node *chain; /* in its bucket */
-	u32 hash;
-	bool active;
-};
 
 void *__real_memp_malloc(memp_t type);
 void *__wrap_memp_malloc(memp_t type);
@@ -33,12 +30,6 @@ void __real_memp_free(memp_t type, void *mem);
 void __wrap_memp_free(memp_t type, void *mem);
 void __real_tcp_input(struct pbuf *p, struct netif *in);
 void __wrap_tcp_input(struct pbuf *p, struct netif *in);
-
-static struct pcb_node *
-node_of(struct tcp_pcb *pcb)
-{
-	return container_of(pcb, struct pcb_node, pcb);
-}
 
 /* ---- the table ---- */
 
@@ -113,7 +104,6 @@ activate(struct pcb_node *n)
 
 	n->hash =
 		hash_of(&n->pcb.local_ip, n->pcb.local_port, &n->pcb.remote_ip, n->pcb.remote_port);
-	n->active = true;
 	if (++t->count > t->mask)
 		grow(t);
 	enter(t, n);
@@ -128,51 +118,87 @@ deactivate(struct pcb_node *n)
 	while (*at != n)
 		at = &(*at)->chain;
 	*at = n->chain;
-	n->active = false;
 	t->count--;
 }
 
 /* ---- the lists ---- */
 
-void
-net_lwip_pcb_list(struct tcp_pcb **list, struct tcp_pcb *pcb)
+static bool
+is_connection_list(struct tcp_pcb **list)
+{
+	return list == &tcp_active_pcbs || list == &tcp_tw_pcbs;
+}
+
+static void
+put_in_front(struct tcp_pcb **list, struct tcp_pcb *pcb)
 {
 	pcb->next = *list;
-	if (list == &tcp_active_pcbs) {
-		if (*list)
-			node_of(*list)->before = pcb;
-		node_of(pcb)->before = NULL;
-		activate(node_of(pcb));
-	}
+	if (pcb->next)
+		pcb_node_of(pcb->next)->before = pcb;
+	pcb_node_of(pcb)->before = NULL;
 	*list = pcb;
 }
 
 static void
-unlink_active(struct tcp_pcb *pcb)
+take_out(struct tcp_pcb **list, struct tcp_pcb *pcb)
 {
-	struct tcp_pcb *before = node_of(pcb)->before;
+	struct tcp_pcb *before = pcb_node_of(pcb)->before;
 
 	if (before)
 		before->next = pcb->next;
 	else
-		tcp_active_pcbs = pcb->next;
+		*list = pcb->next;
 	if (pcb->next)
-		node_of(pcb->next)->before = before;
+		pcb_node_of(pcb->next)->before = before;
+}
+
+/* lwIP moves listeners by itself. */
+static void
+take_out_listener(struct tcp_pcb **list, struct tcp_pcb *pcb)
+{
+	while (*list != pcb)
+		list = &(*list)->next;
+	*list = pcb->next;
+}
+
+/* It is on no list any more: nobody finds it. */
+static void
+forget(struct pcb_node *n)
+{
+	if (is_connection_list(n->on))
+		deactivate(n);
+	port_leave(n);
+	n->on = NULL;
 }
 
 void
+net_lwip_pcb_list(struct tcp_pcb **list, struct tcp_pcb *pcb)
+{
+	struct pcb_node *n = pcb_node_of(pcb);
+	struct net *net = net_root();
+
+	put_in_front(list, pcb);
+	n->on = list;
+	port_enter(n);
+	if (!is_connection_list(list))
+		return;
+	activate(n);
+	if (net->pcbs.count == 1)
+		net_timers_first(net);
+}
+
+/* lwIP says so of pcbs that have a port and are on no list, too. */
+void
 net_lwip_pcb_unlist(struct tcp_pcb **list, struct tcp_pcb *pcb)
 {
-	struct tcp_pcb **at = list;
+	struct pcb_node *n = pcb_node_of(pcb);
 
-	if (list == &tcp_active_pcbs) {
-		unlink_active(pcb);
-		deactivate(node_of(pcb));
-	} else {
-		while (*at && *at != pcb)
-			at = &(*at)->next;
-		if (*at)
-			*at = pcb->next;
+	if (n->on == list) {
+		if (list == &tcp_listen_pcbs.pcbs)
+			take_out_listener(list, pcb);
+		else
+			take_out(list, pcb);
+		forget(n);
 	}
 	pcb->next = NULL;
 }
@@ -182,36 +208,41 @@ net_lwip_pcb_unlist(struct tcp_pcb **list, struct tcp_pcb *pcb)
 void *
 __wrap_memp_malloc(memp_t type)
 {
-	struct net *n = net_root();
+	struct net *net = net_root();
+	struct pcb_node *n;
 	unsigned cxy;
 
-	if (type != MEMP_TCP_PCB)
+	if (type != MEMP_TCP_PCB && type != MEMP_TCP_PCB_LISTEN)
 		return __real_memp_malloc(type);
-	cxy = n->place_next ? n->place_next - 1u : this_core()->arch.cxy;
-	n->place_next = 0;
-	return kzalloc_on(cxy, sizeof(struct pcb_node));
+	cxy = net->place_next ? net->place_next - 1u : this_core()->arch.cxy;
+	net->place_next = 0;
+	n = kzalloc_on(cxy, sizeof(*n));
+	return n ? &n->pcb : NULL;
 }
 
-/* An active one is here only from tcp_slowtmr(), which has taken it off the list. */
+/* One that is on a list is here only from tcp_slowtmr(), which has taken it off. */
 void
 __wrap_memp_free(memp_t type, void *mem)
 {
-	struct pcb_node *n = mem;
+	struct pcb_node *n;
 
-	if (type != MEMP_TCP_PCB) {
+	if (type != MEMP_TCP_PCB && type != MEMP_TCP_PCB_LISTEN) {
 		__real_memp_free(type, mem);
 		return;
 	}
-	if (n->active) {
+	n = pcb_node_of(mem);
+	if (n->on) {
 		if (n->pcb.next)
-			node_of(n->pcb.next)->before = n->before;
-		deactivate(n);
+			pcb_node_of(n->pcb.next)->before = n->before;
+		forget(n);
 	}
 	kfree(n);
 }
 
+/* ---- finding ---- */
+
 struct tcp_pcb *
-net_pcb_find(const ip_addr_t *local, u16 local_port, const ip_addr_t *remote, u16 remote_port)
+pcb_lookup(const ip_addr_t *local, u16 local_port, const ip_addr_t *remote, u16 remote_port)
 {
 	u32 hash = hash_of(local, local_port, remote, remote_port);
 	struct pcb_node *n = *bucket_of(&net_root()->pcbs, hash);
@@ -221,6 +252,14 @@ net_pcb_find(const ip_addr_t *local, u16 local_port, const ip_addr_t *remote, u1
 		    ip_addr_cmp(&n->pcb.remote_ip, remote) && ip_addr_cmp(&n->pcb.local_ip, local))
 			return &n->pcb;
 	return NULL;
+}
+
+struct tcp_pcb *
+net_pcb_find(const ip_addr_t *local, u16 local_port, const ip_addr_t *remote, u16 remote_port)
+{
+	struct tcp_pcb *pcb = pcb_lookup(local, local_port, remote, remote_port);
+
+	return pcb && pcb->state != TIME_WAIT ? pcb : NULL;
 }
 
 /* As tcp_input() compares. */
@@ -241,17 +280,80 @@ find(const struct tcp_hdr *hdr)
 	return NULL;
 }
 
+static bool
+checksum_right(struct pbuf *p, const struct netif *in)
+{
+	return !(in->chksum_flags & NETIF_CHECKSUM_CHECK_TCP) ||
+	       ip_chksum_pseudo(p, IP_PROTO_TCP, p->tot_len, ip_current_src_addr(),
+				ip_current_dest_addr()) == 0;
+}
+
+/* Whether a segment for a connection in TIME_WAIT begins a new one: a SYN that is behind all that
+ * the old one had. On its way to ourselves nothing is left of that. */
+static bool
+begins_anew(const struct tcp_pcb *pcb, struct pbuf *p, const struct netif *in)
+{
+	const struct tcp_hdr *hdr = p->payload;
+
+	return (TCPH_FLAGS(hdr) & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN &&
+	       (TCP_SEQ_GT(lwip_ntohl(hdr->seqno), pcb->rcv_nxt) ||
+		inet_addr_is_ours(&pcb->remote_ip)) &&
+	       checksum_right(p, in);
+}
+
+/* Puts back what stood aside, behind what came meanwhile. */
+static void
+join(struct tcp_pcb **list, struct tcp_pcb *aside)
+{
+	struct tcp_pcb *last = *list;
+
+	if (!aside)
+		return;
+	while (last && last->next)
+		last = last->next;
+	if (last)
+		last->next = aside;
+	else
+		*list = aside;
+	pcb_node_of(aside)->before = last;
+}
+
+static void
+input_without(struct pbuf *p, struct netif *in, bool waiting)
+{
+	struct tcp_pcb *active = tcp_active_pcbs, *tw = tcp_tw_pcbs;
+
+	tcp_active_pcbs = NULL;
+	if (!waiting)
+		tcp_tw_pcbs = NULL;
+	__real_tcp_input(p, in);
+	join(&tcp_active_pcbs, active);
+	if (!waiting)
+		join(&tcp_tw_pcbs, tw);
+}
+
 void
 __wrap_tcp_input(struct pbuf *p, struct netif *in)
 {
-	struct tcp_pcb *pcb = p->len >= TCP_HLEN ? find(p->payload) : NULL;
+	struct tcp_pcb *pcb;
 
-	if (pcb && pcb != tcp_active_pcbs) {
-		unlink_active(pcb);
-		pcb->next = tcp_active_pcbs;
-		node_of(pcb->next)->before = pcb;
-		node_of(pcb)->before = NULL;
-		tcp_active_pcbs = pcb;
+	if (p->len < TCP_HLEN) {
+		__real_tcp_input(p, in);
+		return;
 	}
-	__real_tcp_input(p, in);
+	pcb = find(p->payload);
+	if (pcb && pcb->state == TIME_WAIT && begins_anew(pcb, p, in)) {
+		tcp_abort(pcb);
+		pcb = NULL;
+	}
+	if (pcb) {
+		struct tcp_pcb **list = pcb_node_of(pcb)->on;
+
+		take_out(list, pcb);
+		put_in_front(list, pcb);
+	}
+	if (pcb && pcb->state != TIME_WAIT)
+		__real_tcp_input(p, in);
+	else
+		input_without(p, in, pcb != NULL);
 }

@@ -237,13 +237,37 @@ show_sockstat(char *buf, size_t size, void *arg)
 	return t.len;
 }
 
+/* ---- /proc/sys/net: facts ---- */
+
+static size_t
+show_port_range(char *buf, size_t size, void *arg)
+{
+	return (size_t)format(buf, size, "%u\t%u\n", PORT_LOW, PORT_HIGH);
+}
+
+static size_t
+show_time_wait_most(char *buf, size_t size, void *arg)
+{
+	return (size_t)format(buf, size, "%u\n", net_root()->time_wait_most);
+}
+
+/* 2: of connections to ourselves alone. */
+static size_t
+show_time_wait_reuse(char *buf, size_t size, void *arg)
+{
+	return (size_t)format(buf, size, "2\n");
+}
+
 void
 procnet_register(struct net *n)
 {
 	static const struct genfile_ops dev = {.show = show_dev}, sockets = {.show = show_sockets},
 					route = {.show = show_route}, arp = {.show = show_arp},
 					if6 = {.show = show_if_inet6},
-					stat = {.show = show_sockstat};
+					stat = {.show = show_sockstat},
+					ports = {.show = show_port_range},
+					tw_most = {.show = show_time_wait_most},
+					tw_reuse = {.show = show_time_wait_reuse};
 	static const struct which tcp4 = {AF_INET, SOCK_STREAM, 0},
 				  tcp6 = {AF_INET6, SOCK_STREAM, 0},
 				  udp4 = {AF_INET, SOCK_DGRAM, IPPROTO_UDP},
@@ -254,12 +278,20 @@ procnet_register(struct net *n)
 		const struct genfile_ops *ops;
 		const struct which *which;
 	} files[] = {
-		{"net/dev", &dev, NULL},       {"net/tcp", &sockets, &tcp4},
-		{"net/tcp6", &sockets, &tcp6}, {"net/udp", &sockets, &udp4},
-		{"net/udp6", &sockets, &udp6}, {"net/raw", &sockets, &raw4},
-		{"net/raw6", &sockets, &raw6}, {"net/route", &route, NULL},
-		{"net/if_inet6", &if6, NULL},  {"net/arp", &arp, NULL},
+		{"net/dev", &dev, NULL},
+		{"net/tcp", &sockets, &tcp4},
+		{"net/tcp6", &sockets, &tcp6},
+		{"net/udp", &sockets, &udp4},
+		{"net/udp6", &sockets, &udp6},
+		{"net/raw", &sockets, &raw4},
+		{"net/raw6", &sockets, &raw6},
+		{"net/route", &route, NULL},
+		{"net/if_inet6", &if6, NULL},
+		{"net/arp", &arp, NULL},
 		{"net/sockstat", &stat, NULL},
+		{"sys/net/ipv4/ip_local_port_range", &ports, NULL},
+		{"sys/net/ipv4/tcp_max_tw_buckets", &tw_most, NULL},
+		{"sys/net/ipv4/tcp_tw_reuse", &tw_reuse, NULL},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)

@@ -1,6 +1,6 @@
 /*
- * Stream sockets over lwIP's raw TCP: bind, listen, accept, connect, shutdown, poll, close, and
- * what lwIP reports. Reading and writing are in tcp_io.c.
+ * Stream sockets over lwIP's raw TCP: bind, listen, accept, shutdown, poll, close, and what lwIP
+ * reports. Connecting is in tcp_connect.c, reading and writing are in tcp_io.c.
  *
  * lwIP's callbacks run under net->lock and change what readers see under the socket's lock. The
  * pcb's end comes by on_error (it is freed already) or, after an orderly end, by on_destroy alone.
@@ -10,13 +10,11 @@
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "net/net.h"
+#include "net/pcbs.h"
 #include "net/persist.h"
-
-#include "lwip/priv/tcp_priv.h"
 
 #define BACKLOG_LEAST 128u  /* a shorter queue only makes peers try again */
 #define BACKLOG_MOST  4096u /* somaxconn */
-#define TIME_WAIT_MAX 1024u
 #define HALF_OPEN_MAX 1024u
 
 /* ---- what lwIP reports ---- */
@@ -46,6 +44,17 @@ over(struct inet *s, int error)
 	spin_unlock(&s->lock);
 }
 
+/* The connection's pcb goes; a port that was bound stays the socket's, if there is memory. */
+static void
+keep_port(struct inet *s)
+{
+	if (s->tcp) /* lwIP frees it when we return: not our new one's end */
+		tcp_ext_arg_set(s->tcp, 0, NULL);
+	s->tcp = NULL;
+	if (s->port_from == PORT_BOUND && tcp_socket_create(s) == 0)
+		tcp_port_put(s, &s->local, s->local_port);
+}
+
 static void
 on_error(void *arg, err_t err)
 {
@@ -53,7 +62,7 @@ on_error(void *arg, err_t err)
 
 	if (!s)
 		return;
-	s->tcp = NULL;
+	keep_port(s);
 	if (err == ERR_CLSD)
 		over(s, 0);
 	else if (err == ERR_RST)
@@ -106,9 +115,8 @@ set_callbacks(struct inet *s, struct tcp_pcb *pcb)
 	tcp_poll(pcb, on_poll, 2);
 }
 
-/* After this the pcb is lwIP's alone. */
-static void
-clear_callbacks(struct tcp_pcb *pcb)
+void
+tcp_clear_callbacks(struct tcp_pcb *pcb)
 {
 	tcp_arg(pcb, NULL);
 	tcp_ext_arg_set(pcb, 0, NULL);
@@ -142,8 +150,8 @@ connected(struct inet *s, struct tcp_pcb *pcb)
 	tcp_update_room(s);
 }
 
-static err_t
-on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
+err_t
+tcp_on_connected(void *arg, struct tcp_pcb *pcb, err_t err)
 {
 	struct inet *s = arg;
 
@@ -198,6 +206,7 @@ on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 	inherit_options(c, s);
 	c->tcp = pcb;
 	c->bound = true;
+	c->port_from = PORT_INHERITED;
 	c->listener = s;
 	c->connect_told = true;
 	list_add_tail(&net_root()->sockets, &c->link);
@@ -227,15 +236,14 @@ stream_bind(struct file *f, const void *addr, unsigned len)
 		err = -EINVAL;
 	} else if (!inet_addr_is_ours(&ip)) {
 		err = -EADDRNOTAVAIL;
-	} else if (port && inet_port_taken(s, &ip, port)) {
-		err = -EADDRINUSE;
+	} else if (!port && s->bind_no_port) {
+		s->tcp->local_ip = ip; /* connect() will choose the port */
 	} else {
-		IP_SET_TYPE_VAL(s->tcp->local_ip, inet_pcb_type(s));
-		err = errno_of(tcp_bind(s->tcp, &ip, port));
+		err = tcp_port_bind(s, &ip, port);
 	}
 	if (!err) {
 		spin_lock(&s->lock);
-		s->bound = true;
+		s->bound = s->tcp->local_port != 0;
 		ip_addr_copy(s->local, ip);
 		s->local_port = s->tcp->local_port;
 		spin_unlock(&s->lock);
@@ -262,21 +270,20 @@ tcp_listen_again(struct inet *s)
 static int
 start_listening(struct inet *s)
 {
-	err_t err;
+	int err;
 
 	if (!s->bound) { /* an ephemeral port */
-		const ip_addr_t *any = s->family == AF_INET ? IP4_ADDR_ANY
-				       : s->v6only	    ? IP6_ADDR_ANY
-							    : IP_ANY_TYPE;
+		ip_addr_t ip = s->tcp->local_ip;
 
-		err = tcp_bind(s->tcp, any, 0);
-		if (err != ERR_OK)
-			return errno_of(err);
-		ip_addr_copy(s->local, *any);
+		err = tcp_port_bind(s, &ip, 0);
+		if (err)
+			return err;
+		ip_addr_copy(s->local, ip);
 		s->local_port = s->tcp->local_port;
 		s->bound = true;
 	}
-	return tcp_listen_again(s);
+	err = tcp_port_listen(s);
+	return err ? err : tcp_listen_again(s);
 }
 
 static int
@@ -335,7 +342,7 @@ inet_abandon(struct inet *c)
 	if (c->type == SOCK_STREAM && c->tcp) {
 		struct tcp_pcb *pcb = c->tcp;
 
-		clear_callbacks(pcb);
+		tcp_clear_callbacks(pcb);
 		if (pcb->state == LISTEN)
 			tcp_close(pcb);
 		else
@@ -374,162 +381,6 @@ stream_accept(struct file *f, unsigned flags, struct file **out, void *addr, uns
 	return 0;
 }
 
-/* ---- connecting ---- */
-
-/* A socket whose last attempt failed may try again with a new pcb. */
-static int
-renew(struct inet *s)
-{
-	int err = s->tcp ? 0 : tcp_socket_create(s);
-
-	if (err)
-		return err;
-	s->state = INET_FRESH;
-	s->rx_eof = s->tx_shut = s->rx_shut = false;
-	s->connect_told = false;
-	return 0;
-}
-
-static int
-start_connect(struct inet *s, ip_addr_t *ip, u16 port)
-{
-	err_t err;
-
-	if (s->state == INET_OVER && s->connect_told)
-		return -EISCONN;
-	if (s->state == INET_OVER || !s->tcp) {
-		int e = renew(s);
-
-		if (e)
-			return e;
-	}
-	inet_any_to_loopback(ip);
-	if (ip_addr_isany(&s->tcp->local_ip) && inet_addr_is_ours(ip))
-		inet_source_to(ip, &s->tcp->local_ip);
-	else if (inet_addr_is_loop4(&s->tcp->local_ip) && !inet_route(&s->tcp->local_ip, ip))
-		return -EINVAL;
-	s->state = INET_CONNECTING;
-	err = tcp_connect(s->tcp, ip, port, on_connected);
-	if (err != ERR_OK) {
-		s->state = INET_FRESH;
-		return err == ERR_USE ? -EADDRNOTAVAIL : errno_of(err);
-	}
-	spin_lock(&s->lock);
-	ip_addr_copy(s->local, s->tcp->local_ip);
-	s->local_port = s->tcp->local_port;
-	ip_addr_copy(s->peer, *ip);
-	s->peer_port = port;
-	s->bound = true;
-	spin_unlock(&s->lock);
-	return 0;
-}
-
-/* connect(AF_UNSPEC): the connection is dropped, the socket is as new. */
-static int
-disconnect(struct inet *s)
-{
-	int err;
-
-	net_lock();
-	if (s->state == INET_LISTENING) {
-		net_unlock();
-		return -EINVAL;
-	}
-	if (s->tcp && s->state != INET_FRESH) {
-		struct tcp_pcb *pcb = s->tcp;
-
-		clear_callbacks(pcb);
-		s->tcp = NULL;
-		tcp_abort(pcb);
-	}
-	spin_lock(&s->lock);
-	s->local_port = s->peer_port = 0;
-	s->bound = false;
-	spin_unlock(&s->lock);
-	err = renew(s);
-	net_unlock();
-	return err;
-}
-
-/* Waits until the attempt is decided, and says how it ended. */
-static int
-wait_connected(struct file *f, struct inet *s)
-{
-	ns_t deadline = inet_deadline(s->sndtimeo);
-	int err = 0;
-
-	spin_lock(&s->lock);
-	while (s->state == INET_CONNECTING && !err) {
-		if (f->flags & O_NONBLOCK) {
-			err = -EINPROGRESS;
-			break;
-		}
-		err = waitq_sleep(&s->wq, &s->lock, deadline, WAIT_INTERRUPTIBLE);
-	}
-	if (s->state == INET_CONNECTED) {
-		err = s->connect_told ? -EISCONN : 0;
-		s->connect_told = true;
-	} else if (s->state == INET_OVER) {
-		err = inet_take_error(s);
-		if (!err)
-			err = -ECONNABORTED;
-	} else if (err == -ETIMEDOUT) {
-		err = -EINPROGRESS;
-	}
-	spin_unlock(&s->lock);
-	return err;
-}
-
-/* A non-blocking attempt is always EINPROGRESS at first, as Linux has it: programs count on being
- * told by poll, even when a connection to ourselves is decided by now. */
-static int
-stream_connect(struct file *f, const void *addr, unsigned len)
-{
-	struct inet *s = inet_of(f);
-	bool started = false;
-	ip_addr_t ip;
-	u16 family, port;
-	int err;
-
-	if (len < sizeof(family))
-		return -EINVAL;
-	memcpy(&family, addr, sizeof(family));
-	if (family == AF_UNSPEC)
-		return disconnect(s);
-	err = inet_addr_in(s, addr, len, &ip, &port);
-	if (err)
-		return err;
-	net_lock();
-	switch (s->state) {
-	case INET_LISTENING:
-		err = -EISCONN;
-		break;
-	case INET_CONNECTED:
-		err = 0; /* wait_connected tells, once */
-		break;
-	case INET_CONNECTING:
-		err = f->flags & O_NONBLOCK ? -EALREADY : 0;
-		break;
-	case INET_OVER:
-		if (s->error) { /* an attempt failed and nobody asked yet */
-			err = -s->error;
-			s->error = 0;
-			break;
-		}
-		err = start_connect(s, &ip, port);
-		started = true;
-		break;
-	default:
-		err = start_connect(s, &ip, port);
-		started = true;
-		break;
-	}
-	net_unlock();
-	if (!err && started && (f->flags & O_NONBLOCK))
-		err = -EINPROGRESS;
-	return err ? err : wait_connected(f, s);
-}
-
 /* ---- the end ---- */
 
 static int
@@ -544,7 +395,7 @@ stream_shutdown(struct file *f, int how)
 		struct tcp_pcb *pcb = s->tcp;
 
 		if (pcb) {
-			clear_callbacks(pcb);
+			tcp_clear_callbacks(pcb);
 			s->tcp = NULL;
 			tcp_close(pcb);
 		}
@@ -608,7 +459,7 @@ linger(struct inet *s, struct tcp_pcb *pcb)
 	int err = 0;
 
 	tcp_shutdown(pcb, 0, 1);
-	while (!err && s->tcp && (pcb->unsent || pcb->unacked) && clock_now() < deadline) {
+	while (!err && s->tcp == pcb && (pcb->unsent || pcb->unacked) && clock_now() < deadline) {
 		net_unlock();
 		spin_lock(&s->lock);
 		s->tx_full = true;
@@ -628,13 +479,14 @@ close_pcb(struct inet *s)
 
 	if (s->linger && s->linger_s > 0 && pcb->state == ESTABLISHED)
 		linger(s, pcb);
-	if (!s->tcp)
+	pcb = s->tcp; /* that of a connection that ended may be another */
+	if (!pcb)
 		return;
 	if (pcb->state != LISTEN) {
 		tcp_give_window(s);
 		pcb->rcv_wnd += s->withheld;
 	}
-	clear_callbacks(pcb);
+	tcp_clear_callbacks(pcb);
 	s->tcp = NULL;
 	if (pcb->state != LISTEN && s->linger && s->linger_s == 0)
 		tcp_abort(pcb);
@@ -688,7 +540,7 @@ tcp_reap_time_wait(void)
 
 	for (p = tcp_tw_pcbs; p; p = next) { /* youngest first */
 		next = p->next;
-		if (++waiting > TIME_WAIT_MAX || inet_addr_is_ours(&p->remote_ip))
+		if (++waiting > net_root()->time_wait_most || inet_addr_is_ours(&p->remote_ip))
 			tcp_abort(p);
 	}
 	for (p = tcp_active_pcbs; p; p = next) {
@@ -731,7 +583,7 @@ const struct socket_file_ops inet_stream_ops = {
 	.socket =
 		{
 			.bind = stream_bind,
-			.connect = stream_connect,
+			.connect = tcp_socket_connect,
 			.listen = stream_listen,
 			.accept = stream_accept,
 			.getname = inet_getname,

@@ -76,7 +76,7 @@ tcp_give_window(struct inet *s)
 	n = s->unacked;
 	s->unacked = 0;
 	spin_unlock(&s->lock);
-	while (n > 0 && s->tcp && s->tcp->state != LISTEN) {
+	while (n > 0 && s->tcp && s->tcp->state > LISTEN) {
 		u16 part = (u16)min(n, 0xffffu);
 
 		tcp_recved(s->tcp, part);

@@ -10,7 +10,7 @@
  * Locks: saving is done while nothing else runs; all else under net->lock.
  */
 #include "lib/string.h"
-#include "net/lwip/pcbs.h"
+#include "net/pcbs.h"
 #include "net/persist.h"
 
 enum {
@@ -148,10 +148,13 @@ new_pcb(struct inet *s)
 {
 	int err = tcp_socket_create(s);
 
-	if (err || !s->bound)
+	if (err)
 		return err;
-	ip_addr_copy(s->tcp->local_ip, s->local);
-	s->tcp->local_port = s->local_port;
+	if (s->bound || !ip_addr_isany(&s->local))
+		ip_addr_copy(s->tcp->local_ip, s->local);
+	if (s->bound)
+		s->tcp->local_port = s->local_port;
+	tcp_port_from(s);
 	return 0;
 }
 

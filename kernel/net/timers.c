@@ -125,22 +125,17 @@ net_timers_run(struct net *n)
 	return next;
 }
 
+/* The thread may be asleep for longer than TCP's clock allows. */
+void
+net_timers_first(struct net *n)
+{
+	n->timer[0].last = clock_now();
+	n->poke = true;
+}
+
 /* ---- called by lwIP ---- */
 
 void
 sys_timeouts_init(void)
 {
-}
-
-/* A connection came to be: the thread may be asleep for longer than TCP's clock allows. */
-void
-tcp_timer_needed(void)
-{
-	struct net *n = net_root();
-	ns_t now = clock_now();
-
-	if (!tcp_tw_pcbs && (!tcp_active_pcbs || !tcp_active_pcbs->next)) {
-		n->timer[0].last = now;
-		n->poke = true;
-	}
 }

@@ -131,6 +131,8 @@ void kfree(void *p);
 #define TCP_CALCULATE_EFF_SEND_MSS				       1
 #define TCP_MSL							       15000UL
 #define LWIP_HOOK_TCP_INPACKET_PCB(pcb, hdr, optlen, opt1len, opt2, p) net_lwip_tcp_input(pcb, hdr)
+#define LWIP_HOOK_TCP_ISN(local, local_port, remote, remote_port)                                  \
+	net_lwip_isn((local), (local_port), (remote), (remote_port))
 
 /* Our own addresses are reached through the loopback (net/loopback.c). */
 struct netif;

@@ -12,11 +12,7 @@ void net_lwip_pcb_unlist(struct tcp_pcb **list, struct tcp_pcb *pcb);
 
 #undef TCP_REG
 #undef TCP_RMV
-#define TCP_REG(pcbs, npcb)                                                                        \
-	do {                                                                                       \
-		net_lwip_pcb_list((pcbs), (npcb));                                                 \
-		tcp_timer_needed();                                                                \
-	} while (0)
+#define TCP_REG(pcbs, npcb) net_lwip_pcb_list((pcbs), (npcb))
 #define TCP_RMV(pcbs, npcb) net_lwip_pcb_unlist((pcbs), (npcb))
 
 #endif

@@ -43,6 +43,9 @@ u16 net_lwip_checksum(const void *data, int len);
 struct tcp_pcb;
 struct tcp_hdr;
 int net_lwip_tcp_input(struct tcp_pcb *pcb, struct tcp_hdr *hdr);
+struct ip_addr;
+u32 net_lwip_isn(const struct ip_addr *local, u16 local_port, const struct ip_addr *remote,
+		 u16 remote_port); /* kernel/net/ports.c */
 
 #define LWIP_PLATFORM_DIAG(x)	((void)0)
 #define LWIP_PLATFORM_ASSERT(x) net_lwip_assert(x, __FILE__, __LINE__)

@@ -22,12 +22,13 @@
 #include "mm/slab.h"
 #include "net/pcbs.h"
 
-#define BUCKETS 2048u
+#define BUCKETS 4096u
 #define STEPS	1024u
 
 struct ports { /* all [n] but the keys */
 	struct list bucket[BUCKETS];
 	u32 step[STEPS];
+	u64 bits;		     /* random, not used yet; above them a 1 */
 	u64 port_key[2], isn_key[2]; /* [I] */
 };
 
@@ -41,10 +42,27 @@ ports_init(struct net *n)
 	for (unsigned i = 0; i < BUCKETS; i++)
 		list_init(&p->bucket[i]);
 	random_bytes(p->step, sizeof(p->step));
+	for (unsigned i = 0; i < STEPS; i++)
+		p->step[i] &= ~1u;
+	p->bits = 0;
 	random_bytes(p->port_key, sizeof(p->port_key));
 	random_bytes(p->isn_key, sizeof(p->isn_key));
 	n->ports = p;
 	return 0;
+}
+
+/* n random bits: what the generator gives at once lasts for several. */
+static u32
+random_bits(unsigned n)
+{
+	struct ports *p = net_root()->ports;
+	u32 v;
+
+	if (p->bits >> n == 0)
+		p->bits = random_u64() | 1UL << 63;
+	v = (u32)(p->bits & ((1UL << n) - 1));
+	p->bits >>= n;
+	return v;
 }
 
 /* ---- who has a port ---- */
@@ -127,14 +145,19 @@ search_begin(const struct inet *s, u32 start)
 	return q;
 }
 
-/* The i-th port to try, i below count: each comes once. */
+/* How far from the start the i-th port to try is, i below count: each comes once. */
+static u32
+search_distance(const struct search *q, u32 i)
+{
+	u32 first = (q->count + q->step - 1) / q->step; /* so many before the others come */
+
+	return i < first ? i * q->step : (i - first) * q->step + 1;
+}
+
 static u16
 search_port(const struct search *q, u32 i)
 {
-	u32 first = (q->count + q->step - 1) / q->step; /* so many before the others come */
-	u32 nth = i < first ? i * q->step : (i - first) * q->step + 1;
-
-	return (u16)(q->low + (q->start + nth) % q->count);
+	return (u16)(q->low + (q->start + search_distance(q, i)) % q->count);
 }
 
 /* ---- bind ---- */
@@ -142,7 +165,7 @@ search_port(const struct search *q, u32 i)
 static int
 choose_to_bind(const struct inet *s, const ip_addr_t *ip, u16 *port)
 {
-	struct search q = search_begin(s, (u32)random_u64() | 1);
+	struct search q = search_begin(s, random_bits(16) | 1);
 
 	for (u32 i = 0; i < q.count; i++) {
 		*port = search_port(&q, i);
@@ -186,68 +209,60 @@ tcp_port_listen(const struct inet *s)
 
 /* ---- connect ---- */
 
-struct tuple { /* what is hashed */
-	u32 local[4], remote[4];
-	u16 local_port, remote_port;
-	u32 zero;
-};
-
-static void
-put_address(u32 word[4], const ip_addr_t *ip)
+/* Of a connection's numbers. */
+static u64
+keyed_hash(const u64 key[2], const ip_addr_t *local, const ip_addr_t *remote, u32 ports)
 {
-	if (IP_IS_V6(ip))
-		memcpy(word, ip_2_ip6(ip)->addr, 16);
-	else
-		word[0] = ip4_addr_get_u32(ip_2_ip4(ip));
+	u32 word[9] = {ports};
+
+	if (IP_IS_V4_VAL(*remote)) {
+		word[1] = ip4_addr_get_u32(ip_2_ip4(local));
+		word[2] = ip4_addr_get_u32(ip_2_ip4(remote));
+		return siphash(key, word, 3 * sizeof(*word));
+	}
+	memcpy(&word[1], ip_2_ip6(local)->addr, 16);
+	memcpy(&word[5], ip_2_ip6(remote)->addr, 16);
+	return siphash(key, word, sizeof(word));
 }
 
-static struct tuple
-tuple_of(const ip_addr_t *local, u16 local_port, const ip_addr_t *remote, u16 remote_port)
-{
-	struct tuple t = {.local_port = local_port, .remote_port = remote_port};
-
-	put_address(t.local, local);
-	put_address(t.remote, remote);
-	return t;
-}
-
-/* Whether the four numbers are free. A connection to ourselves in TIME_WAIT makes room; and a
- * socket is not to meet itself. */
+/* Whether the four numbers are free, or are those of a connection to ourselves in TIME_WAIT, *old.
+ * A socket is not to meet itself. */
 static bool
-numbers_free(struct tcp_pcb *p, u16 port, const ip_addr_t *to, u16 to_port)
+numbers_free(struct tcp_pcb *p, u16 port, const ip_addr_t *to, u16 to_port, struct tcp_pcb **old)
 {
-	struct tcp_pcb *other = pcb_lookup(&p->local_ip, port, to, to_port);
-
+	*old = pcb_lookup(&p->local_ip, port, to, to_port);
 	if (port == to_port && ip_addr_cmp(&p->local_ip, to))
 		return false;
-	if (!other)
-		return true;
-	if (other->state != TIME_WAIT || !inet_addr_is_ours(to))
-		return false;
-	tcp_abort(other);
-	return true;
+	return !*old || ((*old)->state == TIME_WAIT && inet_addr_is_ours(to));
 }
 
+static void
+take_port(struct inet *s, u16 port, struct tcp_pcb *old)
+{
+	if (old)
+		tcp_abort(old);
+	s->tcp->local_port = port;
+	s->port_from = PORT_CHOSEN;
+	tcp_port_from(s);
+}
+
+/* The counter is odd after a search that found only one of the odd ports: they come first then. */
 static int
 choose_to_connect(struct inet *s, const ip_addr_t *to, u16 to_port)
 {
 	struct ports *ports = net_root()->ports;
-	struct tuple t = tuple_of(&s->tcp->local_ip, 0, to, to_port);
-	u64 hash = siphash(ports->port_key, &t, sizeof(t));
+	u64 hash = keyed_hash(ports->port_key, &s->tcp->local_ip, to, to_port);
 	u32 *step = &ports->step[(hash >> 32) % STEPS];
-	struct search q = search_begin(s, (u32)hash + *step);
+	struct search q = search_begin(s, ((u32)hash & ~1u) + *step);
 
-	if (q.step == 2)
-		q.start &= ~1u;
 	for (u32 i = 0; i < q.count; i++) {
 		u16 port = search_port(&q, i);
+		struct tcp_pcb *old;
 
-		if (port_is_bound(port) || !numbers_free(s->tcp, port, to, to_port))
+		if (!numbers_free(s->tcp, port, to, to_port, &old) || port_is_bound(port))
 			continue;
-		*step += q.step * (max(i, (u32)random_u64() % 8) + 1);
-		s->tcp->local_port = port;
-		s->port_from = PORT_CHOSEN;
-		tcp_port_from(s);
+		*step += search_distance(&q, i) + q.step * (random_bits(3) + 1);
+		take_port(s, port, old);
 		return 0;
 	}
 	return -EADDRNOTAVAIL;
@@ -256,9 +271,15 @@ choose_to_connect(struct inet *s, const ip_addr_t *to, u16 to_port)
 int
 tcp_port_connect(struct inet *s, const ip_addr_t *to, u16 to_port)
 {
+	struct tcp_pcb *old;
+
 	if (!s->tcp->local_port)
 		return choose_to_connect(s, to, to_port);
-	return numbers_free(s->tcp, s->tcp->local_port, to, to_port) ? 0 : -EADDRNOTAVAIL;
+	if (!numbers_free(s->tcp, s->tcp->local_port, to, to_port, &old))
+		return -EADDRNOTAVAIL;
+	if (old)
+		tcp_abort(old);
+	return 0;
 }
 
 void
@@ -273,7 +294,7 @@ int
 udp_port_choose(const struct inet *s, const ip_addr_t *ip, u16 *port)
 {
 	unsigned long *taken = kzalloc(65536 / 8);
-	struct search q = search_begin(s, (u32)random_u64());
+	struct search q = search_begin(s, random_bits(16));
 	int err = -EADDRINUSE;
 	struct inet *o;
 
@@ -297,8 +318,8 @@ udp_port_choose(const struct inet *s, const ip_addr_t *ip, u16 *port)
 u32
 net_lwip_isn(const ip_addr_t *local, u16 local_port, const ip_addr_t *remote, u16 remote_port)
 {
-	struct tuple t = tuple_of(local, local_port, remote, remote_port);
-	u64 hash = siphash(net_root()->ports->isn_key, &t, sizeof(t));
+	u32 ports = (u32)local_port << 16 | remote_port;
+	u64 hash = keyed_hash(net_root()->ports->isn_key, local, remote, ports);
 
 	return (u32)hash + (u32)((u64)clock_now() / 64);
 }

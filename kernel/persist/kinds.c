@@ -27,6 +27,7 @@
  *			memory as such; what the machine has of it may be more or less than before
  *	pid, processes, thread_table	numbers: from processes and tasks
  *	unix_sockets, tty_shared, ipc, inotify_shared, ns_lock	tables of what is in records
+ *	pcb_node, ports	connections and their ports: from inets; TIME_WAIT is forgotten
  *	device_node, chdev, devices, driver, pci_device, fwcfg, power, uart, ioapics
  *			devices: found at each start; a file open on one that is gone gives EIO
  *	virtio_blk, virtio_console, virtio_net, virtio_rng, ahci_port, nvme, block_request,

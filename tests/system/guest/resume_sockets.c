@@ -247,6 +247,47 @@ CASE(tcp_to_ourselves)
 	CHECK(read(a, buf, 16) == 0);
 }
 
+static void
+one_port_only(int fd, int port)
+{
+	unsigned range = (unsigned)port << 16 | (unsigned)port;
+
+	CHECK(setsockopt(fd, IPPROTO_IP, 51 /* IP_LOCAL_PORT_RANGE */, &range, sizeof(range)) == 0);
+}
+
+/* A port that bind gave, one that two connections share, one that is still to be chosen. */
+CASE(tcp_ports)
+{
+	int one = listener(), two = listener(), bound = listener(), on = 1, fd[4], other;
+	struct sockaddr_in a[2] = {local(port_of(one)), local(port_of(two))}, any = local(0);
+	int port, kept = socket(AF_INET, SOCK_STREAM, 0);
+	char c;
+
+	CHECK(bind(kept, (void *)&any, sizeof(any)) == 0);
+	port = port_of(bound); /* of the range, and nobody's then */
+	close(bound);
+	for (int i = 0; i < 4; i++) {
+		fd[i] = socket(AF_INET, SOCK_STREAM, 0);
+		one_port_only(fd[i], port);
+	}
+	CHECK(setsockopt(fd[3], IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) == 0);
+	CHECK(bind(fd[3], (void *)&any, sizeof(any)) == 0);
+	CHECK(connect(fd[0], (void *)&a[0], sizeof(a[0])) == 0);
+	CHECK(connect(fd[1], (void *)&a[1], sizeof(a[1])) == 0);
+	cut();
+	CHECK(port_of(fd[0]) == port && port_of(fd[1]) == port && port_of(fd[3]) == 0);
+	CHECK(connect(fd[2], (void *)&a[0], sizeof(a[0])) == -1 && errno == EADDRNOTAVAIL);
+	CHECK(write(fd[0], "0", 1) == 1 && write(fd[1], "1", 1) == 1);
+	other = accept(one, NULL, NULL);
+	CHECK(other >= 0 && read(other, &c, 1) == 1 && c == '0');
+	other = accept(two, NULL, NULL);
+	CHECK(other >= 0 && read(other, &c, 1) == 1 && c == '1');
+	CHECK(listen(kept, 1) == 0);
+	a[0] = local(port_of(kept));
+	CHECK(connect(fd[3], (void *)&a[0], sizeof(a[0])) == 0 && port_of(fd[3]) == port);
+	CHECK(bind(fd[2], (void *)&a[0], sizeof(a[0])) == -1 && errno == EADDRINUSE);
+}
+
 struct sending {
 	int fd;
 	size_t n;

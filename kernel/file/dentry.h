@@ -148,10 +148,6 @@ struct dentry *dentry_cross(struct dentry *d); /* => ns lock held: to the top mo
 struct vnode *vnode_create(struct mount *m, const struct vnode_ops *ops,
 			   const struct file_ops *file_ops, u32 mode);
 ns_t real_now(void);
-struct ids {
-	u32 uid, gid;
-};
-struct ids current_ids(void);
 bool current_capable(void);
 /* A signal to the calling thread, if it is one of a process. */
 void current_raise(int sig);

@@ -144,6 +144,11 @@ struct vfs_proc_ops {
 	u64 (*file_size_limit)(void); /* RLIMIT_FSIZE */
 };
 void vfs_set_proc_ops(const struct vfs_proc_ops *ops);
+/* Of the calling process; 0 before there is one. */
+struct ids {
+	u32 uid, gid;
+};
+struct ids current_ids(void);
 
 /*
  * Device nodes and generated files. Register before vfs_init's mounts are looked at; any time

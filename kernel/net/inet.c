@@ -145,6 +145,7 @@ inet_create(int family, int type, int protocol, unsigned flags, struct file **ou
 	}
 	f->readable = f->writable = true;
 	s->ino = f->ino;
+	s->uid = current_ids().uid;
 	net_lock();
 	err = type == SOCK_STREAM ? tcp_socket_create(s) : dgram_socket_create(s);
 	list_add_tail(&net_root()->sockets, &s->link);

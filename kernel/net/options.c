@@ -6,9 +6,7 @@
 #include <linux/icmp.h>
 #include <linux/tcp.h>
 #include "lib/string.h"
-#include "net/net.h"
-
-#include "lwip/priv/tcp_priv.h"
+#include "net/pcbs.h"
 
 #ifndef SO_RCVTIMEO_OLD
 #define SO_RCVTIMEO_OLD SO_RCVTIMEO
@@ -39,6 +37,8 @@ apply_tcp(struct inet *s)
 	else
 		ip_reset_option(p, SOF_KEEPALIVE);
 	p->netif_idx = (u8)s->bound_if;
+	pcb_node_of(p)->reuseport = s->reuseport;
+	pcb_node_of(p)->uid = s->uid;
 	if (p->state == LISTEN)
 		return;
 	p->keep_idle = s->keepidle * 1000;

@@ -2,15 +2,15 @@
  * Finding the connection a segment belongs to. lwIP walks its lists, which a server with a thousand
  * connections does for every segment; but it looks at the first one first. So the connection is
  * looked up in a hash table by its four numbers and put in front before lwIP's tcp_input() runs.
- * The list that it is not on is put aside meanwhile: a segment of no connection, such as each SYN,
- * has lwIP walk none.
+ * The lists that it is not on are put aside meanwhile: a segment of no connection, such as each
+ * SYN, has lwIP see the one listener that is to hear it and walk no list. Of several listeners with
+ * SO_REUSEPORT a hash of the four numbers chooses one.
  *
  * To take a pcb out of lwIP's singly linked lists, each has a node around it with what stands
  * before it: memp_malloc() and memp_free() are ours for TCP pcbs (--wrap in the Makefile), and so
- * are the macros by which lwIP lists them (net/lwip/pcbs.h). Three places of lwIP change lists by
- * themselves: tcp_input() moves what it found to the front, where a connection is already and a
- * listener may go; tcp_slowtmr() takes out a pcb and frees it at once, which memp_free() makes
- * good.
+ * are the macros by which lwIP lists them (net/lwip/pcbs.h). Two places of lwIP change lists by
+ * themselves: tcp_input() moves what it found to the front, where it is already; tcp_slowtmr()
+ * takes out a pcb and frees it at once, which memp_free() makes good.
  *
  * A connection in TIME_WAIT makes room for a new one with the same numbers (RFC 1122, 4.2.2.13).
  *
@@ -152,15 +152,6 @@ take_out(struct tcp_pcb **list, struct tcp_pcb *pcb)
 		pcb_node_of(pcb->next)->before = before;
 }
 
-/* lwIP moves listeners by itself. */
-static void
-take_out_listener(struct tcp_pcb **list, struct tcp_pcb *pcb)
-{
-	while (*list != pcb)
-		list = &(*list)->next;
-	*list = pcb->next;
-}
-
 /* It is on no list any more: nobody finds it. */
 static void
 forget(struct pcb_node *n)
@@ -171,6 +162,13 @@ forget(struct pcb_node *n)
 	n->on = NULL;
 }
 
+static void
+inherit(struct pcb_node *n, const struct pcb_node *listener)
+{
+	n->reuseport = listener->reuseport;
+	n->uid = listener->uid;
+}
+
 void
 net_lwip_pcb_list(struct tcp_pcb **list, struct tcp_pcb *pcb)
 {
@@ -179,6 +177,8 @@ net_lwip_pcb_list(struct tcp_pcb **list, struct tcp_pcb *pcb)
 
 	put_in_front(list, pcb);
 	n->on = list;
+	if (pcb->state == SYN_RCVD)
+		inherit(n, pcb_node_of((struct tcp_pcb *)pcb->listener));
 	port_enter(n);
 	if (!is_connection_list(list))
 		return;
@@ -194,10 +194,7 @@ net_lwip_pcb_unlist(struct tcp_pcb **list, struct tcp_pcb *pcb)
 	struct pcb_node *n = pcb_node_of(pcb);
 
 	if (n->on == list) {
-		if (list == &tcp_listen_pcbs.pcbs)
-			take_out_listener(list, pcb);
-		else
-			take_out(list, pcb);
+		take_out(list, pcb);
 		forget(n);
 	}
 	pcb->next = NULL;
@@ -280,6 +277,16 @@ find(const struct tcp_hdr *hdr)
 	return NULL;
 }
 
+static struct pcb_node *
+find_listener(const struct tcp_hdr *hdr)
+{
+	const ip_addr_t *from = ip_current_src_addr(), *to = ip_current_dest_addr();
+	u16 from_port = lwip_ntohs(hdr->src), to_port = lwip_ntohs(hdr->dest);
+	u32 hash = hash_of(to, to_port, from, from_port);
+
+	return port_listener(to, to_port, netif_get_index(ip_current_input_netif()), hash);
+}
+
 static bool
 checksum_right(struct pbuf *p, const struct netif *in)
 {
@@ -318,15 +325,26 @@ join(struct tcp_pcb **list, struct tcp_pcb *aside)
 	pcb_node_of(aside)->before = last;
 }
 
+/* A segment of a connection in TIME_WAIT, which is the first of its list, or of none. */
 static void
 input_without(struct pbuf *p, struct netif *in, bool waiting)
 {
-	struct tcp_pcb *active = tcp_active_pcbs, *tw = tcp_tw_pcbs;
+	struct tcp_pcb *active = tcp_active_pcbs, *tw = tcp_tw_pcbs, *listen = tcp_listen_pcbs.pcbs;
+	struct pcb_node *heard = waiting ? NULL : find_listener(p->payload);
+	struct tcp_pcb *next = NULL;
 
 	tcp_active_pcbs = NULL;
 	if (!waiting)
 		tcp_tw_pcbs = NULL;
+	tcp_listen_pcbs.pcbs = heard ? &heard->pcb : NULL;
+	if (heard) {
+		next = heard->pcb.next;
+		heard->pcb.next = NULL;
+	}
 	__real_tcp_input(p, in);
+	if (heard)
+		heard->pcb.next = next;
+	tcp_listen_pcbs.pcbs = listen;
 	join(&tcp_active_pcbs, active);
 	if (!waiting)
 		join(&tcp_tw_pcbs, tw);

@@ -103,6 +103,8 @@ is_conflict(const struct inet *s, struct pcb_node *n, const ip_addr_t *ip, bool 
 {
 	if (s->bound_if && n->pcb.netif_idx && s->bound_if != n->pcb.netif_idx)
 		return false;
+	if (s->reuseport && n->reuseport && s->uid == n->uid)
+		return false;
 	if (shared && s->reuseaddr && ip_get_option(&n->pcb, SOF_REUSEADDR) &&
 	    n->pcb.state != LISTEN)
 		return false;
@@ -118,6 +120,48 @@ has_conflict(const struct inet *s, const ip_addr_t *ip, u16 port, bool shared)
 		if (n->pcb.local_port == port && &n->pcb != s->tcp && is_conflict(s, n, ip, shared))
 			return true;
 	return false;
+}
+
+/* ---- who listens at a port ---- */
+
+/* How well a listener's address fits: exactly 3, any of the family 2, any 1, not 0. */
+static int
+listener_fit(const struct pcb_node *n, const ip_addr_t *to, u8 netif_idx)
+{
+	const ip_addr_t *ip = &n->pcb.local_ip;
+
+	if (n->pcb.netif_idx != NETIF_NO_INDEX && n->pcb.netif_idx != netif_idx)
+		return 0;
+	if (IP_IS_ANY_TYPE_VAL(*ip))
+		return 1;
+	if (IP_GET_TYPE(ip) != IP_GET_TYPE(to))
+		return 0;
+	return ip_addr_cmp(ip, to) ? 3 : ip_addr_isany(ip) ? 2 : 0;
+}
+
+struct pcb_node *
+port_listener(const ip_addr_t *to, u16 port, u8 netif_idx, u32 hash)
+{
+	struct pcb_node *n, *best = NULL;
+	unsigned equal = 0;
+	int best_fit = 1;
+
+	list_for_each_entry (n, bucket_of(port), port_link) {
+		int fit;
+
+		if (n->pcb.local_port != port || n->pcb.state != LISTEN)
+			continue;
+		fit = listener_fit(n, to, netif_idx);
+		if (fit < best_fit)
+			continue;
+		equal = fit == best_fit ? equal + 1 : 1;
+		best_fit = fit;
+		/* one of a group of n with a chance of one in n each, and always the same */
+		hash = hash * 0x9e3779b1u + 1;
+		if (((u64)hash * equal) >> 32 == 0)
+			best = n;
+	}
+	return best;
 }
 
 /* ---- the search ---- */

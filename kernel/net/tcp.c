@@ -4,7 +4,7 @@
  *
  * lwIP's callbacks run under net->lock and change what readers see under the socket's lock. The
  * pcb's end comes by on_error (it is freed already) or, after an orderly end, by on_destroy alone.
- * Not here: more than one listener on a port (SO_REUSEPORT), TCP Fast Open.
+ * Not here: TCP Fast Open.
  */
 #include "arch/clock.h"
 #include "lib/string.h"
@@ -256,15 +256,18 @@ int
 tcp_listen_again(struct inet *s)
 {
 	err_t err;
-	struct tcp_pcb *l = tcp_listen_with_backlog_and_err(s->tcp, 255, &err);
+	struct tcp_pcb *l;
 
-	if (!l)
-		return errno_of(err);
-	s->tcp = l; /* on_destroy took the old one */
-	tcp_ext_arg_set(l, 0, s);
-	tcp_arg(l, s);
-	tcp_accept(l, on_accept);
-	return 0;
+	ip_reset_option(s->tcp, SOF_REUSEADDR); /* lwIP knows no SO_REUSEPORT; we have looked */
+	l = tcp_listen_with_backlog_and_err(s->tcp, 255, &err);
+	if (l) {
+		s->tcp = l; /* on_destroy took the old one */
+		tcp_ext_arg_set(l, 0, s);
+		tcp_arg(l, s);
+		tcp_accept(l, on_accept);
+	}
+	inet_apply_options(s);
+	return errno_of(err);
 }
 
 static int

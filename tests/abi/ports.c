@@ -3,13 +3,29 @@
  * happens when none is left, and many short connections at once.
  */
 #include "abi.h"
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #ifndef IP_LOCAL_PORT_RANGE
 #define IP_LOCAL_PORT_RANGE 51
 #endif
+
+/* On Linux, ports of our own where we may: others' come and go. */
+static void __attribute__((constructor)) own_network(void)
+{
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	int fd;
+
+	if (unshare(CLONE_NEWNET) != 0)
+		return;
+	fd = socket(AF_INET, SOCK_DGRAM, 0);
+	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) != 0)
+		_exit(2);
+	close(fd);
+}
 
 struct address {
 	struct sockaddr_storage name;
@@ -371,6 +387,109 @@ CASE(udp, "does UDP run out of ports with EADDRINUSE, or EAGAIN where it is not 
 	CHECK_ERR(bind_to(fd, AF_INET, 0), EADDRINUSE);
 	CHECK_ERR(sendto(fd, "x", 1, 0, sa(&to), to.size), EAGAIN);
 	CHECK_ERR(connect_to(fd, AF_INET, low), EAGAIN);
+}
+
+/* How many of n connections to the port each of two listeners gets. */
+static void
+divide(int family, uint16_t port, const int listener[2], int n, int got[2])
+{
+	int i, fd;
+
+	got[0] = got[1] = 0;
+	for (i = 0; i < n; i++)
+		OK(connect_to(tcp_socket(family), family, port));
+	for (i = 0; i < 2; i++) {
+		if (listener[i] < 0)
+			continue;
+		OK(fcntl(listener[i], F_SETFL, O_NONBLOCK));
+		while ((fd = accept(listener[i], NULL, NULL)) >= 0)
+			got[i]++;
+		CHECK_EQ(errno, EAGAIN);
+	}
+}
+
+static void
+reuse_port(int family)
+{
+	int listener[2], got[2], i, other = tcp_socket(family), third = tcp_socket(family);
+	uint16_t port = free_row(family, SOCK_STREAM, 1);
+
+	for (i = 0; i < 2; i++) {
+		listener[i] = tcp_socket(family);
+		set(listener[i], SOL_SOCKET, SO_REUSEPORT, 1);
+		OK(bind_to(listener[i], family, port));
+	}
+	for (i = 0; i < 2; i++)
+		OK(listen(listener[i], 100));
+	CHECK_ERR(bind_to(other, family, port), EADDRINUSE);
+	set(other, SOL_SOCKET, SO_REUSEADDR, 1);
+	CHECK_ERR(bind_to(other, family, port), EADDRINUSE);
+	divide(family, port, listener, 80, got);
+	CHECK(got[0] >= 10 && got[1] >= 10 && got[0] + got[1] == 80);
+	OK(close(listener[0]));
+	listener[0] = -1;
+	divide(family, port, listener, 20, got);
+	CHECK_EQ(got[1], 20);
+	set(third, SOL_SOCKET, SO_REUSEPORT, 1);
+	OK(bind_to(third, family, port)); /* beside connections that stand */
+	OK(listen(third, 100));
+	OK(close(listener[1]));
+	listener[1] = third;
+	divide(family, port, listener, 20, got);
+	CHECK_EQ(got[1], 20);
+}
+
+CASE(reuse_port_v4, "do two listeners with SO_REUSEPORT share the connections to a port?")
+{
+	reuse_port(AF_INET);
+}
+
+CASE(reuse_port_v6, "the same over IPv6?")
+{
+	reuse_port(AF_INET6);
+}
+
+CASE(reuse_port_owner, "may another user not join the listeners of a port?")
+{
+	int listener = tcp_socket(AF_INET), fd;
+	uint16_t port = free_row(AF_INET, SOCK_STREAM, 1);
+
+	if (geteuid() != 0)
+		SKIP("only root becomes another user");
+	set(listener, SOL_SOCKET, SO_REUSEPORT, 1);
+	OK(bind_to(listener, AF_INET, port));
+	OK(listen(listener, 5));
+	OK(seteuid(12345));
+	fd = tcp_socket(AF_INET);
+	set(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	CHECK_ERR(bind_to(fd, AF_INET, port), EADDRINUSE);
+}
+
+CASE(best_listener, "does the listener whose address fits best hear of a connection?")
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	uint16_t port = free_row(AF_INET, SOCK_STREAM, 1);
+	int fd[3], i, off = 0, got;
+
+	v4.sin_port = v6.sin6_port = htons(port);
+	for (i = 0; i < 3; i++) {
+		fd[i] = tcp_socket(i == 0 ? AF_INET6 : AF_INET);
+		set(fd[i], SOL_SOCKET, SO_REUSEADDR, 1);
+	}
+	OK(setsockopt(fd[0], IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)));
+	OK(bind(fd[0], (void *)&v6, sizeof(v6)));
+	OK(bind(fd[1], (void *)&v4, sizeof(v4)));
+	OK(bind_to(fd[2], AF_INET, port));
+	OK(listen(fd[0], 5));
+	CHECK_ERR(listen(fd[1], 5), EADDRINUSE);
+	CHECK_ERR(listen(fd[2], 5), EADDRINUSE);
+	OK(close(fd[0]));
+	OK(close(fd[1]));
+	OK(listen(fd[2], 5));
+	OK(connect_to(tcp_socket(AF_INET), AF_INET, port));
+	got = OK(accept(fd[2], NULL, NULL));
+	CHECK_EQ(port_of(got), port);
 }
 
 CASE(range_option, "does IP_LOCAL_PORT_RANGE read back, and refuse one that is upside down?")

@@ -12,6 +12,7 @@
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/home.h"
+#include "mm/mapping.h"
 #include "mm/policy.h"
 #include "mm/slab.h"
 
@@ -520,7 +521,11 @@ static void
 home_detach(struct vm_object *o)
 {
 	struct vm_home *h = o->home;
+	struct vm_mapping *v;
 
+	/* It will be written down under another id. */
+	list_for_each_entry (v, &o->mappings, anon_link)
+		mapping_edited(v);
 	persist_move(&h->persistent, &o->persistent, &vm_pages_persist, h);
 	h->object = NULL;
 	o->home = NULL;

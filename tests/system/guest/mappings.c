@@ -5,7 +5,8 @@
  *
  *   mappings ROUNDS
  *
- * Prints "round N" now and then, and "ok" at the end; "WRONG ..." and exit status 1 on a difference.
+ * Prints "round N" now and then, and "ok" at the end; "WRONG ..." and exit status 1 on a
+ * difference.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -62,10 +62,13 @@ reach_files(struct persist_writer *w, struct vm_map *m)
 {
 	const struct persist_kind *kind = machine()->mm->file_ops->persist;
 	struct vm_mapping *v;
+	void *last = NULL; /* parts of one file come one behind the other, mostly */
 
-	list_for_each_entry (v, &m->filed, file_link)
-		if (kind != NULL)
+	list_for_each_entry (v, &m->filed, file_link) {
+		if (kind != NULL && v->file != last)
 			(void)w->reach(w, kind, v->file);
+		last = v->file;
+	}
 }
 
 static void

@@ -15,6 +15,7 @@
 #include "arch/clock.h"
 #include "dev/tty.h"
 #include "core/panic.h"
+#include "core/random.h"
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/frame.h"
@@ -288,7 +289,7 @@ write_system(struct cut *c)
 		return -ENOMEM;
 	see(c, e);
 	tag_reset(&c->writer.tags);
-	system_save(c->engine, &c->writer);
+	system_save(c->engine, &c->writer, c->seed);
 	if (c->writer.tags.err < 0)
 		return c->writer.tags.err;
 	return records_keep(c, e, NULL, 0);
@@ -405,6 +406,7 @@ cut_take(struct persist *p, struct cut *c)
 	list_init(&c->changed);
 	list_init(&c->again);
 	make_room(c);
+	random_bytes(c->seed, sizeof(c->seed));
 	survey = vm_cut_survey();
 	c->asked = clock_now();
 	quiesce_begin();

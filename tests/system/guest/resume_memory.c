@@ -36,7 +36,8 @@ touch_some(char *at, int first, int end)
 static char *
 two_of_one(void)
 {
-	char *p = mmap(NULL, all * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p =
+		mmap(NULL, all * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	CHECK(p != MAP_FAILED);
 	stamp(p, 0, all, 1);

@@ -532,6 +532,18 @@ home_detach(struct vm_object *o)
 	home_put(h);
 }
 
+/* Takes the right to write from every mapping of o: what is written from now on takes a fault, which
+ * brings the page home. A mapping that has yet to copy has no such right. => o->lock held */
+static void
+forbid_writing(struct vm_object *o)
+{
+	const struct vm_mapping *v;
+
+	list_for_each_entry (v, &o->mappings, anon_link)
+		if (!v->needs_copy)
+			pmap_protect(v->map->pmap, v->start, v->end, VM_READ | VM_EXEC);
+}
+
 int
 home_share(struct vm_object *from, struct vm_object *to)
 {
@@ -551,8 +563,10 @@ home_share(struct vm_object *from, struct vm_object *to)
 		err = home_borrow(to, from->home);
 		if (err == 0)
 			err = home_borrow(from, from->home);
-		if (err == 0)
+		if (err == 0) {
+			forbid_writing(from);
 			home_detach(from);
+		}
 	}
 	atomic_store(&from->borrowed_dirty, true);
 	spin_unlock(&from->lock);

@@ -342,9 +342,6 @@ leave_anon(struct vm_mapping *v)
 	if (new == NULL)
 		return -ENOMEM;
 	new->is_private = true;
-	/* What v's translations allow and say is about frames that are to be its own alone. */
-	if (persisting())
-		pmap_protect(v->map->pmap, v->start, v->end, VM_READ | VM_EXEC);
 	err = home_share(v->anon, new);
 	if (err == 0)
 		err = share_frames(v->anon, new, first, first + mapping_pages(v));

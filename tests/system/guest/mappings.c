@@ -22,7 +22,7 @@
 
 #define AREA ((char *)0x200000000000)
 
-enum { page = 4096, pages = 96, longest = 8, text_size = 65536 };
+enum { page = 4096, pages = 96, longest = 8, text_size = 65536, nap_us = 60000 };
 
 /* What a page of the area is. */
 struct model {
@@ -155,15 +155,22 @@ check_word(uint32_t i, const char *whose)
 		need(*(volatile uint64_t *)at(i) == model[i].word, whose);
 }
 
-/* Both write while what they have is one copy. */
+/* Both write while what they have is one copy; or slowly the child alone, with checkpoints in
+ * between. */
 static void
 divide(void)
 {
+	bool slowly = chance(8) == 0;
 	pid_t child = fork();
 	int status;
 
 	need(child >= 0, "fork");
-	write_some(chance(pages / 2), pages / 2);
+	if (slowly && child == 0)
+		usleep(nap_us);
+	if (!slowly || child == 0)
+		write_some(chance(pages / 2), pages / 2);
+	if (slowly && child == 0)
+		usleep(nap_us);
 	for (uint32_t i = 0; i < pages; i++)
 		check_word(i, child ? "page of the parent" : "page of the child");
 	if (child == 0)

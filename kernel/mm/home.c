@@ -532,8 +532,8 @@ home_detach(struct vm_object *o)
 	home_put(h);
 }
 
-/* Takes the right to write from every mapping of o: what is written from now on takes a fault, which
- * brings the page home. A mapping that has yet to copy has no such right. => o->lock held */
+/* Takes the right to write from every mapping of o: what is written from now on takes a fault,
+ * which brings the page home. A mapping that has yet to copy has no such right. => o->lock held */
 static void
 forbid_writing(struct vm_object *o)
 {

@@ -579,7 +579,7 @@ commit_done(struct store *s, const struct store_note *note)
 	s->tries = 0;
 	s->attempts = 0;
 	s->sealed = false;
-	s->items_since_base += tx->all_items + 1;
+	s->items_since_base += tx->all_items + tx->part;
 	tx_keep(s);
 	base_durable(s);
 	store_horizon(s);

@@ -1,0 +1,403 @@
+/*
+ * The store at its edges: what is told apart, made and refused; what an engine without some
+ * operations has; what is known after a start that was known before; maps of many chunks.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "store_bench.h"
+
+static struct store_status
+status_of(const struct store *s)
+{
+	struct store_status st;
+
+	store_status(s, &st);
+	return st;
+}
+
+/* --- telling disks apart, and making stores --- */
+
+static enum store_kind
+probe(struct bench *b, u64 blocks)
+{
+	enum store_kind kind;
+
+	assert_int_equal(store_probe(&bench_ops, b, blocks, &kind), 0);
+	return kind;
+}
+
+/* Bytes of somebody else in the first MiBs or the last are seen, at every block of them. */
+static void
+anything_at_the_edges_is_not_blank(void **state)
+{
+	struct bench *b = bench_new(1000);
+	u64 blocks = b->d.blocks;
+
+	for (unsigned i = 0; i < STORE_SLOTS; i++)
+		clear_block(b, STORE_SLOT_BLOCK[i]);
+	assert_int_equal(probe(b, blocks), STORE_BLANK);
+	assert_int_equal(probe(b, STORE_MIN_BLOCKS), STORE_BLANK);
+	assert_int_equal(probe(b, STORE_MIN_BLOCKS - 1), STORE_OTHER);
+	for (u64 i = 0; i < blocks; i++) {
+		bool edge = i < STORE_DATA_FIRST || i >= blocks - 256;
+
+		b->d.mem[i * STORE_BLOCK + i % STORE_BLOCK] = 1;
+		assert_int_equal(probe(b, blocks), edge ? STORE_OTHER : STORE_BLANK);
+		b->d.mem[i * STORE_BLOCK + i % STORE_BLOCK] = 0;
+	}
+	bench_end(b);
+}
+
+/* A read that fails or memory that lacks while a disk is looked at: it is told, and nobody takes
+ * the disk for a blank one. */
+static void
+a_probe_tells_what_it_lacks(void **state)
+{
+	struct bench *b = bench_new(1000);
+	enum store_kind kind;
+	int err = -EIO;
+
+	for (unsigned i = 0; i < STORE_SLOTS; i++)
+		clear_block(b, STORE_SLOT_BLOCK[i]);
+	for (long n = 1; err; n++) {
+		b->d.fail_read = n;
+		err = store_probe(&bench_ops, b, b->d.blocks, &kind);
+		assert_true(err == -EIO || (err == 0 && b->d.fail_read > 0));
+	}
+	b->d.fail_read = 0;
+	err = -ENOMEM;
+	for (long n = 1; err; n++) {
+		tdisk_fail_alloc = n;
+		err = store_probe(&bench_ops, b, b->d.blocks, &kind);
+		assert_true(err == -ENOMEM || (err == 0 && tdisk_fail_alloc > 0));
+	}
+	tdisk_fail_alloc = 0;
+	bench_end(b);
+}
+
+/* One slot cannot be read: the others say that there is a store. */
+static void
+one_slot_that_cannot_be_read_is_no_matter(void **state)
+{
+	struct bench *b = bench_new(1000);
+
+	for (long n = 1; n <= STORE_SLOTS; n++) {
+		b->d.fail_read = n;
+		assert_int_equal(probe(b, b->d.blocks), STORE_IS);
+	}
+	b->d.fail_read = 0;
+	bench_end(b);
+}
+
+/* Every request of making a store fails once: it is told; and nothing is written when what is there
+ * could not be read. */
+static void
+a_store_that_is_not_made_is_told(void **state)
+{
+	static const u8 other[16] = "another store";
+	struct bench *b = bench_new(1000);
+	int err;
+
+	assert_int_equal(store_format(&bench_ops, b, STORE_MIN_BLOCKS - 1, other, 0), -ENOSPC);
+	for (unsigned i = 0; i < STORE_SLOTS; i++)
+		clear_block(b, STORE_SLOT_BLOCK[i]);
+	bench_record(b);
+	b->d.fail_read = 1;
+	assert_int_equal(store_format(&bench_ops, b, b->d.blocks, other, 0), -EIO);
+	assert_int_equal(b->d.ops, 0);
+	err = -ENOMEM;
+	for (long n = 1; n <= 2; n++) {
+		tdisk_fail_alloc = n;
+		assert_int_equal(store_format(&bench_ops, b, b->d.blocks, other, 0), -ENOMEM);
+		assert_int_equal(b->d.ops, 0);
+	}
+	err = -EIO;
+	for (long n = 1; err; n++) {
+		b->d.fail_flush = n;
+		err = store_format(&bench_ops, b, b->d.blocks, other, 0);
+		assert_true(err == -EIO || (err == 0 && n == STORE_SLOTS + 2));
+	}
+	err = -EIO;
+	b->d.fail_flush = 0;
+	for (long n = 1; err; n++) {
+		b->d.fail_write = n;
+		err = store_format(&bench_ops, b, b->d.blocks, other, 0);
+		assert_true(err == -EIO || (err == 0 && n == STORE_SLOTS + 1));
+	}
+	b->d.fail_write = 0;
+	bench_end(b);
+}
+
+/* A store is made where there was one: in all four slots, each durable before the next, numbered on
+ * from the old one's, so that whatever is cut short there is the old one or the new. */
+static void
+a_new_store_follows_the_old(void **state)
+{
+	static const u8 other[16] = "another store";
+	struct bench *b = bench_new(10);
+	unsigned flushes = 0;
+	u64 seq;
+
+	for (int i = 1; i <= 30; i++)
+		put(b, 0, 5, i);
+	seq = b->s->super.seq;
+	store_close(b->s);
+	bench_record(b);
+	assert_int_equal(store_format(&bench_ops, b, b->d.blocks, other, 7), 0);
+	for (size_t i = 0; i < b->d.ops; i++) {
+		const struct store_super *sb = (const void *)b->d.op[i].data;
+
+		flushes += b->d.op[i].blocks == 0;
+		if (b->d.op[i].blocks == 0)
+			continue;
+		assert_true(sb->seq == seq + flushes);
+		assert_int_equal(b->d.op[i].block, STORE_SLOT_BLOCK[sb->seq % STORE_SLOTS]);
+		assert_int_equal(b->d.op[i + 1].blocks, 0);
+	}
+	assert_int_equal(flushes, STORE_SLOTS + 1);
+	bench_open(b, 0, 10);
+	assert_memory_equal(status_of(b->s).uuid, other, 16);
+	assert_int_equal(status_of(b->s).epoch, 0);
+	assert_int_equal(status_of(b->s).created_ns, 7);
+	put(b, 0, 3, 1);
+	assert_found(b, 1, 1);
+	bench_end(b);
+}
+
+/* What was in memory before is not taken for what the disk says. */
+static void
+only_the_disk_says_which_superblock_is_best(void **state)
+{
+	struct bench *b = bench_new(1000);
+	struct store_super sb;
+
+	memset(&sb, 0xff, sizeof(sb));
+	assert_int_equal(super_read(&bench_ops, b, b->d.blocks, UINT64_MAX, &sb), 0);
+	assert_int_equal(sb.seq, b->s->super.seq);
+	bench_end(b);
+}
+
+/* --- what is known after a start --- */
+
+static void
+assert_same_epochs(struct store *a, struct store *b)
+{
+	struct store_status sa = status_of(a), sb = status_of(b);
+
+	assert_int_equal(sa.epoch, sb.epoch);
+	assert_int_equal(sa.oldest, sb.oldest);
+	assert_int_equal(sa.base, sb.base);
+	assert_int_equal(sa.items_since_base, sb.items_since_base);
+	assert_int_equal(sa.used, sb.used);
+	for (u64 e = sa.oldest + (sa.oldest == sa.base); e <= sa.epoch; e++) {
+		struct store_epoch ea, eb;
+
+		assert_int_equal(store_epoch(a, e, &ea), 0);
+		assert_int_equal(store_epoch(b, e, &eb), 0);
+		assert_memory_equal(&ea, &eb, sizeof(ea));
+	}
+	assert_int_equal(store_epoch(b, sb.epoch + 1, &(struct store_epoch){0}), -ENOENT);
+	if (sb.oldest > 0)
+		assert_int_equal(store_epoch(b, sb.oldest - 1, &(struct store_epoch){0}), -ENOENT);
+}
+
+/* Epochs, their sizes and what is in use are the same before and after a start; a large one of
+ * several records among them. */
+static void
+a_start_finds_what_was_known(void **state)
+{
+	struct bench *b = bench_new(40000);
+
+	for (int i = 1; i <= 12; i++) {
+		struct store *s;
+
+		if (i == 6)
+			for (u64 k = 0; k < PART_ITEMS + 100; k++)
+				assert_int_equal(store_put(b->s, OBJECT, k, &k, sizeof(k)), 0);
+		put(b, 0, (u64)i * 9, i);
+		assert_int_equal(store_open(&bench_ops, b, b->d.blocks,
+					    &(struct store_how){.readonly = true}, &s),
+				 0);
+		assert_same_epochs(b->s, s);
+		assert_sound(s);
+		store_close(s);
+	}
+	bench_end(b);
+}
+
+/* What is given up stays given up: epochs that have lost blocks to those that are no more are not
+ * opened, though they are among the last four; through starts, and epochs of several records. */
+static void
+older_epochs_than_are_whole_do_not_open(void **state)
+{
+	for (int parts = 0; parts < 2; parts++) {
+		for (int behind = 0; behind < 3; behind++) {
+			struct bench *b = bench_new(100000);
+			struct store *s;
+
+			for (int i = 1; i <= 8; i++) {
+				for (u64 k = 0; parts && i == 6 && k < PART_ITEMS + 100; k++)
+					assert_int_equal(store_put(b->s, OBJECT, k, "x", 1), 0);
+				put(b, 0, 3, i);
+			}
+			/* 5 is the oldest that can be opened: it stays so from 6 on. */
+			bench_reopen(b, 6, 100000);
+			assert_int_equal(status_of(b->s).oldest, 5);
+			for (int i = 0; i < behind; i++)
+				put(b, 0, 3, 9);
+			if (behind == 0) { /* they are cut off, and then the epoch fails */
+				b->d.fail_flush = 4;
+				assert_int_equal(try_put(b, 0, 3, 9), -EIO);
+				clear_block(b, b->s->chain.next[0]);
+			}
+			bench_reopen(b, 0, 100000);
+			assert_int_equal(status_of(b->s).epoch, 6 + (u64)behind);
+			assert_int_equal(status_of(b->s).oldest, 5);
+			assert_int_equal(store_open(&bench_ops, b, b->d.blocks,
+						    &(struct store_how){true, 4, 0}, &s),
+					 -ENOENT);
+			assert_int_equal(store_open(&bench_ops, b, b->d.blocks,
+						    &(struct store_how){true, 9, 0}, &s),
+					 -ENOENT);
+			put(b, 0, 3, 10);
+			assert_sound(b->s);
+			bench_end(b);
+		}
+	}
+}
+
+/* --- operations --- */
+
+static struct bench *watched;
+static unsigned long written_at, written_calls;
+
+static void
+note_written(void *dev)
+{
+	written_at = watched->d.ops;
+	written_calls++;
+}
+
+/* An engine that begins no flushes, and one that is told when all is on its way. */
+static void
+operations_that_may_be_left_out(void **state)
+{
+	struct bench *b = bench_new(1000);
+	struct store_ops ops = bench_ops;
+
+	store_close(b->s);
+	ops.flush_begin = NULL;
+	ops.written = note_written;
+	watched = b;
+	assert_int_equal(store_open(&ops, b, b->d.blocks, &(struct store_how){0}, &b->s), 0);
+	for (int i = 1; i <= 5; i++) {
+		bench_record(b);
+		put(b, 0, 100, i);
+		assert_int_equal(written_calls, i);
+		assert_int_equal(b->d.op[written_at].blocks, 0); /* the flush is next */
+	}
+	assert_found(b, 5, 5);
+	bench_end(b);
+}
+
+/* Buffers that were given to the disk are kept until it is done with them. */
+static void
+nothing_is_freed_that_is_being_written(void **state)
+{
+	struct bench *b = bench_new(100000);
+	unsigned long flushes = b->d.flushes;
+
+	assert_int_equal(store_put(b->s, OBJECT, 1, "x", 1), 0);
+	store_abort(b->s);
+	assert_int_equal(b->d.flushes, flushes);
+	for (u64 k = 0; k <= PART_ITEMS; k++)
+		assert_int_equal(store_put(b->s, OBJECT, k, "x", 1), 0);
+	store_abort(b->s);
+	assert_int_equal(b->d.flushes, flushes + 1);
+	assert_int_equal(status_of(b->s).used, 2);
+	assert_sound(b->s);
+	put(b, 0, 3, 1);
+	assert_found(b, 1, 1);
+	bench_end(b);
+}
+
+/* Does recycling write epochs when there is nothing to be had? */
+static void
+nothing_to_recycle_costs_nothing(void **state)
+{
+	struct bench *b = bench_new(1000);
+	unsigned long writes = b->d.writes;
+
+	assert_int_equal(store_recycle(b->s), -ENOSPC);
+	assert_int_equal(b->d.writes, writes);
+	put(b, 0, 10, 1);
+	put(b, 0, 10, 2);
+	assert_int_equal(store_recycle(b->s), 0);
+	assert_int_equal(b->s->pending.n - b->s->pending_head, 0);
+	assert_int_equal(store_recycle(b->s), -ENOSPC);
+	bench_end(b);
+}
+
+/* --- the map --- */
+
+#define MANY_CHUNKS 300u
+
+/* The disk's map needs a tree of several leaves: every chunk's item is found, when a base is made
+ * and when it is read. */
+static void
+a_map_of_many_chunks(void **state)
+{
+	struct tdisk d;
+	struct store *s;
+	const struct store_note note = {0};
+	const struct store_how how = {.base_items = 40};
+	static u8 page[STORE_BLOCK];
+	u64 epoch = 0, bases = 0;
+
+	tdisk_init(&d, MANY_CHUNKS * MAP_BLOCKS);
+	assert_int_equal(store_format(&tdisk_ops, &d, d.blocks, uuid, 0), 0);
+	assert_int_equal(store_open(&tdisk_ops, &d, d.blocks, &how, &s), 0);
+	for (u64 i = 0; i < 3 * MANY_CHUNKS; i++) {
+		s->space.cursor = (i * 7 % MANY_CHUNKS) * MAP_BLOCKS + STORE_DATA_FIRST + i;
+		s->space.body.blocks = 0;
+		memset(s->space.run, 0, sizeof(s->space.run));
+		page[0] = (u8)i;
+		assert_int_equal(store_put(s, OBJECT, STORE_PAGE(i % 200), page, STORE_BLOCK), 0);
+		assert_int_equal(store_commit(s, &note, &epoch), 0);
+		bases += s->items_since_base == 0;
+		if (i % 100 != 99)
+			continue;
+		assert_sound(s);
+		store_close(s);
+		assert_int_equal(store_open(&tdisk_ops, &d, d.blocks, &how, &s), 0);
+		assert_int_equal(shown(s), epoch);
+		assert_sound(s);
+	}
+	assert_true(bases > 10);
+	store_close(s);
+	tdisk_done(&d);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(anything_at_the_edges_is_not_blank),
+		cmocka_unit_test(a_probe_tells_what_it_lacks),
+		cmocka_unit_test(one_slot_that_cannot_be_read_is_no_matter),
+		cmocka_unit_test(a_store_that_is_not_made_is_told),
+		cmocka_unit_test(a_new_store_follows_the_old),
+		cmocka_unit_test(only_the_disk_says_which_superblock_is_best),
+		cmocka_unit_test(a_start_finds_what_was_known),
+		cmocka_unit_test(older_epochs_than_are_whole_do_not_open),
+		cmocka_unit_test(operations_that_may_be_left_out),
+		cmocka_unit_test(nothing_is_freed_that_is_being_written),
+		cmocka_unit_test(nothing_to_recycle_costs_nothing),
+		cmocka_unit_test(a_map_of_many_chunks),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

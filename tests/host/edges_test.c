@@ -175,7 +175,7 @@ only_the_disk_says_which_superblock_is_best(void **state)
 	struct store_super sb;
 
 	memset(&sb, 0xff, sizeof(sb));
-	assert_int_equal(super_read(&bench_ops, b, b->d.blocks, UINT64_MAX, &sb), 0);
+	assert_int_equal(super_read(&bench_ops, b, b->d.blocks, &sb), 0);
 	assert_int_equal(sb.seq, b->s->super.seq);
 	bench_end(b);
 }
@@ -269,7 +269,186 @@ older_epochs_than_are_whole_do_not_open(void **state)
 	}
 }
 
+/* Every read of a start fails once, and memory lacks at every place: the start says so, whatever
+ * epoch it looks for, and whatever it has to go through: a base, records with descriptors of their
+ * own, an epoch of several, one with a mark, one that is torn. */
+static void
+a_start_tells_what_it_lacks(void **state)
+{
+	struct bench *b = bench_of(2 * STORE_MIN_BLOCKS, 300);
+	int err = -EIO;
+	u64 head;
+
+	put(b, 0, 300, 1);
+	for (int i = 2; i <= 6; i++)
+		put(b, 0, 10, i);
+	assert_true(b->s->super.base.epoch > 0);
+	for (u64 k = 0; k < PART_ITEMS + 100; k++)
+		assert_int_equal(store_put(b->s, OBJECT, k, "x", 1), 0);
+	b->s->base_items = UINT32_MAX;
+	put(b, 0, 300, 7);
+	assert_int_equal(store_delete(b->s, OBJECT, 0, UINT32_MAX), 0);
+	put(b, 0, 100, 8);
+	head = b->s->chain.next[0];
+	put(b, 0, 70, 9);
+	clear_block(b, ((struct store_extent *)(b->d.mem + head * STORE_BLOCK +
+						offsetof(struct store_record, extent)))
+			       ->block);
+	store_close(b->s);
+	for (long n = 1; err; n++) {
+		b->d.fail_read = n;
+		err = store_open(&bench_ops, b, b->d.blocks, &(struct store_how){0}, &b->s);
+		/* One superblock may be missing. */
+		if (err == 0 && n <= (long)STORE_SLOTS) {
+			store_close(b->s);
+			err = -EIO;
+		}
+		assert_true(err == -EIO || (err == 0 && b->d.fail_read > 0));
+	}
+	b->d.fail_read = 0;
+	store_close(b->s);
+	err = -ENOMEM;
+	for (long n = 1; err; n += n < 60 ? 1 : 7) { /* most are alike */
+		tdisk_fail_alloc = n;
+		err = store_open(&bench_ops, b, b->d.blocks, &(struct store_how){0}, &b->s);
+		assert_true(err == -ENOMEM || (err == 0 && tdisk_fail_alloc > 0));
+	}
+	tdisk_fail_alloc = 0;
+	assert_int_equal(shown(b->s), 8);
+	assert_int_equal(page_byte(b->s, 0), 8);
+	assert_sound(b->s);
+	bench_end(b);
+}
+
 /* --- operations --- */
+
+/* An epoch of several records comes with a superblock: once, and with one flush. */
+static void
+a_large_epoch_publishes_a_base_once(void **state)
+{
+	struct bench *b = bench_of(8 * STORE_MIN_BLOCKS, 10);
+
+	for (int i = 1; i <= 20; i++) {
+		bool due = b->s->base_copies && b->s->chain.epoch + 1 >= b->s->new_base.epoch + 4;
+		unsigned supers = 0, flushes = 0;
+
+		for (u64 k = 0; due && k < PART_ITEMS + 100; k++)
+			assert_int_equal(store_put(b->s, OBJECT, k, "x", 1), 0);
+		bench_record(b);
+		put(b, 0, 11, i);
+		for (size_t k = 0; k < b->d.ops; k++) {
+			supers += b->d.op[k].blocks && b->d.op[k].block < STORE_DATA_FIRST;
+			flushes += b->d.op[k].blocks == 0;
+		}
+		assert_int_equal(supers, due);
+		assert_int_equal(flushes, 1);
+		assert_found(b, (u64)i, i);
+	}
+	bench_end(b);
+}
+
+/* Two writes in a row are refused, any two: what a base has is on the disk before a superblock
+ * tells of it. */
+static void
+a_base_that_was_refused_is_written_again(void **state)
+{
+	bool more = true;
+
+	for (unsigned long n = 1; more; n++) {
+		struct bench *b = bench_new(10);
+
+		b->from = b->calls + n;
+		b->to = b->from + 2;
+		for (int i = 1; i <= 14; i++) {
+			int err = -EIO;
+
+			for (int k = 0; err && k < 4; k++) {
+				err = try_put(b, (u64)i * 30, 5, i);
+				assert_true(err == 0 || err == -EIO);
+				if (b->s->failed) /* both places, one behind the other */
+					bench_reopen(b, 0, 10);
+			}
+			assert_int_equal(err, 0);
+		}
+		more = b->calls >= b->from;
+		bench_reopen(b, 0, 10);
+		assert_int_equal(shown(b->s), 14);
+		for (int i = 1; i <= 14; i++)
+			assert_int_equal(page_byte(b->s, (u64)i * 30), i);
+		assert_sound(b->s);
+		bench_end(b);
+	}
+}
+
+static unsigned long allocs, flushes_begun;
+
+static void *
+count_alloc(size_t size)
+{
+	allocs++;
+	return tdisk_alloc(size);
+}
+
+static void
+count_flush_begin(void *dev)
+{
+	flushes_begun++;
+	bench_flush_begin(dev);
+}
+
+/* Does an epoch that replaces what others put copy the tree for it? And is its flush begun before
+ * the tree is changed? */
+static void
+what_is_replaced_in_a_young_leaf_costs_no_copies(void **state)
+{
+	struct bench *b = bench_new(100000);
+	struct store_ops ops = bench_ops;
+
+	store_close(b->s);
+	ops.alloc = count_alloc;
+	ops.flush_begin = count_flush_begin;
+	assert_int_equal(store_open(&ops, b, b->d.blocks, &(struct store_how){0}, &b->s), 0);
+	put(b, 0, 300, 1);
+	put(b, 0, 60, 2);
+	flushes_begun = 0;
+	for (int i = 3; i <= 12; i++) {
+		allocs = 0;
+		put(b, (u64)i * 20, 60, i);
+		/* The head, descriptors, the beginnings of lists, blocks to be cleared. */
+		assert_true(allocs <= 8);
+	}
+	assert_int_equal(flushes_begun, 10);
+	assert_sound(b->s);
+	bench_end(b);
+}
+
+/* A block that something holds is counted free: the map was wrong. Nothing more is written by it,
+ * and what is there can be read. */
+static void
+a_wrong_map_stops_writing(void **state)
+{
+	for (int base = 0; base < 2; base++) {
+		struct bench *b = bench_new(base ? 20 : 100000);
+		int err = 0;
+		u8 *count;
+
+		put(b, 0, 8, 1);
+		put(b, 0, 8, 2);
+		assert_true(b->s->pending.n > b->s->pending_head);
+		assert_int_equal(
+			space_count(b->s, *vec_at(&b->s->pending, b->s->pending_head), &count), 0);
+		*count = 0;
+		for (int i = 3; i < 12 && !err; i++) {
+			err = try_put(b, 0, 8, i);
+			if (base && i == 3) /* the base counts without what waits */
+				assert_int_equal(b->s->failed, -EBADMSG);
+		}
+		assert_int_equal(err, -EBADMSG);
+		assert_int_equal(b->s->failed, -EBADMSG);
+		assert_true(page_byte(b->s, 0) > 1);
+		bench_end(b);
+	}
+}
 
 static struct bench *watched;
 static unsigned long written_at, written_calls;
@@ -343,7 +522,7 @@ nothing_to_recycle_costs_nothing(void **state)
 
 /* --- the map --- */
 
-#define MANY_CHUNKS 300u
+#define MANY_CHUNKS 130u
 
 /* The disk's map needs a tree of several leaves: every chunk's item is found, when a base is made
  * and when it is read. */
@@ -393,6 +572,11 @@ main(void)
 		cmocka_unit_test(only_the_disk_says_which_superblock_is_best),
 		cmocka_unit_test(a_start_finds_what_was_known),
 		cmocka_unit_test(older_epochs_than_are_whole_do_not_open),
+		cmocka_unit_test(a_start_tells_what_it_lacks),
+		cmocka_unit_test(a_large_epoch_publishes_a_base_once),
+		cmocka_unit_test(a_base_that_was_refused_is_written_again),
+		cmocka_unit_test(what_is_replaced_in_a_young_leaf_costs_no_copies),
+		cmocka_unit_test(a_wrong_map_stops_writing),
 		cmocka_unit_test(operations_that_may_be_left_out),
 		cmocka_unit_test(nothing_is_freed_that_is_being_written),
 		cmocka_unit_test(nothing_to_recycle_costs_nothing),

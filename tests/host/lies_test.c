@@ -276,6 +276,7 @@ enum record_lie {
 	RECORD_EXTENT_LOW,
 	RECORD_EXTENT_HIGH,
 	RECORD_EXTENT_LONG,
+	RECORD_EXTENT_END,
 	RECORD_EXTENT_SHORT,
 	RECORD_DESC_HASH,
 	ITEM_BLOCK_LOW,
@@ -343,6 +344,9 @@ extent_lie(struct store_record *r, u64 blocks, enum record_lie lie)
 	case RECORD_EXTENT_LONG:
 		r->extent[0].count = UINT64_MAX;
 		break;
+	case RECORD_EXTENT_END:
+		r->extent[0].block = blocks - r->extent[0].count + 1;
+		break;
 	case RECORD_EXTENT_SHORT:
 		r->extent[0].count--;
 		break;
@@ -406,7 +410,7 @@ records_that_lie_never_happened(void **state)
 
 		put(b, 0, 3, 1);
 		r = block_at(b, b->s->chain.next[0]);
-		put(b, 0, large ? STORE_INLINE + 1 : 3, 2);
+		put(b, 0, large ? STORE_LEAF_MAX + 1 : 3, 2);
 		kept = *r;
 		assert_int_equal(kept.extents > 0, large);
 		for (enum record_lie lie = 0; lie < RECORD_LIES; lie++) {
@@ -505,7 +509,7 @@ a_read_that_is_wrong_once_is_found(void **state)
 			if (err)
 				continue;
 			lying.n = lying.at; /* from here on what it reads is right */
-			if (shown(s) > 0) /* else the first record was it */
+			if (shown(s) > 0)   /* else the first record was it */
 				assert_int_equal(page_byte(s, 0), (int)shown(s));
 			assert_sound(s);
 			store_close(s);

@@ -23,9 +23,11 @@ static const u8 uuid[16] = "a store of tests";
 struct bench {
 	struct tdisk d;
 	struct store *s;
-	u64 bad_block;	     /* writes of it fail; 0: of none */
-	unsigned long tries; /* of these */
-	u8 *stable;	     /* before the recorded operations */
+	u64 bad_block;		/* writes of it fail; 0: of none */
+	unsigned long tries;	/* of these */
+	unsigned long calls;	/* of writing so far, of which those */
+	unsigned long from, to; /* from the one to before the other fail */
+	u8 *stable;		/* before the recorded operations */
 	u8 page[512][STORE_BLOCK];
 };
 
@@ -45,6 +47,9 @@ bench_write(void *dev, u64 block, const struct store_seg *seg, u32 segs)
 
 	for (u32 i = 0; i < segs; i++)
 		end += seg[i].blocks;
+	b->calls++;
+	if (b->calls >= b->from && b->calls < b->to)
+		return -EIO;
 	if (b->bad_block >= block && b->bad_block < end) {
 		b->tries++;
 		return -EIO;
@@ -82,15 +87,21 @@ bench_open(struct bench *b, u64 epoch, u32 base_items)
 }
 
 static inline struct bench *
-bench_new(u32 base_items)
+bench_of(u64 blocks, u32 base_items)
 {
 	struct bench *b = calloc(1, sizeof(*b));
 
-	tdisk_init(&b->d, STORE_MIN_BLOCKS);
+	tdisk_init(&b->d, blocks);
 	b->stable = malloc(b->d.blocks * STORE_BLOCK);
 	assert_int_equal(store_format(&bench_ops, b, b->d.blocks, uuid, 0), 0);
 	bench_open(b, 0, base_items);
 	return b;
+}
+
+static inline struct bench *
+bench_new(u32 base_items)
+{
+	return bench_of(STORE_MIN_BLOCKS, base_items);
 }
 
 static inline void

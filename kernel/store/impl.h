@@ -18,7 +18,7 @@
 #define MAP_BLOCKS	4096u /* that one item of STORE_OID_MAP counts */
 #define BLOCK_HOLDS_MAX 255u
 #define PART_ITEMS	(STORE_LEAF_MAX * STORE_EXTENTS) /* of one record, wherever they lie */
-#define PART_BLOCKS	16384u
+#define PART_BLOCKS	PART_ITEMS			 /* each has an item */
 #define BASE_ITEMS	16384u
 #define SEAL_BLOCKS	256u /* epochs from this size on get a mark */
 #define OUT_SEGS	64u

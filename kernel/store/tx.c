@@ -415,7 +415,7 @@ tx_ready(struct store *s)
 
 	if (err)
 		return err;
-	if (s->tx.items < PART_ITEMS && s->tx.blks < PART_BLOCKS)
+	if (s->tx.items < PART_ITEMS)
 		return 0;
 	err = way_clear(s);
 	return err ? err : part_write(s, &none, 0);

@@ -574,7 +574,8 @@ a_map_of_many_chunks(void **state)
 	const struct store_note note = {0};
 	const struct store_how how = {.base_items = 40};
 	static u8 page[STORE_BLOCK];
-	u64 epoch = 0, bases = 0;
+	u64 epoch = 0, bases = 0, maps = 0;
+	struct store_item item = {0};
 
 	tdisk_init(&d, MANY_CHUNKS * MAP_BLOCKS);
 	assert_int_equal(store_format(&tdisk_ops, &d, d.blocks, uuid, 0), 0);
@@ -582,6 +583,7 @@ a_map_of_many_chunks(void **state)
 	for (u64 i = 0; i < 3 * MANY_CHUNKS; i++) {
 		/* At the end of a chunk: what a base takes is in the next one, too. */
 		s->space.cursor = (i * 7 % MANY_CHUNKS + 1) * MAP_BLOCKS - i % 19 - 1;
+		s->space.top = d.blocks; /* so it does not turn back */
 		s->space.body.blocks = 0;
 		memset(s->space.run, 0, sizeof(s->space.run));
 		page[0] = (u8)i;
@@ -596,6 +598,9 @@ a_map_of_many_chunks(void **state)
 		assert_sound(s);
 	}
 	assert_true(bases > 10);
+	while (store_next(s, STORE_OID_MAP, maps, &item) == 0 && item.oid == STORE_OID_MAP)
+		maps = item.idx + 1;
+	assert_int_equal(maps, MANY_CHUNKS);
 	store_close(s);
 	tdisk_done(&d);
 }

@@ -6,6 +6,7 @@
  */
 #include "arch/context.h"
 #include "arch/cpu.h"
+#include "arch/percpu.h"
 #include "lib/string.h"
 #include <asm/errno.h>
 
@@ -35,8 +36,11 @@ xcr0_read(void)
 void
 fpu_init_core(void)
 {
+	struct arch_core *c = arch_core();
 	u32 r[4];
 
+	c->fpu_features = 3;
+	c->fpu_bytes = FXSAVE_SIZE + XSAVE_HEADER;
 	cpuid(1, 0, r);
 	if (!(r[2] & (1u << 26)))
 		return;
@@ -44,23 +48,21 @@ fpu_init_core(void)
 	cpuid(0xd, 0, r);
 	__asm__ volatile("xsetbv" : : "c"(0), "a"(r[0] & (u32)XCR0_USED), "d"(0));
 	__asm__ volatile("fninit");
+	c->fpu_features = xcr0_read();
+	cpuid(0xd, 0, r); /* EBX: size for what XCR0 has on now */
+	c->fpu_bytes = r[1];
 }
 
 size_t
 fpu_area_size(void)
 {
-	u32 r[4];
-
-	if (!has_xsave())
-		return FXSAVE_SIZE + XSAVE_HEADER;
-	cpuid(0xd, 0, r); /* EBX: size for what XCR0 has on now */
-	return r[1];
+	return arch_core()->fpu_bytes;
 }
 
 u64
 fpu_features(void)
 {
-	return has_xsave() ? xcr0_read() : 3;
+	return arch_core()->fpu_features;
 }
 
 void

@@ -69,6 +69,8 @@ struct arch_core {
 	bool smap;			 /* [I] CR4.SMAP is on: STAC and CLAC exist */
 	u32 standing;			 /* [a] see arch/stand.h */
 	u64 standing_root;		 /* [a] what CR3 holds, while it stands still */
+	u64 fpu_features;		 /* [I] XCR0, or what it would be without it */
+	u32 fpu_bytes;			 /* [I] of a thread's FPU state */
 	struct clock_params time;	 /* [I] when programs run: a copy near the core */
 	struct spinlock *held[HELD_MAX]; /* [c] DEBUG=1, SAN=1: locks held, oldest first */
 	u32 nheld;			 /* [c] */

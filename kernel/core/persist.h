@@ -17,9 +17,9 @@
  * memory is freed (persist_gone). So whoever changes anything that save writes marks the object,
  * before or after, in one stretch in which no thread can be taken for standing still
  * (core/quiesce.h). What such an object refers to has to be of a marked kind, too, since nobody
- *goes there by way of it; only while it is `restless`, and so written each time, it may refer to
- *others. `persist-verify` on the kernel's command line has each cut compare all that was not marked
- *with what the store has; a difference is a panic.
+ * goes there by way of it; only while it is `restless`, and so written each time, it may refer to
+ * others. `persist-verify` on the kernel's command line has each cut compare all that was not
+ * marked, or has the version of its record, with what the store has; a difference is a panic.
  */
 #ifndef CORE_PERSIST_H
 #define CORE_PERSIST_H
@@ -70,7 +70,8 @@ struct persist_kind {
 	void (*save)(struct persist_writer *w, void *object);
 	/* Optional, not for marked kinds. A number that is another whenever save would write other
 	 * bytes; 0: not known, save. While it is the one of the last record, the engine runs save
-	 * for its references only (persist_only_reach) and keeps that record. */
+	 * for its references only (persist_only_reach) and keeps that record; those of marked kinds
+	 * may be left out then. */
 	u64 (*version)(const void *object);
 	bool marked; /* as said above */
 	/* Optional, for marked kinds: true for an object that changes without being marked. It is

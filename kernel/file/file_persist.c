@@ -71,6 +71,20 @@ file_persist_register(const struct file_ops *ops)
 
 /* --- writing --- */
 
+/* Of what is opened again; other kinds have more that changes. */
+static u64
+file_version(const void *object)
+{
+	const struct file *f = object;
+	u64 version;
+
+	if (f->ops->persist->save)
+		return 0;
+	version = persist_mix(f->pos, (u64)f->flags << 32 | f->mode);
+	version = persist_mix(version, (u64)(u32)f->owner_pid << 32 | (u32)f->owner_sig);
+	return f->dentry ? place_version(version, f->dentry) : version;
+}
+
 static void
 file_save(struct persist_writer *w, void *object)
 {
@@ -79,6 +93,8 @@ file_save(struct persist_writer *w, void *object)
 	struct tag_writer *t = &w->tags;
 	size_t group;
 
+	if (w->tags.err == PERSIST_ONLY_REACH)
+		return; /* then it refers to marked kinds only */
 	tag_u64(t, F_KIND, kind->number);
 	tag_u64(t, F_FLAGS, f->flags);
 	tag_u64(t, F_MODE, f->mode);
@@ -249,6 +265,7 @@ const struct persist_kind file_persist = {
 	.number = 83,
 	.member = offsetof(struct file, persistent),
 	.save = file_save,
+	.version = file_version,
 	.make = file_make,
 	.link = file_link,
 	.start = file_start,

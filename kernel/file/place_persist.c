@@ -11,6 +11,7 @@
 #include "file/dentry.h"
 #include "file/persist.h"
 #include "file/record.h"
+#include "lib/hash.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 
@@ -80,6 +81,21 @@ place_save(struct persist_writer *w, u16 tag, struct dentry *d)
 		tag_string(&w->tags, PLACE_PATH, at ? at : "?");
 	}
 	tag_end(&w->tags, group);
+}
+
+u64
+place_version(u64 h, const struct dentry *d)
+{
+	const struct dentry *parent = d->parent;
+
+	if (!vnode_is_saved(d->vnode))
+		return 0;
+	if (d->vnode->dir == d)
+		return persist_mix(h, 1);
+	if (parent->vnode->persistent.id == 0)
+		return 0;
+	h = persist_mix(h, parent->vnode->persistent.id << 1 | d->in_tree);
+	return persist_mix(h, hash64(d->name, d->len));
 }
 
 /* --- reading --- */

@@ -485,8 +485,7 @@ usage_of_self(struct rusage *ru)
 		ru->ru_nivcsw += (long)t->thread.switches_forced;
 	}
 	spin_unlock(&p->lock);
-	ru->ru_maxrss = (long)(max(p->map->max_rss, p->map->rss_anon + p->map->rss_file) *
-			       (PAGE_SIZE / 1024));
+	ru->ru_maxrss = (long)(vm_map_peak(p->map) * (PAGE_SIZE / 1024));
 	ru->ru_minflt = (long)p->map->faults_minor;
 	ru->ru_majflt = (long)p->map->faults_major;
 }

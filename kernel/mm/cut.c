@@ -244,7 +244,7 @@ collect_group(struct vm_cut *c, struct home_group *g)
 /* Of groups whose home is no object's own the sets of changed pages stay until one that shows the
  * page comes to it. */
 static bool
-is_borrowed_dirty(const struct frame *f)
+is_left_dirty(const struct frame *f)
 {
 	const struct home_group *g = f->owner;
 
@@ -259,7 +259,7 @@ collect_borrowed_node(struct vm_cut *c, struct vm_object *o, void *const *slots)
 		struct frame *f = slots[i];
 		int err;
 
-		if (f == NULL || f->owner == NULL || home_is_own(o, f) || !is_borrowed_dirty(f))
+		if (f == NULL || f->owner == NULL || home_is_own(o, f) || !is_left_dirty(f))
 			continue;
 		err = collect_frame(c, o, f);
 		if (err)
@@ -399,6 +399,19 @@ verify_object(struct registered *r, void *arg)
 	}
 }
 
+/* What was written is in this cut, or its object is not in the store yet. */
+static void
+verify_collected(struct registered *r, void *arg)
+{
+	const struct vm_object *o = container_of(r, struct vm_object, registered);
+	const struct frame *f;
+
+	for (u64 at = 0; o->persistent.known && (f = radix_next(&o->pages, &at)) != NULL; at++)
+		if (f->owner != NULL && is_left_dirty(f))
+			panic("page %lu of %s object %lu was written, and no cut takes it", at,
+			      o->ops->kind, o->persistent.id);
+}
+
 /* --- the spine --- */
 
 int
@@ -419,6 +432,8 @@ vm_cut_collect(u64 cut, struct vm_survey *s, struct vm_cut **out)
 	if (now.err == 0)
 		now.err = collect(c);
 	flight_close(c);
+	if (homes()->verify && now.err == 0)
+		registry_walk(REGISTRY_OBJECTS, verify_collected, NULL);
 	shield_runs(c);
 	registry_walk(REGISTRY_PMAPS, harvested_one, NULL);
 	c->figures.tables = now.harvest.tables;

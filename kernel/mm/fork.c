@@ -52,8 +52,10 @@ fork_mapping(struct vm_map *child, struct vm_mapping *v, struct pmap_batch *batc
 
 	if (v->flags & VM_NOFORK)
 		return 0;
-	if (shares)
+	if (shares) {
 		v->needs_copy = true;
+		mapping_edited(v);
+	}
 	if (wrote)
 		pmap_batch_protect(batch, v->start, v->end, VM_READ | VM_EXEC);
 	w = v->flags & VM_WIPEFORK ? clone_wiped(child, v)

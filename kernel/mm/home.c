@@ -12,6 +12,7 @@
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/home.h"
+#include "mm/mapping.h"
 #include "mm/policy.h"
 #include "mm/slab.h"
 
@@ -520,11 +521,27 @@ static void
 home_detach(struct vm_object *o)
 {
 	struct vm_home *h = o->home;
+	struct vm_mapping *v;
 
+	/* It will be written down under another id. */
+	list_for_each_entry (v, &o->mappings, anon_link)
+		mapping_edited(v);
 	persist_move(&h->persistent, &o->persistent, &vm_pages_persist, h);
 	h->object = NULL;
 	o->home = NULL;
 	home_put(h);
+}
+
+/* Takes the right to write from every mapping of o: what is written from now on takes a fault,
+ * which brings the page home. A mapping that has yet to copy has no such right. => o->lock held */
+static void
+forbid_writing(struct vm_object *o)
+{
+	const struct vm_mapping *v;
+
+	list_for_each_entry (v, &o->mappings, anon_link)
+		if (!v->needs_copy)
+			pmap_protect(v->map->pmap, v->start, v->end, VM_READ | VM_EXEC);
 }
 
 int
@@ -546,8 +563,10 @@ home_share(struct vm_object *from, struct vm_object *to)
 		err = home_borrow(to, from->home);
 		if (err == 0)
 			err = home_borrow(from, from->home);
-		if (err == 0)
+		if (err == 0) {
+			forbid_writing(from);
 			home_detach(from);
+		}
 	}
 	atomic_store(&from->borrowed_dirty, true);
 	spin_unlock(&from->lock);

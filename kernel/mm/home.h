@@ -126,8 +126,9 @@ int __must_check home_page_in_all(struct vm_object *o);
  * => o->lock held */
 int __must_check home_forget(struct vm_object *o, u64 first, u64 end);
 
-/* `to`, which has none, is about to get frames of `from`. 0 or -ENOMEM.
- * => nothing may be written through page tables; no lock held, from's mappings do not change */
+/* `to`, which has none, is about to get frames of `from`, both private: nothing of `from` may be
+ * written through page tables any more. 0 or -ENOMEM. => no lock held; the mapping whose range is
+ * to be given takes no fault */
 int __must_check home_share(struct vm_object *from, struct vm_object *to);
 /* The object is being freed; its frames are gone. */
 void home_abandon(struct vm_object *o);

@@ -67,6 +67,7 @@ vm_map_create(void)
 	}
 	refcount_init(&m->refs, 1);
 	rwlock_init(&m->lock, "map");
+	list_init(&m->filed);
 	m->changes = rdtsc(); /* a hint for a map that was here before is of another number */
 	m->limit_pages = ~0UL;
 	m->stack_limit = STACK_DEFAULT;
@@ -80,6 +81,12 @@ vm_map_lay_out(struct vm_map *m, bool random)
 	m->mmap_base = m->stack_top - STACK_ROOM_MIN;
 	m->mmap_base -= random ? vm_random_offset(MMAP_RANDOM_BITS) : 0;
 	m->search_top = m->mmap_base;
+}
+
+u64
+vm_map_peak(const struct vm_map *m)
+{
+	return max(m->max_rss, m->rss_anon + m->rss_file);
 }
 
 void
@@ -100,6 +107,7 @@ mapping_create(struct vm_map *m, vaddr_t start, vaddr_t end)
 	v->end = end;
 	list_init(&v->object_link);
 	list_init(&v->anon_link);
+	list_init(&v->file_link);
 	return v;
 }
 
@@ -230,6 +238,9 @@ mapping_insert(struct vm_mapping *v)
 		link = v->start < w->start ? &parent->left : &parent->right;
 	}
 	rb_insert(t, &v->node, parent, link);
+	if (v->file != NULL)
+		list_add(&v->map->filed, &v->file_link);
+	mapping_edited(v);
 	v->map->size_pages += mapping_pages(v);
 	if (mapping_commits(v))
 		v->map->committed_pages += mapping_pages(v);
@@ -240,6 +251,8 @@ mapping_unlink(struct vm_mapping *v)
 {
 	v->map->changes++;
 	rb_remove(&v->map->mappings, &v->node);
+	list_del(&v->file_link);
+	mapping_edited(v);
 	v->map->size_pages -= mapping_pages(v);
 	if (mapping_commits(v))
 		v->map->committed_pages -= mapping_pages(v);
@@ -384,6 +397,7 @@ adopt_anon(struct vm_mapping *v, struct vm_mapping *with)
 		return false;
 	vm_object_get(anon);
 	v->needs_copy = with->needs_copy;
+	mapping_edited(v);
 	return true;
 }
 

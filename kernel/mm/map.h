@@ -49,8 +49,9 @@ struct vm_mapping {
 	struct list anon_link;	      /* [anon->lock] */
 	u64 file_pages;		      /* [a] pages of object it entered, for rss_file */
 	struct vm_mapping *next_dead; /* [map] between removal and release */
-	void *file;	   /* [I] struct file with a reference, for /proc/self/maps; or NULL */
-	const char *label; /* [I] "[heap]", "[stack]", "[vdso]", NULL */
+	void *file;	       /* [I] struct file with a reference, for /proc/self/maps; or NULL */
+	struct list file_link; /* [map] in map->filed, if there is a file */
+	const char *label;     /* [I] "[heap]", "[stack]", "[vdso]", NULL */
 };
 
 struct vm_map {
@@ -58,14 +59,16 @@ struct vm_map {
 	struct rwlock lock;
 	struct rb_tree mappings; /* [lock] */
 	u64 changes;		 /* [lock] grows when a mapping goes or becomes another range */
+	u64 edits;		 /* [a] grows with each change of what is written of a mapping */
+	struct list filed;	 /* [lock] struct vm_mapping: those of a file */
 	struct pmap *pmap;	 /* [I] */
 	u64 size_pages;		 /* [lock] mapped, all */
 	u64 committed_pages;	 /* [lock] private writable without NORESERVE */
 	u64 limit_pages;	 /* [lock] RLIMIT_AS; ~0 none */
 	u64 rss_anon, rss_file;	 /* [a] approximations for /proc */
-	u64 max_rss;
-	vaddr_t mmap_base;  /* [I] top of the area for mmap, randomised */
-	vaddr_t search_top; /* [lock] no hole above it is larger than search_hole */
+	u64 max_rss;		 /* pages; vm_map_peak() */
+	vaddr_t mmap_base;	 /* [I] top of the area for mmap, randomised */
+	vaddr_t search_top;	 /* [lock] no hole above it is larger than search_hole */
 	u64 search_hole;
 	vaddr_t brk_start, brk;				/* [lock] */
 	vaddr_t stack_top;				/* [I] */
@@ -103,6 +106,8 @@ struct vm_map *vm_map_create(void); /* with no place for anything yet; NULL: no 
 void vm_map_lay_out(struct vm_map *m, bool random);
 void vm_map_get(struct vm_map *m);
 void vm_map_put(struct vm_map *m); /* the last one unmaps everything */
+/* The most pages that were resident at once, about. */
+u64 vm_map_peak(const struct vm_map *m);
 /* A copy for fork: shares objects, copy-on-write for private memory. */
 int __must_check vm_map_fork(struct vm_map *parent, struct vm_map **out);
 

@@ -13,13 +13,16 @@
 
 #define FIELD(name) offsetof(struct vm_map, name)
 
-/* The order is that of the tags; new ones go to the end. */
+/* The order is that of the tags. The last ones change with each fault, and the processes of a map
+ * write them, so that its own record stays as it is; here they are in older records only. */
 static const size_t numbers[] = {
 	FIELD(limit_pages), FIELD(mmap_base), FIELD(search_top),   FIELD(search_hole),
 	FIELD(brk_start),   FIELD(brk),	      FIELD(stack_top),	   FIELD(stack_limit),
 	FIELD(arg_start),   FIELD(arg_end),   FIELD(env_start),	   FIELD(env_end),
 	FIELD(vdso),	    FIELD(max_rss),   FIELD(faults_minor), FIELD(faults_major),
 };
+
+#define NUMBERS_WRITTEN (ARRAY_SIZE(numbers) - 3)
 
 static const char *const labels[] = {"[heap]", "[stack]", "[vvar]", "[vdso]"};
 
@@ -53,17 +56,47 @@ save_mapping(struct persist_writer *w, struct vm_mapping *v)
 	tag_end(t, begin);
 }
 
+/* When the record stays as it is: objects are of a marked kind. */
+static void
+reach_files(struct persist_writer *w, struct vm_map *m)
+{
+	const struct persist_kind *kind = machine()->mm->file_ops->persist;
+	struct vm_mapping *v;
+	void *last = NULL; /* parts of one file come one behind the other, mostly */
+
+	list_for_each_entry (v, &m->filed, file_link) {
+		if (kind != NULL && v->file != last)
+			(void)w->reach(w, kind, v->file);
+		last = v->file;
+	}
+}
+
 static void
 map_save(struct persist_writer *w, void *object)
 {
 	struct vm_map *m = object;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++)
+	if (w->tags.err == PERSIST_ONLY_REACH) {
+		reach_files(w, m);
+		return;
+	}
+	for (unsigned i = 0; i < NUMBERS_WRITTEN; i++)
 		tag_u64(&w->tags, (u16)(MAP_NUMBERS + i), *(u64 *)(object + numbers[i]));
 	tag_u64(&w->tags, MAP_FUTURE_FLAGS, m->future_flags);
 	tag_u64(&w->tags, MAP_MEMBARRIER, m->membarrier);
 	for (struct rb_node *n = rb_first(&m->mappings); n != NULL; n = rb_next(n))
 		save_mapping(w, rb_entry(n, struct vm_mapping, node));
+}
+
+static u64
+map_version(const void *object)
+{
+	const struct vm_map *m = object;
+	u64 version = persist_mix(m->edits, (u64)m->future_flags << 32 | m->membarrier);
+
+	for (unsigned i = 0; i < NUMBERS_WRITTEN; i++)
+		version = persist_mix(version, *(const u64 *)(object + numbers[i]));
+	return version;
 }
 
 static int
@@ -169,9 +202,9 @@ link_mapping(struct persist_reader *r, const struct tag_reader *in, struct vm_ma
 		return -ENOMEM;
 	*behind = end;
 	set_plain(v, in);
+	err = link_file(r, in, v);
 	mapping_insert(v);
-	err = link_objects(r, in, v);
-	return err ? err : link_file(r, in, v);
+	return err ? err : link_objects(r, in, v);
 }
 
 static int
@@ -200,20 +233,22 @@ map_put(void *object)
  *	written	mappings limit_pages max_rss mmap_base search_top search_hole brk_start
  *		brk stack_top stack_limit arg_start arg_end env_start env_end vdso
  *		faults_minor faults_major future_flags membarrier
- *	made	refs lock changes pmap size_pages committed_pages rss_anon rss_file
- *		persistent
+ *	made	refs lock changes edits filed pmap size_pages committed_pages rss_anon
+ *		rss_file persistent
  */
 /*
  * Members of struct vm_mapping over a power cut:
  *	written	start end object offset anon anon_offset needs_copy prot max_prot flags
  *		policy file label
- *	made	node map shows_zeros object_link anon_link file_pages next_dead
+ *	made	node map shows_zeros object_link anon_link file_link file_pages
+ *		next_dead
  */
 const struct persist_kind vm_map_persist = {
 	.name = "vm_map",
 	.number = RECORD_MAP,
 	.member = offsetof(struct vm_map, persistent),
 	.save = map_save,
+	.version = map_version,
 	.make = map_make,
 	.link = map_link,
 	.put = map_put,

@@ -39,6 +39,14 @@ struct vm_mapping *mapping_prev(const struct vm_mapping *v);
 
 void mapping_insert(struct vm_mapping *v);
 void mapping_unlink(struct vm_mapping *v);
+/* Whoever changes a field of v that map_persist.c writes says so, but where v is inserted or
+ * unlinked beside it. => lock for reading suffices */
+static inline void
+mapping_edited(struct vm_mapping *v)
+{
+	atomic_add_relaxed(&v->map->edits, 1);
+}
+
 /* Cuts so that `at` is no inner address of a mapping. 0 or -ENOMEM. */
 int __must_check map_cut(struct vm_map *m, vaddr_t at);
 /* Joins v with its neighbours where they fit; returns what covers v now. */

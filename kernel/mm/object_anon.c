@@ -94,6 +94,7 @@ anon_ensure(struct vm_mapping *v)
 		vm_object_put(o);
 		return 0;
 	}
+	mapping_edited(v);
 	spin_lock(&o->lock);
 	list_add(&o->mappings, &v->anon_link);
 	spin_unlock(&o->lock);
@@ -106,6 +107,7 @@ set_anon(struct vm_mapping *v, struct vm_object *anon)
 	if (v->object != NULL)
 		spin_lock(&v->object->lock);
 	v->anon = anon;
+	mapping_edited(v);
 	if (v->object != NULL)
 		spin_unlock(&v->object->lock);
 }
@@ -340,9 +342,6 @@ leave_anon(struct vm_mapping *v)
 	if (new == NULL)
 		return -ENOMEM;
 	new->is_private = true;
-	/* What v's translations allow and say is about frames that are to be its own alone. */
-	if (persisting())
-		pmap_protect(v->map->pmap, v->start, v->end, VM_READ | VM_EXEC);
 	err = home_share(v->anon, new);
 	if (err == 0)
 		err = share_frames(v->anon, new, first, first + mapping_pages(v));
@@ -352,6 +351,7 @@ leave_anon(struct vm_mapping *v)
 		if (v->object != NULL)
 			cut_behind_now(v);
 		v->needs_copy = false;
+		mapping_edited(v);
 	}
 	vm_object_put(new);
 	return err;
@@ -371,6 +371,7 @@ anon_unshare(struct vm_mapping *v)
 	if (overlaps)
 		return leave_anon(v);
 	v->needs_copy = false;
+	mapping_edited(v);
 	return 0;
 }
 

@@ -110,6 +110,7 @@ bind_one(struct vm_mapping *v, void *arg)
 	if (v->object != NULL && is_shared(v))
 		return policy_share(v->object, v->offset >> PAGE_SHIFT, mapping_pages(v), arg);
 	v->policy = *(const struct mem_policy *)arg;
+	mapping_edited(v);
 	return 0;
 }
 

@@ -83,6 +83,7 @@ flags_one(struct vm_mapping *v, void *arg)
 	if (c->refuse != NULL && c->refuse(v))
 		return -EINVAL;
 	v->flags = (v->flags & ~c->clear) | c->set;
+	mapping_edited(v);
 	return 0;
 }
 
@@ -156,6 +157,7 @@ vm_mlock_all(struct vm_map *m, bool now, bool future, bool populate)
 		v->flags &= ~VM_LOCKED;
 		if (now && !(v->flags & VM_DEVICE))
 			v->flags |= VM_LOCKED;
+		mapping_edited(v);
 	}
 	rwlock_write_done(&m->lock);
 	if (now && populate) {

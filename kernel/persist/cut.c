@@ -15,6 +15,7 @@
 #include "arch/clock.h"
 #include "dev/tty.h"
 #include "core/panic.h"
+#include "core/random.h"
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/frame.h"
@@ -222,7 +223,7 @@ static int
 check_record(struct cut *c, const struct entry *e, const struct persist_kind *kind)
 {
 	if (!hash128_equal(records_hash(c), e->hash))
-		panic("%s %lu has changed and was not marked", kind->name, e->id);
+		panic("%s %lu has changed and has not said so", kind->name, e->id);
 	records_drop(c);
 	return 0;
 }
@@ -253,18 +254,20 @@ write_object(struct cut *c, const struct persist_kind *kind, void *object)
 	struct entry *e = entry_get(c->engine, persistent_of(kind, object)->id);
 	u64 version = kind->version ? kind->version(object) : 0;
 	struct persist_writer *w = &c->writer;
-	bool only_reach = e && e->stored && version && version == e->version;
+	bool as_stored = e && e->stored && version && version == e->version;
 
 	if (!e)
 		return -ENOMEM;
 	see(c, e);
 	tag_reset(&w->tags);
-	if (only_reach)
+	if (as_stored && !machine()->persist_verify)
 		persist_only_reach(w);
 	kind->save(w, object);
 	if (w->tags.err < 0)
 		return w->tags.err;
-	return only_reach ? 0 : records_keep(c, e, kind, version);
+	if (as_stored)
+		return w->tags.err ? 0 : check_record(c, e, kind);
+	return records_keep(c, e, kind, version);
 }
 
 static int
@@ -286,7 +289,7 @@ write_system(struct cut *c)
 		return -ENOMEM;
 	see(c, e);
 	tag_reset(&c->writer.tags);
-	system_save(c->engine, &c->writer);
+	system_save(c->engine, &c->writer, c->seed);
 	if (c->writer.tags.err < 0)
 		return c->writer.tags.err;
 	return records_keep(c, e, NULL, 0);
@@ -403,6 +406,7 @@ cut_take(struct persist *p, struct cut *c)
 	list_init(&c->changed);
 	list_init(&c->again);
 	make_room(c);
+	random_bytes(c->seed, sizeof(c->seed));
 	survey = vm_cut_survey();
 	c->asked = clock_now();
 	quiesce_begin();

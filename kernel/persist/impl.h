@@ -16,6 +16,7 @@
 
 #define RESUME_TRIES  3u
 #define FEATURE_WORDS 7
+#define SEED_BYTES    32
 
 struct persist_options {
 	char disk[16];
@@ -68,6 +69,7 @@ struct cut {
 	struct record *big;  /* its parts left the writer: what is being written, or NULL */
 	struct list dead;    /* struct entry that this cut did not reach */
 	struct vm_cut *memory;
+	u8 seed[SEED_BYTES];	    /* random numbers for the start from this epoch */
 	u64 objects, walked, bytes; /* there are; written down; of the records to put */
 	u64 processes, threads;
 	bool last;					     /* threads stay at the boundary */
@@ -135,7 +137,7 @@ extern const unsigned persist_roots_n;
 
 /* system.c: the record of the system. */
 void system_features(u64 word[FEATURE_WORDS]);
-void system_save(struct persist *p, struct persist_writer *w);
+void system_save(const struct persist *p, struct persist_writer *w, const u8 seed[SEED_BYTES]);
 void system_reach(struct persist_writer *w); /* its references alone */
 /* Sets clocks and names. => before the file systems. 0, -EBADMSG, -EOPNOTSUPP: the processor lacks
  * what the processes use */

@@ -19,8 +19,6 @@
 #include "proc/persist.h"
 #include "proc/process.h"
 
-#define SEED_BYTES 32
-
 /* What programs may have found by CPUID and use: 1 ECX, EDX; 7.0 EBX, ECX, EDX; 0x80000001 ECX. */
 void
 system_features(u64 word[FEATURE_WORDS])
@@ -40,16 +38,14 @@ system_features(u64 word[FEATURE_WORDS])
 }
 
 void
-system_save(struct persist *p, struct persist_writer *w)
+system_save(const struct persist *p, struct persist_writer *w, const u8 seed[SEED_BYTES])
 {
 	const u64 clocks[] = {(u64)clock_now(), (u64)(clock_now() + clock_real_offset()),
 			      (u64)clock_boot_offset()};
-	u8 seed[SEED_BYTES];
 
-	random_bytes(seed, sizeof(seed));
 	tag_u64(&w->tags, S_NEXT_ID, p->next_id);
 	tag_words(&w->tags, S_CLOCKS, clocks, ARRAY_SIZE(clocks));
-	tag_bytes(&w->tags, S_SEED, seed, sizeof(seed));
+	tag_bytes(&w->tags, S_SEED, seed, SEED_BYTES);
 	tag_words(&w->tags, S_FEATURES, p->features, FEATURE_WORDS);
 	processes_save(w, S_PROCESSES);
 	tag_u64(&w->tags, S_RESUMES, p->resumes);

@@ -192,7 +192,7 @@ release_process(struct process *p, struct task *t)
 
 	timers_drop(p);
 	if (map) {
-		p->max_rss = max(map->max_rss, map->rss_anon + map->rss_file);
+		p->max_rss = vm_map_peak(map);
 		p->faults_minor = map->faults_minor;
 		p->faults_major = map->faults_major;
 	}

@@ -88,12 +88,18 @@ futex_init(void)
 
 enum { FUTEX_OBJECT = 1, FUTEX_OFFSET = 2 };
 
+bool
+futex_saves(const struct task *t)
+{
+	return t->futex && t->futex->held;
+}
+
 void
 futex_save(struct persist_writer *w, u16 tag, const struct task *t)
 {
 	size_t group;
 
-	if (!t->futex || !t->futex->held)
+	if (!futex_saves(t))
 		return;
 	group = tag_begin(&w->tags, tag);
 	persist_ref(w, FUTEX_OBJECT, &vm_object_persist, t->futex->held);

@@ -19,6 +19,7 @@ long futex_wake_op(u32 __user *a, u32 __user *b, bool shared, int wake_a, int wa
  * that it is in. 0, -EBADMSG. */
 void futex_save(struct persist_writer *w, u16 tag, const struct task *t);
 int __must_check futex_load(struct persist_reader *r, u16 tag, struct task *t);
+bool futex_saves(const struct task *t); /* whether there is such a word */
 /* At exit and exec: marks the mutexes of the robust list dead and wakes a waiter of each. */
 void futex_exit_robust(struct task *t);
 

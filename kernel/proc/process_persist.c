@@ -91,9 +91,15 @@ save_numbers(struct tag_writer *w, const struct process *p)
 			      (u64)p->pdeath_signal};
 	const u64 times[] = {(u64)p->start_time, (u64)p->dead_user_ns, (u64)p->dead_system_ns,
 			     (u64)p->children_user_ns, (u64)p->children_system_ns};
-	const u64 counts[] = {p->dead_voluntary, p->dead_forced,   p->children_max_rss,
-			      p->max_rss,	 p->faults_minor,  p->faults_major,
-			      p->io_read_bytes,	 p->io_write_bytes};
+	const struct vm_map *m = p->map;
+	const u64 counts[] = {p->dead_voluntary,
+			      p->dead_forced,
+			      p->children_max_rss,
+			      m ? vm_map_peak(m) : p->max_rss,
+			      m ? m->faults_minor : p->faults_minor,
+			      m ? m->faults_major : p->faults_major,
+			      p->io_read_bytes,
+			      p->io_write_bytes};
 	const u64 misc[] = {p->personality, (u64)p->oom_score_adj};
 	u64 limit[PROC_RLIMITS][2];
 
@@ -250,6 +256,18 @@ process_make(struct persist_reader *r, void **out)
 	return err ? err : sigqueue_load(&r->tags, P_PENDING, &p->pending);
 }
 
+/* Each process of a map has what the map counted; in older records the map has it itself. */
+static void
+link_map(struct process *p)
+{
+	struct vm_map *m = p->map;
+
+	vm_map_get(m);
+	m->max_rss = max(m->max_rss, p->max_rss);
+	m->faults_minor = max(m->faults_minor, p->faults_minor);
+	m->faults_major = max(m->faults_major, p->faults_major);
+}
+
 static int
 link_parts(struct persist_reader *r, struct process *p)
 {
@@ -266,7 +284,7 @@ link_parts(struct persist_reader *r, struct process *p)
 		return -EBADMSG;
 	refcount_get(&p->handlers->refs);
 	if (p->map)
-		vm_map_get(p->map);
+		link_map(p);
 	if (p->files)
 		fdtable_get(p->files);
 	if (p->fs)

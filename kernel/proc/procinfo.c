@@ -118,7 +118,7 @@ state_name(char letter)
 static void
 show_memory_status(struct text *x, struct vm_map *m)
 {
-	u64 rss = m->rss_anon + m->rss_file, peak = max(m->max_rss, rss), kb = PAGE_SIZE / 1024;
+	u64 rss = m->rss_anon + m->rss_file, peak = vm_map_peak(m), kb = PAGE_SIZE / 1024;
 
 	text_add(x, "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmLck:\t%8u kB\nVmPin:\t%8u kB\n",
 		 m->size_pages * kb, m->size_pages * kb, 0, 0);

@@ -80,6 +80,35 @@ save_thread(struct tag_writer *w, const struct thread *th)
 		tag_bytes(w, T_CARRIED, th->blocked.carried, th->blocked.carried_bytes);
 }
 
+/* What the thread itself changes it has changed only if it was switched away from since; else only
+ * what others change counts. 0 in cases that are rare and have more to look at. */
+static u64
+task_version(const void *object)
+{
+	const struct task *t = object;
+	const struct thread *th = &t->thread;
+	const u64 word[] = {th->switches_forced,
+			    th->affinity,
+			    (u64)th->nice,
+			    (u64)t->policy,
+			    (u64)t->timer_slack_ns,
+			    th->wait_how,
+			    th->wait_timer.pending ? (u64)th->wait_timer.expires : (u64)NS_FOREVER,
+			    th->blocked.done,
+			    th->blocked.parts,
+			    (u64)th->blocked.carried};
+	u64 version = th->switches_voluntary, name[2];
+
+	_Static_assert(sizeof(name) == sizeof(th->name), "all of the name");
+	if (t->pending.set || !list_empty(&t->pending.infos) || futex_saves(t))
+		return 0;
+	memcpy(name, th->name, sizeof(name));
+	version = persist_mix(persist_mix(version, name[0]), name[1]);
+	for (unsigned i = 0; i < ARRAY_SIZE(word); i++)
+		version = persist_mix(version, word[i]);
+	return version;
+}
+
 static void
 task_save(struct persist_writer *w, void *object)
 {
@@ -94,6 +123,10 @@ task_save(struct persist_writer *w, void *object)
 			       t->restart.arg[2],	    t->restart.arg[3]};
 	const u64 fault[] = {t->fault_addr, t->fault_vector, t->fault_error};
 
+	if (w->tags.err == PERSIST_ONLY_REACH) {
+		persist_ref(w, T_PROCESS, &process_persist, t->process);
+		return;
+	}
 	save_thread(&w->tags, &t->thread);
 	persist_ref(w, T_PROCESS, &process_persist, t->process);
 	tag_words(&w->tags, T_SCHED, sched, ARRAY_SIZE(sched));
@@ -309,6 +342,7 @@ const struct persist_kind task_persist = {
 	.number = 49,
 	.member = offsetof(struct task, persistent),
 	.save = task_save,
+	.version = task_version,
 	.make = task_make,
 	.link = task_link,
 	.put = task_keep,

@@ -294,7 +294,6 @@ base_durable(struct store *s)
 		return;
 	s->super.seq++;
 	s->super.base = s->new_base;
-	super_seal(&s->super);
 	s->base_waits = false;
 	s->base_copies--;
 }

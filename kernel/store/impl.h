@@ -18,7 +18,7 @@
 #define MAP_BLOCKS	4096u /* that one item of STORE_OID_MAP counts */
 #define BLOCK_HOLDS_MAX 255u
 #define PART_ITEMS	(STORE_LEAF_MAX * STORE_EXTENTS) /* of one record, wherever they lie */
-#define PART_BLOCKS	16384u
+#define PART_BLOCKS	PART_ITEMS			 /* each has an item */
 #define BASE_ITEMS	16384u
 #define SEAL_BLOCKS	256u /* epochs from this size on get a mark */
 #define OUT_SEGS	64u
@@ -188,8 +188,8 @@ vec_push(struct store *s, struct vec *v, u64 x)
 void vec_drop(struct store *s, struct vec *v, size_t n); /* the first n */
 void vec_free(struct store *s, struct vec *v);
 void vec_free_bufs(struct store *s, struct vec *v); /* v holds buffers */
-int super_read(const struct store_ops *ops, void *dev, u64 blocks, u64 below,
-	       struct store_super *out); /* the best with a seq below */
+int super_read(const struct store_ops *ops, void *dev, u64 blocks,
+	       struct store_super *out); /* the best */
 void super_seal(struct store_super *sb);
 int super_upgrade(struct store *s); /* durably says all that this code may write */
 int mark_read(struct store *s, const struct chain *c, struct store_mark *m);

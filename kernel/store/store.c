@@ -28,7 +28,7 @@ store_open(const struct store_ops *ops, void *dev, u64 blocks, const struct stor
 	s->dev = dev;
 	s->readonly = how->readonly;
 	s->base_items = how->base_items ? how->base_items : BASE_ITEMS;
-	err = super_read(ops, dev, blocks, UINT64_MAX, &s->super);
+	err = super_read(ops, dev, blocks, &s->super);
 	if (!err)
 		err = features(s);
 	if (!err && s->super.blocks > blocks)

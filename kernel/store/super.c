@@ -114,9 +114,9 @@ super_valid(const struct store_super *sb)
 	       b->root_level < STORE_HEIGHT && b->used <= sb->blocks - STORE_DATA_FIRST - 2;
 }
 
-/* => returns 0 and the best superblock with a number below `below`, -ENODEV for none */
+/* => returns 0 and the best superblock, -ENODEV for none */
 int
-super_read(const struct store_ops *ops, void *dev, u64 blocks, u64 below, struct store_super *out)
+super_read(const struct store_ops *ops, void *dev, u64 blocks, struct store_super *out)
 {
 	struct store_super *sb = ops->alloc(STORE_BLOCK);
 	int found = -ENODEV, err = 0;
@@ -128,7 +128,7 @@ super_read(const struct store_ops *ops, void *dev, u64 blocks, u64 below, struct
 		int e = ops->read(dev, STORE_SLOT_BLOCK[i], sb, 1);
 
 		err = e ? e : err;
-		if (e || !super_valid(sb) || sb->seq >= below || sb->seq <= out->seq)
+		if (e || !super_valid(sb) || sb->seq <= out->seq)
 			continue;
 		*out = *sb;
 		found = 0;
@@ -229,11 +229,11 @@ mark_flush(struct store *s)
 
 	if (!buf)
 		return -ENOMEM;
+	assert(s->out.segs == 0);
 	err = mark_write(s, buf);
 	e = s->ops->flush(s->dev);
 	if (e)
 		base_redo(s);
-	s->out.segs = 0;
 	s->ops->free(buf);
 	return err ? err : e;
 }
@@ -263,7 +263,7 @@ store_probe(const struct store_ops *ops, void *dev, u64 blocks, enum store_kind 
 	const u64 edge = 256, piece = 16;
 	struct store_super sb;
 	u8 *b;
-	int err = super_read(ops, dev, blocks, UINT64_MAX, &sb);
+	int err = super_read(ops, dev, blocks, &sb);
 
 	*kind = STORE_IS;
 	if (err != -ENODEV)
@@ -293,7 +293,7 @@ store_format(const struct store_ops *ops, void *dev, u64 blocks, const u8 uuid[1
 	blocks = min(blocks, STORE_MAX_BLOCKS);
 	if (blocks < STORE_MIN_BLOCKS)
 		return -ENOSPC;
-	err = super_read(ops, dev, blocks, UINT64_MAX, &old);
+	err = super_read(ops, dev, blocks, &old);
 	if (err && err != -ENODEV)
 		return err;
 	sb = ops->alloc(STORE_BLOCK);

@@ -158,19 +158,18 @@ out_put(struct store *s, u64 block, const void *data)
 	return err;
 }
 
-static int
+/* => there are PART_ITEMS at most, whose blocks all have room wherever they lie */
+static void
 extent_add(struct store_record *r, u64 block)
 {
 	struct store_extent *x = r->extents ? &r->extent[r->extents - 1] : NULL;
 
 	if (x && block == x->block + x->count) {
 		x->count++;
-		return 0;
+		return;
 	}
-	if (r->extents == STORE_EXTENTS)
-		return -ENOSPC;
+	assert(r->extents < STORE_EXTENTS);
 	r->extent[r->extents++] = (struct store_extent){block, 1};
-	return 0;
 }
 
 /* Places for the descriptors' blocks, in runs. */
@@ -185,7 +184,7 @@ place_descs(struct store *s, struct store_record *r, u32 blocks, struct run *met
 		if (!err)
 			err = space_dying(s, &s->tx.base_dead, block);
 		if (!err)
-			err = extent_add(r, block);
+			extent_add(r, block);
 	}
 	return err;
 }
@@ -416,7 +415,7 @@ tx_ready(struct store *s)
 
 	if (err)
 		return err;
-	if (s->tx.items < PART_ITEMS && s->tx.blks < PART_BLOCKS)
+	if (s->tx.items < PART_ITEMS)
 		return 0;
 	err = way_clear(s);
 	return err ? err : part_write(s, &none, 0);
@@ -536,9 +535,8 @@ head_clear(struct store *s)
 {
 	int err;
 
+	assert(s->out.segs == 0);
 	memset(s->tx.head, 0, STORE_BLOCK);
-	s->out.segs = 0;
-	s->out.blocks = 0;
 	err = out_put(s, s->tx.head_block, s->tx.head);
 	if (!err)
 		err = out_end(s);
@@ -579,7 +577,7 @@ commit_done(struct store *s, const struct store_note *note)
 	s->tries = 0;
 	s->attempts = 0;
 	s->sealed = false;
-	s->items_since_base += tx->all_items + 1;
+	s->items_since_base += tx->all_items + tx->part;
 	tx_keep(s);
 	base_durable(s);
 	store_horizon(s);

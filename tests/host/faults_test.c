@@ -461,10 +461,11 @@ try_fault(const char *script, enum fd_fault fault, unsigned long at, unsigned lo
 	return hits > 0;
 }
 
+/* Of places one in `of`, when not every one is asked for. */
 static void
-one_fault(enum fd_fault fault)
+one_fault(enum fd_fault fault, unsigned of)
 {
-	unsigned long places = 0, step = sweep(31);
+	unsigned long places = 0, step = sweep(of);
 
 	for (unsigned k = 0; k < ARRAY_SIZE(scripts); k++) {
 		unsigned long at = 1 + fault % step;
@@ -478,27 +479,27 @@ one_fault(enum fd_fault fault)
 static void
 every_read_fails_once(void **state)
 {
-	one_fault(FD_READ);
+	one_fault(FD_READ, 1);
 }
 
 static void
 every_write_fails_once(void **state)
 {
-	one_fault(FD_WRITE_NOW);
-	one_fault(FD_WRITE_LATE);
+	one_fault(FD_WRITE_NOW, 4);
+	one_fault(FD_WRITE_LATE, 4);
 }
 
 static void
 every_flush_fails_once(void **state)
 {
-	one_fault(FD_FLUSH_KEEPS);
-	one_fault(FD_FLUSH_LOSES);
+	one_fault(FD_FLUSH_KEEPS, 2);
+	one_fault(FD_FLUSH_LOSES, 2);
 }
 
 static void
 memory_lacks_at_every_place(void **state)
 {
-	one_fault(FD_ALLOC);
+	one_fault(FD_ALLOC, 7);
 }
 
 /* After an error comes another, one to so many requests of the same kind later: in the same try, in

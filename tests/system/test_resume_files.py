@@ -13,7 +13,7 @@ import pytest
 
 from guest import Guest, free_port, holdfast
 
-PROGRAMS = ["resume_calls", "resume_io", "resume_files", "resume_sockets"]
+PROGRAMS = ["resume_calls", "resume_io", "resume_files", "resume_sockets", "resume_memory"]
 
 
 def power_cut(guest):

@@ -227,6 +227,17 @@ replay_record(struct store *s, struct store_record *r, u64 block)
 	return 0;
 }
 
+/* Whole epochs let go of older ones as their commits did: their blocks were taken again, and a
+ * block that is taken over and over has only as many holders as can be counted. */
+static void
+replay_commit(struct store *s, const struct store_record *r)
+{
+	if (!(r->flags & STORE_LAST))
+		return;
+	s->chain = s->tx.chain;
+	store_horizon(s);
+}
+
 static int
 replay(struct store *s, const struct log *l, u64 epoch, struct store_record *r)
 {
@@ -234,17 +245,18 @@ replay(struct store *s, const struct log *l, u64 epoch, struct store_record *r)
 
 	for (int i = 0; i < 2 && !err; i++)
 		err = space_hold(s, s->chain.next[i]);
-	for (size_t i = 0; i < l->at.n && *vec_at(&l->at, i + 1) <= epoch && !err; i += 2)
+	for (size_t i = 0; i < l->at.n && *vec_at(&l->at, i + 1) <= epoch && !err; i += 2) {
 		err = replay_record(s, r, *vec_at(&l->at, i));
+		if (!err)
+			replay_commit(s, r);
+	}
 	if (!err)
 		err = vec_room(s, &s->base_dead, s->tx.base_dead.n);
 	if (err) {
 		tx_drop(s);
 		return err;
 	}
-	s->chain = s->tx.chain;
 	tx_keep(s);
-	store_horizon(s);
 	return 0;
 }
 

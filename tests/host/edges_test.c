@@ -605,6 +605,37 @@ a_map_of_many_chunks(void **state)
 	tdisk_done(&d);
 }
 
+/* Epochs of a few records, very many between two bases: each takes the blocks of one that was let
+ * go, and more holders come to a block than it can have at a time. */
+static void
+small_epochs_take_the_same_blocks_again(void **state)
+{
+	enum { epochs = 1200, items = 12, bytes = 100 };
+	const struct store_note note = {0};
+	struct bench *b = bench_of(8192, 1 << 20);
+	u8 buf[STORE_BLOCK];
+	u64 epoch = 0;
+	u32 length;
+
+	for (unsigned i = 0; i < epochs; i++) {
+		memset(buf, (int)(i % 251), bytes);
+		for (u64 k = 0; k < items; k++)
+			assert_int_equal(store_put(b->s, OBJECT, k, buf, bytes), 0);
+		assert_int_equal(store_commit(b->s, &note, &epoch), 0);
+		if (i % 400 != 399)
+			continue;
+		bench_reopen(b, 0, 1 << 20);
+		assert_int_equal(shown(b->s), epoch);
+		assert_sound(b->s);
+		for (u64 k = 0; k < items; k++) {
+			assert_int_equal(store_get(b->s, OBJECT, k, buf, &length), 0);
+			assert_int_equal(buf[bytes - 1], i % 251);
+		}
+	}
+	assert_int_equal(status_of(b->s).base, 0);
+	bench_end(b);
+}
+
 int
 main(void)
 {
@@ -628,6 +659,7 @@ main(void)
 		cmocka_unit_test(an_attempt_that_is_not_noted_is_told),
 		cmocka_unit_test(what_takes_the_place_of_as_much_fits),
 		cmocka_unit_test(a_map_of_many_chunks),
+		cmocka_unit_test(small_epochs_take_the_same_blocks_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

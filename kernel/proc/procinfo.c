@@ -520,10 +520,11 @@ op_owner(int pid, u32 *uid, u32 *gid)
 	return theirs;
 }
 
+/* The kernel itself looks when it opens again what was open before a power cut. */
 static bool
 op_may_look(int pid)
 {
-	struct process *p = process_find(pid);
+	struct process *p = current_thread()->process ? process_find(pid) : NULL;
 	const struct credentials *me, *c;
 	bool may;
 

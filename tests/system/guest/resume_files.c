@@ -178,6 +178,7 @@ CASE(files_of_the_kernel)
 	int null = open("/dev/null", O_RDWR), zero = open("/dev/zero", O_RDONLY);
 	int status = open("/proc/self/status", O_RDONLY), dir = open("/proc/self", O_RDONLY);
 	int random = open("/dev/urandom", O_RDONLY), path = open("/tmp", O_PATH);
+	int maps = open("/proc/self/maps", O_RDONLY);
 	bool made = resume_cuts > 0; /* not on the host, where it would stay */
 	const char *mine = "/dev/mine";
 	char buf[4096] = "", name[64];
@@ -186,12 +187,14 @@ CASE(files_of_the_kernel)
 	if (made)
 		CHECK(symlink("null", mine) == 0 && chmod("/dev/full", 0640) == 0);
 	CHECK(null >= 0 && zero >= 0 && status >= 0 && dir >= 0 && random >= 0 && path >= 0);
+	CHECK(maps >= 0);
 	cut();
 	CHECK(write(null, "x", 1) == 1 && read(null, buf, 1) == 0 && read(zero, buf, 9) == 9);
 	CHECK(read(random, buf, 16) == 16);
 	CHECK(pread(status, buf, sizeof(buf) - 1, 0) > 0);
 	snprintf(name, sizeof(name), "Pid:\t%d\n", getpid());
 	CHECK(strstr(buf, name) && faccessat(dir, "maps", R_OK, 0) == 0);
+	CHECK(read(maps, buf, sizeof(buf)) > 0); /* not everybody may */
 	CHECK(fstat(path, &st) == 0 && S_ISDIR(st.st_mode));
 	CHECK(!made || readlink(mine, buf, sizeof(buf)) == 4);
 	CHECK(!made || (stat("/dev/full", &st) == 0 && (st.st_mode & 07777) == 0640));

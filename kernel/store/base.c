@@ -294,6 +294,5 @@ base_durable(struct store *s)
 		return;
 	s->super.seq++;
 	s->super.base = s->new_base;
-	s->base_waits = false;
-	s->base_copies--;
+	s->base_waits = --s->base_copies > 0;
 }

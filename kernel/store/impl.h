@@ -159,7 +159,7 @@ struct store {
 	struct vec base_bufs; /* that are being written for it */
 	struct vec base_out;  /* pairs: block, where its bytes are; until a flush */
 	bool base_lost;	      /* a flush failed: write base_out again */
-	bool base_waits;      /* no superblock tells of new_base yet */
+	bool base_waits;      /* no two superblocks tell of new_base yet */
 	unsigned base_copies; /* superblocks that are still to say so */
 	struct store_base new_base;
 	struct store_epoch recent[STORE_KEEP]; /* by epoch % KEEP */
@@ -188,8 +188,8 @@ vec_push(struct store *s, struct vec *v, u64 x)
 void vec_drop(struct store *s, struct vec *v, size_t n); /* the first n */
 void vec_free(struct store *s, struct vec *v);
 void vec_free_bufs(struct store *s, struct vec *v); /* v holds buffers */
-int super_read(const struct store_ops *ops, void *dev, u64 blocks,
-	       struct store_super *out); /* the best */
+int super_read(const struct store_ops *ops, void *dev, u64 blocks, struct store_super *out,
+	       unsigned *copies); /* the best; how many slots lead to its base */
 void super_seal(struct store_super *sb);
 int super_upgrade(struct store *s); /* durably says all that this code may write */
 int mark_read(struct store *s, const struct chain *c, struct store_mark *m);

@@ -19,6 +19,7 @@ store_open(const struct store_ops *ops, void *dev, u64 blocks, const struct stor
 	   struct store **out)
 {
 	struct store *s = ops->alloc(sizeof(*s));
+	unsigned copies = 0;
 	int err;
 
 	if (!s)
@@ -28,7 +29,7 @@ store_open(const struct store_ops *ops, void *dev, u64 blocks, const struct stor
 	s->dev = dev;
 	s->readonly = how->readonly;
 	s->base_items = how->base_items ? how->base_items : BASE_ITEMS;
-	err = super_read(ops, dev, blocks, &s->super);
+	err = super_read(ops, dev, blocks, &s->super, &copies);
 	if (!err)
 		err = features(s);
 	if (!err && s->super.blocks > blocks)
@@ -40,6 +41,11 @@ store_open(const struct store_ops *ops, void *dev, u64 blocks, const struct stor
 	if (err) {
 		store_close(s);
 		return err;
+	}
+	/* The power went between the two superblocks of a base: the second is owed still. */
+	if (copies < 2 && s->super.base.epoch > 0) {
+		s->new_base = s->super.base;
+		s->base_copies = 1;
 	}
 	*out = s;
 	return 0;

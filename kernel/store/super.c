@@ -116,22 +116,29 @@ super_valid(const struct store_super *sb)
 
 /* => returns 0 and the best superblock, -ENODEV for none */
 int
-super_read(const struct store_ops *ops, void *dev, u64 blocks, struct store_super *out)
+super_read(const struct store_ops *ops, void *dev, u64 blocks, struct store_super *out,
+	   unsigned *copies)
 {
 	struct store_super *sb = ops->alloc(STORE_BLOCK);
 	int found = -ENODEV, err = 0;
 
 	if (!sb)
 		return -ENOMEM;
-	out->seq = 0;
+	memset(out, 0, sizeof(*out));
+	*copies = 0;
 	for (unsigned i = 0; i < STORE_SLOTS && STORE_SLOT_BLOCK[i] < blocks; i++) {
 		int e = ops->read(dev, STORE_SLOT_BLOCK[i], sb, 1);
 
 		err = e ? e : err;
-		if (e || !super_valid(sb) || sb->seq <= out->seq)
+		if (e || !super_valid(sb))
 			continue;
-		*out = *sb;
 		found = 0;
+		if (memcmp(&sb->base, &out->base, sizeof(sb->base)) == 0)
+			++*copies;
+		else if (sb->seq > out->seq)
+			*copies = 1;
+		if (sb->seq > out->seq)
+			*out = *sb;
 	}
 	ops->free(sb);
 	return found ? (err ? err : found) : 0;
@@ -262,8 +269,9 @@ store_probe(const struct store_ops *ops, void *dev, u64 blocks, enum store_kind 
 {
 	const u64 edge = 256, piece = 16;
 	struct store_super sb;
+	unsigned copies;
 	u8 *b;
-	int err = super_read(ops, dev, blocks, &sb);
+	int err = super_read(ops, dev, blocks, &sb, &copies);
 
 	*kind = STORE_IS;
 	if (err != -ENODEV)
@@ -288,12 +296,13 @@ int
 store_format(const struct store_ops *ops, void *dev, u64 blocks, const u8 uuid[16], u64 now_ns)
 {
 	struct store_super *sb, old;
+	unsigned copies;
 	int err;
 
 	blocks = min(blocks, STORE_MAX_BLOCKS);
 	if (blocks < STORE_MIN_BLOCKS)
 		return -ENOSPC;
-	err = super_read(ops, dev, blocks, &old);
+	err = super_read(ops, dev, blocks, &old, &copies);
 	if (err && err != -ENODEV)
 		return err;
 	sb = ops->alloc(STORE_BLOCK);

@@ -173,9 +173,10 @@ only_the_disk_says_which_superblock_is_best(void **state)
 {
 	struct bench *b = bench_new(1000);
 	struct store_super sb;
+	unsigned copies;
 
 	memset(&sb, 0xff, sizeof(sb));
-	assert_int_equal(super_read(&bench_ops, b, b->d.blocks, &sb), 0);
+	assert_int_equal(super_read(&bench_ops, b, b->d.blocks, &sb, &copies), 0);
 	assert_int_equal(sb.seq, b->s->super.seq);
 	bench_end(b);
 }
@@ -605,6 +606,37 @@ a_map_of_many_chunks(void **state)
 	tdisk_done(&d);
 }
 
+/* While one superblock alone tells of a base, its slot may be lost: what the others lead to is
+ * whole. After a start, too, the second one is written with the next epoch. */
+static void
+a_base_that_one_slot_tells_of(void **state)
+{
+	u8 slot[STORE_BLOCK];
+
+	for (unsigned started = 0; started < 2; started++) {
+		struct bench *b = bench_new(40);
+		u64 epoch = 0, block;
+
+		while (b->s->base_copies != 1)
+			put(b, 0, 3, (int)(++epoch % 200));
+		block = STORE_SLOT_BLOCK[b->s->super.seq % STORE_SLOTS];
+		memcpy(slot, b->d.mem + block * STORE_BLOCK, STORE_BLOCK);
+		if (!started) {
+			clear_block(b, block);
+			assert_found(b, epoch, (int)(epoch % 200));
+			memcpy(b->d.mem + block * STORE_BLOCK, slot, STORE_BLOCK);
+		}
+		if (started)
+			bench_reopen(b, 0, 40);
+		assert_int_equal(b->s->base_copies, 1);
+		put(b, 0, 3, (int)(++epoch % 200));
+		assert_int_equal(b->s->base_copies, 0);
+		clear_block(b, block);
+		assert_found(b, epoch, (int)(epoch % 200));
+		bench_end(b);
+	}
+}
+
 /* Epochs of a few records, very many between two bases: each takes the blocks of one that was let
  * go, and more holders come to a block than it can have at a time. */
 static void
@@ -659,6 +691,7 @@ main(void)
 		cmocka_unit_test(an_attempt_that_is_not_noted_is_told),
 		cmocka_unit_test(what_takes_the_place_of_as_much_fits),
 		cmocka_unit_test(a_map_of_many_chunks),
+		cmocka_unit_test(a_base_that_one_slot_tells_of),
 		cmocka_unit_test(small_epochs_take_the_same_blocks_again),
 	};
 

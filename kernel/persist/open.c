@@ -226,6 +226,32 @@ no_store(struct persist *p, int err)
 	p->store = NULL;
 }
 
+/* What is damaged stays so: the next start takes another epoch at once. */
+static void
+use_up_tries(struct persist *p)
+{
+	u32 tries = p->options.fresh ? 2 * RESUME_TRIES : RESUME_TRIES;
+	struct store_status st;
+	int err;
+
+	do {
+		err = store_attempt(p->store);
+		store_status(p->store, &st);
+	} while (!err && st.attempts < tries);
+}
+
+/* The epoch that was opened cannot be resumed. => does not return */
+static void
+start_again(struct persist *p, u64 epoch, int err)
+{
+	klog(KLOG_WARN, "persist", "epoch %lu cannot be resumed: error %d; starting again", epoch,
+	     -err);
+	if (err == -EBADMSG)
+		use_up_tries(p);
+	control_line("again");
+	power_reboot();
+}
+
 static void
 open_store(struct persist *p)
 {
@@ -237,6 +263,8 @@ open_store(struct persist *p)
 		store_status(p->store, &st);
 		p->epoch = st.epoch;
 		err = resume_read_system(p);
+		if (err == -EBADMSG)
+			start_again(p, st.epoch, err);
 		if (!err)
 			err = store_attempt(p->store);
 		if (!err)
@@ -299,20 +327,6 @@ persist_resuming(void)
 
 /* --- the resume --- */
 
-/* What is damaged stays so: the next start takes another epoch at once. */
-static void
-use_up_tries(struct persist *p)
-{
-	u32 tries = p->options.fresh ? 2 * RESUME_TRIES : RESUME_TRIES;
-	struct store_status st;
-	int err;
-
-	do {
-		err = store_attempt(p->store);
-		store_status(p->store, &st);
-	} while (!err && st.attempts < tries);
-}
-
 bool
 persist_resume(void)
 {
@@ -326,14 +340,8 @@ persist_resume(void)
 	if (!p->load)
 		return false;
 	err = resume_load(p);
-	if (err) {
-		klog(KLOG_WARN, "persist", "epoch %lu cannot be resumed: error %d; starting again",
-		     p->resumed_epoch, -err);
-		if (err == -EBADMSG)
-			use_up_tries(p);
-		control_line("again");
-		power_reboot();
-	}
+	if (err)
+		start_again(p, p->resumed_epoch, err);
 	p->resume_ns = clock_now() - p->resume_ns;
 	klog(KLOG_BOOT, "persist", "epoch %lu, %lld ms old, %s; resumed in %lld ms",
 	     p->resumed_epoch, p->outage_ns / NS_PER_MS,

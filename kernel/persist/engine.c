@@ -133,6 +133,8 @@ keep_figures(struct persist *p, const struct cut *c, u64 pages, ns_t commit_ns)
 	f->objects = c->objects;
 	f->walked = c->walked;
 	f->pages = pages;
+	f->copied += vm_cut_figures(c->memory)->copied;
+	f->beside += vm_cut_figures(c->memory)->beside;
 	f->records = 0;
 	list_for_each_entry (r, &c->records, link)
 		f->records++;

@@ -31,7 +31,6 @@
 #define WAKE_CREDIT_NS	(3 * NS_PER_MS)
 #define PREEMPT_GAIN_NS (1 * NS_PER_MS)
 #define IDLE_POLL_NS	(20 * NS_PER_US)
-#define CUT_POLL_NS	(1 * NS_PER_MS) /* while threads are being parked */
 
 /* Weight of nice -20..19; each step is a quarter. 1024 is nice 0. */
 static const u32 nice_weight[40] = {
@@ -734,13 +733,17 @@ idle_once(struct core *c)
 	return true;
 }
 
-/* Whether the core was stopped meanwhile. */
+/* Looks at the queue for a moment before the core halts: a thread that is woken within it costs
+ * neither an interrupt nor, on a virtual machine, two exits. It stands still (arch/stand.h) but for
+ * what interrupts do. Whether it was stopped, which ends the look at once.
+ * => interrupts off, also on return. */
 static bool
-idle_poll_once(struct core *c)
+idle_poll(struct core *c)
 {
-	ns_t end = clock_now() + (quiescing() ? CUT_POLL_NS : IDLE_POLL_NS);
+	ns_t end = clock_now() + IDLE_POLL_NS;
 	bool held;
 
+	atomic_store(&c->rq.polling, true);
 	stand_begin(&c->arch);
 	irq_enable();
 	while (atomic_load_relaxed(&c->rq.nr_running) == 0 && !stand_is_held(&c->arch) &&
@@ -749,21 +752,9 @@ idle_poll_once(struct core *c)
 	irq_disable();
 	held = stand_is_held(&c->arch);
 	stand_end(&c->arch);
-	return held;
-}
-
-/* Looks at the queue for a moment before the core halts: a thread that is woken within it costs
- * neither an interrupt nor, on a virtual machine, two exits. It stands still (arch/stand.h) but for
- * what interrupts do. A core whose thread was parked looks for longer: it can help at the cut
- * that comes, and the thread is woken when that is over. => interrupts off, also on return. */
-static void
-idle_poll(struct core *c)
-{
-	atomic_store(&c->rq.polling, true);
-	while (idle_poll_once(c))
-		;
 	atomic_store(&c->rq.polling, false);
 	atomic_fence();
+	return held;
 }
 
 /* An interrupt has ended the standstill already; what else ends a HLT has not. Interrupts are off
@@ -785,14 +776,16 @@ sched_idle(void)
 
 	assert(current_thread() == c->idle);
 	for (;;) {
+		bool held;
+
 		irq_disable();
 		if (idle_once(c))
 			continue;
 		atomic_fetch_or(&c->idle_cores->mask, bit);
-		idle_poll(c);
+		held = idle_poll(c);
 		/* A waker that saw us busy or polling sent nothing: look here and elsewhere again.
-		 */
-		if (idle_once(c))
+		 * After a stop threads are woken in a moment. */
+		if (idle_once(c) || held)
 			continue;
 		idle_halt(&c->arch);
 		atomic_fetch_and(&c->idle_cores->mask, ~bit);

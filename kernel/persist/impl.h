@@ -139,8 +139,10 @@ extern const unsigned persist_roots_n;
 void system_features(u64 word[FEATURE_WORDS]);
 void system_save(const struct persist *p, struct persist_writer *w, const u8 seed[SEED_BYTES]);
 void system_reach(struct persist_writer *w); /* its references alone */
-/* Sets clocks and names. => before the file systems. 0, -EBADMSG, -EOPNOTSUPP: the processor lacks
- * what the processes use */
+/* Whether it is a system that can be resumed here, with its processes or without. 0, -EBADMSG,
+ * -EOPNOTSUPP: the processor lacks what the processes use */
+int __must_check system_check(struct persist *p, struct persist_reader *r);
+/* Sets clocks and names. => before the file systems. 0, -EBADMSG */
 int __must_check system_load(struct persist *p, struct persist_reader *r);
 void *system_root(struct persist_reader *r, const struct persist_kind *kind);
 /* Gives what every kernel makes anew the ids that records know it by. */
@@ -180,7 +182,11 @@ int __must_check vm_pager_start(struct persist *p);
 void commit_note_room(struct persist *p, int err); /* as the last commit ended. => store_lock */
 
 /* resume.c */
+/* Nothing but the record is read, and what it asks for. 0, -ENODATA: the epoch has none; -EBADMSG,
+ * -EOPNOTSUPP as system_check, -EIO, -ENOMEM: it is as if it had not been called */
 int __must_check resume_read_system(struct persist *p);
+int __must_check resume_take_system(struct persist *p); /* => after that; errors as system_load */
+void resume_forget(struct persist *p);			/* => nothing but these two was called */
 int __must_check resume_load(struct persist *p);
 
 /* engine.c */

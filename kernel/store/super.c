@@ -249,12 +249,16 @@ int
 store_attempt(struct store *s)
 {
 	int err = s->readonly ? -EROFS : s->failed;
+	struct store_mark m;
 
 	if (err)
 		return err;
 	assert(!s->tx.open);
 	s->attempts++;
-	return mark_flush(s);
+	err = mark_flush(s);
+	if (!err)
+		err = mark_read(s, &s->chain, &m);
+	return err || m.attempts == s->attempts ? err : -EIO;
 }
 
 static bool

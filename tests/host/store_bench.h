@@ -23,7 +23,8 @@ static const u8 uuid[16] = "a store of tests";
 struct bench {
 	struct tdisk d;
 	struct store *s;
-	u64 bad_block;		/* writes of it fail; 0: of none */
+	u64 bad_block;		/* writes of it fail, 0: of none; */
+	bool drops;		/* or come to nothing, and nobody says so */
 	unsigned long tries;	/* of these */
 	unsigned long calls;	/* of writing so far, of which those */
 	unsigned long from, to; /* from the one to before the other fail */
@@ -52,7 +53,7 @@ bench_write(void *dev, u64 block, const struct store_seg *seg, u32 segs)
 		return -EIO;
 	if (b->bad_block >= block && b->bad_block < end) {
 		b->tries++;
-		return -EIO;
+		return b->drops ? 0 : -EIO;
 	}
 	return tdisk_write(&b->d, block, seg, segs);
 }

@@ -139,7 +139,9 @@ struct out { /* writes that are being merged */
 struct store {
 	const struct store_ops *ops;
 	void *dev;
-	struct store_super super; /* the last that was written */
+	struct store_super super; /* the last that is durable */
+	u64 super_tried;	  /* number of the last that was written */
+	u64 super_rides;	  /* of that which goes with the epoch being written, 0: of none */
 	bool readonly;
 	int failed;
 	int tries;    /* failed commits since the last good one */
@@ -191,6 +193,7 @@ void vec_free_bufs(struct store *s, struct vec *v); /* v holds buffers */
 int super_read(const struct store_ops *ops, void *dev, u64 blocks, struct store_super *out,
 	       unsigned *copies); /* the best; how many slots lead to its base */
 void super_seal(struct store_super *sb);
+u64 super_number(struct store *s);  /* of the next one to write, which gives its slot */
 int super_upgrade(struct store *s); /* durably says all that this code may write */
 int mark_read(struct store *s, const struct chain *c, struct store_mark *m);
 void mark_seal(struct store *s); /* the epoch is durable; without a flush of its own */

@@ -3,7 +3,8 @@
  * Also the small helpers for memory that the other files use.
  *
  * A superblock is written only after all that it leads to is durable, into the slot that its number
- * gives; so whatever happens to that write, the others still hold.
+ * gives, which is never that of the last durable one; so whatever happens to that write, the others
+ * still hold. Each try has a number of its own: a slot that takes no writes is passed over.
  */
 #include "store/impl.h"
 
@@ -100,6 +101,15 @@ super_seal(struct store_super *sb)
 	sb->hash = hash128(sb, offsetof(struct store_super, hash));
 }
 
+u64
+super_number(struct store *s)
+{
+	s->super_tried++;
+	if (s->super_tried % STORE_SLOTS == s->super.seq % STORE_SLOTS)
+		s->super_tried++;
+	return s->super_tried;
+}
+
 static bool
 super_valid(const struct store_super *sb)
 {
@@ -158,7 +168,7 @@ super_upgrade(struct store *s)
 		if (!sb)
 			return -ENOMEM;
 		*sb = s->super;
-		sb->seq++;
+		sb->seq = super_number(s);
 		sb->incompat |= STORE_INCOMPAT;
 		super_seal(sb);
 		err = out_put(s, STORE_SLOT_BLOCK[sb->seq % STORE_SLOTS], sb);
@@ -166,7 +176,7 @@ super_upgrade(struct store *s)
 			err = out_end(s);
 		if (!err)
 			err = s->ops->flush(s->dev);
-		s->super.seq += !err;
+		s->super.seq = err ? s->super.seq : sb->seq;
 	}
 	if (!err)
 		s->super.incompat |= STORE_INCOMPAT;

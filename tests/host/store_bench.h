@@ -25,6 +25,7 @@ struct bench {
 	struct store *s;
 	u64 bad_block;		/* writes of it fail, 0: of none; */
 	bool drops;		/* or come to nothing, and nobody says so */
+	unsigned bad_slots;	/* bits: neither do these superblocks' take any */
 	unsigned long tries;	/* of these */
 	unsigned long calls;	/* of writing so far, of which those */
 	unsigned long from, to; /* from the one to before the other fail */
@@ -51,6 +52,10 @@ bench_write(void *dev, u64 block, const struct store_seg *seg, u32 segs)
 	b->calls++;
 	if (b->calls >= b->from && b->calls < b->to)
 		return -EIO;
+	for (unsigned i = 0; i < STORE_SLOTS; i++)
+		if ((b->bad_slots >> i & 1) && STORE_SLOT_BLOCK[i] >= block &&
+		    STORE_SLOT_BLOCK[i] < end)
+			return -EIO;
 	if (b->bad_block >= block && b->bad_block < end) {
 		b->tries++;
 		return b->drops ? 0 : -EIO;

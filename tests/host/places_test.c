@@ -26,59 +26,46 @@ bench_with_leaves(void)
 	return b;
 }
 
-/* An epoch is written and the tree lacks memory then: may it show after a power cut? The call said
- * that it changed nothing. */
+/* An epoch is written, and then the tree lacks memory, or a page of it cannot be read: at the first
+ * place where that may be, at the second, to the last. May it show after a power cut? The call said
+ * that it changed nothing. => returns how many such places there are behind the head's writing */
+static unsigned
+fail_at_each_place(bool memory)
+{
+	unsigned behind_the_head = 0;
+	int err = 1;
+
+	for (long n = 1; err; n++) {
+		struct bench *b = bench_with_leaves();
+		long *fail = memory ? &tdisk_fail_alloc : &b->d.fail_read;
+		u64 epoch = shown(b->s);
+
+		bench_record(b);
+		*fail = n;
+		err = try_put(b, 0, 150, 2);
+		*fail = 0;
+		assert_true(err == 0 || err == (memory ? -ENOMEM : -EIO));
+		if (err) {
+			behind_the_head += b->d.ops > 150;
+			assert_cut_finds(b, epoch, 1);
+			put(b, 0, 150, 3);
+		}
+		assert_cut_finds(b, epoch + 1, err ? 3 : 2);
+		bench_end(b);
+	}
+	return behind_the_head;
+}
+
 static void
 an_epoch_that_lacked_memory_never_shows(void **state)
 {
-	unsigned behind_the_head = 0;
-	int err = -ENOMEM;
-
-	for (long n = 1; err; n++) {
-		struct bench *b = bench_with_leaves();
-		u64 epoch = shown(b->s);
-
-		bench_record(b);
-		tdisk_fail_alloc = n;
-		err = try_put(b, 0, 150, 2);
-		tdisk_fail_alloc = 0;
-		assert_true(err == 0 || err == -ENOMEM);
-		if (err) {
-			behind_the_head += b->d.ops > 150;
-			assert_cut_finds(b, epoch, 1);
-			put(b, 0, 150, 3);
-		}
-		assert_cut_finds(b, epoch + 1, err ? 3 : 2);
-		bench_end(b);
-	}
-	assert_true(behind_the_head > 3);
+	assert_true(fail_at_each_place(true) > 3);
 }
 
-/* The same for a page of the tree that cannot be read. */
 static void
 an_epoch_that_lacked_a_page_of_the_tree_never_shows(void **state)
 {
-	unsigned behind_the_head = 0;
-	int err = -EIO;
-
-	for (long n = 1; err; n++) {
-		struct bench *b = bench_with_leaves();
-		u64 epoch = shown(b->s);
-
-		bench_record(b);
-		b->d.fail_read = n;
-		err = try_put(b, 0, 150, 2);
-		b->d.fail_read = 0;
-		assert_true(err == 0 || err == -EIO);
-		if (err) {
-			behind_the_head += b->d.ops > 150;
-			assert_cut_finds(b, epoch, 1);
-			put(b, 0, 150, 3);
-		}
-		assert_cut_finds(b, epoch + 1, err ? 3 : 2);
-		bench_end(b);
-	}
-	assert_true(behind_the_head > 1);
+	assert_true(fail_at_each_place(false) > 1);
 }
 
 /* And when its head cannot be cleared? Nothing is known of that place then: the next one goes to

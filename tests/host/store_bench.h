@@ -5,20 +5,11 @@
 #ifndef STORE_BENCH_H
 #define STORE_BENCH_H
 
+#include "store_common.h"
 #include "store_disk.h"
 #include "store/impl.h"
 
 #define OBJECT 20
-
-void assert_failed(const char *expr, const char *file, int line);
-void
-assert_failed(const char *expr, const char *file, int line)
-{
-	fprintf(stderr, "%s:%d: %s\n", file, line, expr);
-	abort();
-}
-
-static const u8 uuid[16] = "a store of tests";
 
 struct bench {
 	struct tdisk d;
@@ -178,13 +169,6 @@ page_byte(struct store *s, u64 at)
 	for (u32 i = 1; i < length; i++)
 		assert_int_equal(buf[i], buf[0]);
 	return buf[0];
-}
-
-static inline void
-print_fault(void *arg, const char *what, u64 a, u64 c)
-{
-	fprintf(stderr, what, (unsigned long long)a, (unsigned long long)c);
-	fprintf(stderr, "\n");
 }
 
 static inline void

@@ -4,17 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include "store_common.h"
 #include "store_model.h"
-
-void assert_failed(const char *expr, const char *file, int line);
-void
-assert_failed(const char *expr, const char *file, int line)
-{
-	fprintf(stderr, "%s:%d: %s\n", file, line, expr);
-	abort();
-}
-
-static const u8 uuid[16] = "a store of tests";
 
 struct bench {
 	struct tdisk d;
@@ -52,14 +43,6 @@ bench_end(struct bench *b)
 	store_close(b->s);
 	tdisk_done(&b->d);
 	free(b);
-}
-
-static void
-print_fault(void *arg, const char *what, u64 a, u64 c)
-{
-	fprintf(stderr, "fault: ");
-	fprintf(stderr, what, (unsigned long long)a, (unsigned long long)c);
-	fprintf(stderr, "\n");
 }
 
 static long

@@ -111,6 +111,24 @@ def test_memory_of_every_kind_goes_on_after_a_power_cut(programs, tmp_path):
 
 
 @needs_store
+@pytest.mark.parametrize("cpus, clusters, helped", ((1, 1, "0"), (2, 1, "[1-9]"), (4, 2, "[1-9]")))
+def test_pages_that_cores_copy_side_by_side_are_as_they_were(programs, tmp_path, cpus, clusters,
+                                                             helped):
+    """Does what goes to the disk in place of pages that are written all the time have their
+    content as of the cut, whichever core copied it?"""
+    args = ("--base", "busybox", "--cpus", str(cpus), "--clusters", str(clusters), "--memory", "256M",
+            *VERIFY, "--disk", str(tmp_path / "d.img"), "--checkpoint", "10ms",
+            "--add", os.path.join(programs, "hot") + ":/bin/hot")
+    for turn in range(2):
+        with Guest(*args, argv=["hot", "4", "200"]) as machine:
+            if turn:
+                machine.expect(r"epoch \d+, \d+ ms old, goes on")
+            machine.expect(r"copied [1-9]\d* beside %s|WRONG|panic" % helped)
+            machine.power_cut()
+            assert not re.search("WRONG|panic", machine.text), machine.text[-4000:]
+
+
+@needs_store
 def test_a_writer_without_room_for_copies_waits_for_the_disk(programs, tmp_path):
     result = run("--base", "busybox", "--memory", "64M", "--disk", str(tmp_path / "d.img"),
                  "--checkpoint", "20ms", "--add", os.path.join(programs, "rewrite") + ":/bin/rewrite",

@@ -1,16 +1,19 @@
 /*
  * Stopping the cores, kernel/arch/stand.h and kernel/cluster/stop.c: one core stops the others
  * STOPS times; these work, take a lock, shoot down each other's TLB with it held, halt, and are
- * woken by IPIs and by anything else. doc/quiesce.md explains it. Check with
+ * woken by IPIs and by anything else. Who stops them has work that those who do not sleep do pieces
+ * of. doc/quiesce.md explains it. Check with
  *
  *	spin -a doc/stop.pml && cc -O2 -DSAFETY -o pan pan.c && ./pan -m1000000
  *
- * A core that moves while the machine is stopped is an assertion; a stop that never comes is an
- * invalid end state. Mistakes to see that both are found: -DBROKEN=1 (a core that goes on looks and
+ * A core that moves while the machine is stopped is an assertion, and so is one that does a piece of
+ * work that is over; a stop that never comes is an invalid end state. Mistakes to see that both are found: -DBROKEN=1 (a core that goes on looks and
  * takes its bit away in two steps), 2 (what ends a HLT without an interrupt goes on at once), 3 (who
  * stands answers no shootdowns), 4 (who stops looks at a core before it holds it), 5 (a core that
  * is told to stand does so before it answers what was asked in the same interrupt), 6 (a handler
- * runs before the standstill that it interrupted has ended).
+ * runs before the standstill that it interrupted has ended), 7 (a core looks whether there is work,
+ * and then begins, in two steps), 8 (who stops does not wait for the end of a piece), 9 (who stops
+ * looks for pieces before the offer is taken back).
  */
 #ifndef BROKEN
 #define BROKEN 0
@@ -20,8 +23,8 @@
 #define WORK  2 /* how often each does something else than halt */
 #define EVENTS 1 /* interrupts of timers and devices */
 
-/* struct arch_core: the two bits of `standing`, two of `mailbox`. */
-bool still[CORES], held[CORES];
+/* struct arch_core: the bits of `standing`, two of `mailbox`. */
+bool still[CORES], held[CORES], share[CORES], busy[CORES];
 bool told[CORES];   /* IPI_STAND */
 bool shoot[CORES];  /* IPI_TLB; its sender waits until it is answered: */
 bool stale[CORES];  /* the other one has */
@@ -29,6 +32,7 @@ bool sent[CORES];   /* the vector is on its way */
 bool event[CORES];  /* so is another interrupt */
 bool locked;
 bool stopped;
+bool work_there;    /* what stand_work leads to */
 
 /* Anything that others look at. */
 inline touch()
@@ -45,6 +49,17 @@ inline ipi_send(to, reason)
 inline poll(c)
 {
 	atomic { shoot[c] -> shoot[c] = false; stale[c] = false }
+}
+
+inline do_piece(c)
+{
+#if BROKEN == 7
+	share[c] -> busy[c] = true;
+#else
+	atomic { still[c] && held[c] && share[c] -> busy[c] = true };
+#endif
+	assert(work_there);
+	busy[c] = false
 }
 
 inline stand_begin(c)
@@ -66,6 +81,7 @@ inline stand_end(c)
 #if BROKEN != 3
 		:: poll(c)
 #endif
+		:: do_piece(c)
 		od
 	fi
 }
@@ -185,6 +201,21 @@ active proctype stopper()
 #endif
 		stopped = true;
 		assert(!locked);
+		work_there = true;
+		share[0] = true;
+		share[1] = true;
+#if BROKEN == 9
+		(!busy[0]);
+		(!busy[1]);
+#endif
+		share[0] = false;
+		share[1] = false;
+#if BROKEN != 8 && BROKEN != 9
+		(!busy[0]);
+		(!busy[1]);
+#endif
+		work_there = false;
+		assert(!busy[0] && !busy[1]);
 		stopped = false;
 		held[0] = false;
 		held[1] = false;

@@ -12,6 +12,7 @@
 #define HELD_MAX 16
 
 struct spinlock;
+struct stand_work;
 struct thread;
 struct trapframe;
 struct trap_ops;
@@ -69,6 +70,7 @@ struct arch_core {
 	bool smap;			 /* [I] CR4.SMAP is on: STAC and CLAC exist */
 	u32 standing;			 /* [a] see arch/stand.h */
 	u64 standing_root;		 /* [a] what CR3 holds, while it stands still */
+	struct stand_work *stand_work;	 /* while it has STAND_SHARE or STAND_BUSY */
 	u64 fpu_features;		 /* [I] XCR0, or what it would be without it */
 	u32 fpu_bytes;			 /* [I] of a thread's FPU state */
 	struct clock_params time;	 /* [I] when programs run: a copy near the core */

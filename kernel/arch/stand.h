@@ -11,7 +11,15 @@
  * HLT comes here before anything else (trap.c), and so does the code behind the HLT.
  *
  * Meanwhile the core answers TLB shootdowns: one that is not still yet may wait for it with a
- * spinlock held. doc/quiesce.md says why it is right, doc/stop.pml checks it.
+ * spinlock held.
+ *
+ *	STAND_SHARE	set by who stops the machine, while all stand: the core, if it does not
+ *			sleep, does pieces of the work at `stand_work`
+ *	STAND_BUSY	set by the core itself while it does a piece
+ *
+ * It sets STAND_BUSY in one step that fails without STAND_SHARE. So who has taken STAND_SHARE away
+ * and sees no STAND_BUSY knows that the core has done with the work; one that never began is not
+ * waited for. doc/quiesce.md says why all this is right, doc/stop.pml checks it.
  */
 #ifndef ARCH_STAND_H
 #define ARCH_STAND_H
@@ -21,11 +29,27 @@
 
 #define STAND_STILL 1u
 #define STAND_HELD  2u
+#define STAND_SHARE 4u
+#define STAND_BUSY  8u
+
+/* What cores that stand may do for who stopped them. */
+struct stand_work {
+	/* Does a short piece if there is one; any number of cores at a time, in any of their
+	 * stacks. => interrupts off; takes no lock and waits for nobody */
+	void (*piece)(struct stand_work *w);
+};
 
 /* => no spinlock held, not in a handler that is left unfinished; c is this core */
 void stand_begin(struct arch_core *c);
 /* Waits for as long as it is held. => interrupts off */
 void stand_wait(struct arch_core *c);
+
+/* Whether it is to stay where it stands; true may be over at once. */
+static inline bool
+stand_is_held(const struct arch_core *c)
+{
+	return atomic_load_relaxed(&c->standing) & STAND_HELD;
+}
 
 /* This core goes on, if it stood still. => interrupts off */
 static inline void

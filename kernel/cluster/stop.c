@@ -49,6 +49,35 @@ machine_stop(void)
 }
 
 void
+machine_share(struct stand_work *w)
+{
+	const struct machine *m = machine();
+
+	for (u32 i = 0; i < m->ncores; i++) {
+		struct arch_core *c = &m->core[i]->arch;
+
+		if (m->core[i] == this_core())
+			continue;
+		c->stand_work = w;
+		atomic_fetch_or(&c->standing, STAND_SHARE);
+	}
+}
+
+/* First all are told, so that their last pieces are done side by side. */
+void
+machine_share_end(void)
+{
+	const struct machine *m = machine();
+
+	for (u32 i = 0; i < m->ncores; i++)
+		if (m->core[i] != this_core())
+			atomic_fetch_and(&m->core[i]->arch.standing, ~STAND_SHARE);
+	for (u32 i = 0; i < m->ncores; i++)
+		while (atomic_load(&m->core[i]->arch.standing) & STAND_BUSY)
+			cpu_pause();
+}
+
+void
 machine_go(void)
 {
 	const struct machine *m = machine();

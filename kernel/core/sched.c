@@ -31,6 +31,7 @@
 #define WAKE_CREDIT_NS	(3 * NS_PER_MS)
 #define PREEMPT_GAIN_NS (1 * NS_PER_MS)
 #define IDLE_POLL_NS	(20 * NS_PER_US)
+#define CUT_POLL_NS	(1 * NS_PER_MS) /* while threads are being parked */
 
 /* Weight of nice -20..19; each step is a quarter. 1024 is nice 0. */
 static const u32 nice_weight[40] = {
@@ -733,21 +734,34 @@ idle_once(struct core *c)
 	return true;
 }
 
+/* Whether the core was stopped meanwhile. */
+static bool
+idle_poll_once(struct core *c)
+{
+	ns_t end = clock_now() + (quiescing() ? CUT_POLL_NS : IDLE_POLL_NS);
+	bool held;
+
+	stand_begin(&c->arch);
+	irq_enable();
+	while (atomic_load_relaxed(&c->rq.nr_running) == 0 && !stand_is_held(&c->arch) &&
+	       clock_now() < end)
+		cpu_pause();
+	irq_disable();
+	held = stand_is_held(&c->arch);
+	stand_end(&c->arch);
+	return held;
+}
+
 /* Looks at the queue for a moment before the core halts: a thread that is woken within it costs
  * neither an interrupt nor, on a virtual machine, two exits. It stands still (arch/stand.h) but for
- * what interrupts do. => interrupts off, also on return. */
+ * what interrupts do. A core whose thread was parked looks for longer: it can help at the cut
+ * that comes, and the thread is woken when that is over. => interrupts off, also on return. */
 static void
 idle_poll(struct core *c)
 {
-	ns_t end = clock_now() + IDLE_POLL_NS;
-
 	atomic_store(&c->rq.polling, true);
-	stand_begin(&c->arch);
-	irq_enable();
-	while (atomic_load_relaxed(&c->rq.nr_running) == 0 && clock_now() < end)
-		cpu_pause();
-	irq_disable();
-	stand_end(&c->arch);
+	while (idle_poll_once(c))
+		;
 	atomic_store(&c->rq.polling, false);
 	atomic_fence();
 }

@@ -436,6 +436,7 @@ vm_cut_collect(u64 cut, struct vm_survey *s, struct vm_cut **out)
 		registry_walk(REGISTRY_OBJECTS, verify_collected, NULL);
 	shield_runs(c);
 	registry_walk(REGISTRY_PMAPS, harvested_one, NULL);
+	flight_copied(c);
 	c->figures.tables = now.harvest.tables;
 	c->figures.entries = now.harvest.entries;
 	if (now.err) {

@@ -48,6 +48,7 @@ struct vm_cut_item {
 
 struct vm_cut_figures {
 	u64 pages, deletions; /* in the cut */
+	u64 copied, beside;   /* pages, and by other cores than the one that collects */
 	u64 tables, entries;  /* page tables and their entries looked at */
 };
 

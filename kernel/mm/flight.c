@@ -2,15 +2,18 @@
  * What a cut has collected, until it is durable (cut.h, flight.h).
  *
  * A frame in flight has FF_FLIGHT and a reference; who wants to write the page gets a copy in its
- * place (fault.c for private memory, object_writable() for the rest). Runs lie one behind the other
- * in chunks of memory: at the cut each page that is touched counts, and a run may be short.
+ * place (fault.c for private memory, where some pages behind it are copied along; object_writable()
+ * for the rest). Runs lie one behind the other in chunks of memory: at the cut each page that is
+ * touched counts, and a run may be short.
  *
  * A page that is written again while it is in flight costs a fault, a copy and a shootdown. One
- * that was is hot: at the next cuts a copy of it is made there and then, which goes to the disk,
- * and the page may be written all the time. It is put to the test again now and then. When the cut
- * fails its groups have the pages as changed, wherever their frames are by then.
+ * that was is hot: at the next cuts a copy of it is made before the machine goes on (copies.c),
+ * which goes to the disk, and the page may be written all the time. It is put to the test again now
+ * and then. When the cut fails its groups have the pages as changed, wherever their frames are by
+ * then.
  *
- * With persist-verify a page in flight that is not what it was at the cut is a panic.
+ * With persist-verify a page in flight that is not what it was at the cut is a panic, be it a copy
+ * or the page itself.
  *
  * Locks: adding needs none, the machine stands still. Done and failed run beside processes.
  */
@@ -22,8 +25,7 @@
 #include <asm/errno.h>
 
 #define CHUNK_SIZE (4 * PAGE_SIZE)
-#define COPIES	   1024 /* at a cut, at most */
-#define TEST_EVERY 16	/* cuts */
+#define TEST_EVERY 16 /* cuts */
 
 static void
 set_flight(bool on)
@@ -52,7 +54,7 @@ flight_create(u64 cut)
 		return NULL;
 	c->number = cut;
 	c->verify = homes()->verify;
-	c->copies = home_may_copy() ? COPIES : 0;
+	c->may_copy = home_may_copy() ? COPIES_MAX : 0;
 	list_init(&c->runs);
 	list_init(&c->chunks);
 	return c;
@@ -116,16 +118,36 @@ flight_copy(struct vm_cut *c, struct frame *f)
 {
 	struct frame *copy;
 
-	if (c->copies == 0)
+	if (c->may_copy == 0)
 		return NULL;
+	if (c->copies == NULL)
+		c->copies = copies_create();
 	f->flags &= (u16)~FF_HOT;
-	copy = (c->number + f->index) % TEST_EVERY == 0 ? NULL : frame_alloc(0, FRAME_KERNEL);
+	if (c->copies == NULL || (c->number + f->index) % TEST_EVERY == 0)
+		return NULL;
+	copy = frame_alloc(0, FRAME_KERNEL);
 	if (copy == NULL)
 		return NULL;
-	page_copy(frame_virt(copy), frame_virt(f));
 	f->flags |= FF_HOT;
-	c->copies--;
+	c->may_copy--;
 	return copy;
+}
+
+void
+flight_copied(struct vm_cut *c)
+{
+	if (c->copies == NULL)
+		return;
+	c->figures.beside = copies_end(c->copies);
+	kfree(c->copies);
+	c->copies = NULL;
+}
+
+/* What goes to the disk from a frame in a run, before copies are made. */
+static const void *
+content(const struct frame *f)
+{
+	return frame_virt(f->flags & FF_FLIGHT ? f : copies_source(f));
 }
 
 void
@@ -152,7 +174,7 @@ flight_close(struct vm_cut *c)
 	}
 	if (!c->verify)
 		return;
-	for_each_in_group(i, run->set) home_note_put(g, i, frame_virt(run->frame[n++]));
+	for_each_in_group(i, run->set) home_note_put(g, i, content(run->frame[n++]));
 }
 
 /* --- going through them --- */

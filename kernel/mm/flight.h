@@ -5,6 +5,7 @@
 #ifndef MM_FLIGHT_H
 #define MM_FLIGHT_H
 
+#include "mm/copies.h"
 #include "mm/cut.h"
 #include "mm/home.h"
 
@@ -36,10 +37,11 @@ struct cut_chunk {
 struct vm_cut {
 	u64 number;
 	struct list runs;
-	struct list chunks;   /* the last one has room from free to end */
-	u8 *free, *end;	      /* behind the last run */
-	unsigned copies;      /* that may still be made */
-	struct cut_run *open; /* the last run, while frames are added to it */
+	struct list chunks;    /* the last one has room from free to end */
+	u8 *free, *end;	       /* behind the last run */
+	unsigned may_copy;     /* pages, still */
+	struct copies *copies; /* NULL: there are none */
+	struct cut_run *open;  /* the last run, while frames are added to it */
 	bool verify;
 	struct cut_run *run; /* where vm_cut_next is */
 	unsigned at;	     /* which page of it */
@@ -65,11 +67,11 @@ flight_fits(const struct vm_cut *c, const struct frame *f, bool shielded)
 	       run->shielded == shielded && run->n < run->room;
 }
 
-/* A copy of the hot frame, to go to the disk in its place; NULL: it goes itself. */
+/* A frame for a copy of the hot one, to go to the disk in its place; NULL: it goes itself. */
 struct frame *flight_copy(struct vm_cut *c, struct frame *f);
 /* The changed frame, or its copy, is on its way to the disk: it gets the flag and a reference; the
- * group knows when the run is closed. => it fits; the machine stands still, so that nothing here
- * has to be atomic */
+ * group knows when the run is closed, and the copy is made by flight_copied(). => it fits; the
+ * machine stands still, so that nothing here has to be atomic */
 static inline void
 flight_add(struct vm_cut *c, struct frame *f, struct frame *copy)
 {
@@ -83,6 +85,8 @@ flight_add(struct vm_cut *c, struct frame *f, struct frame *copy)
 	} else {
 		f->flags &= (u16)~FF_DIRTY;
 		run->frame[run->n++] = copy;
+		copies_add(c->copies, copy, f);
+		c->figures.copied++;
 	}
 	run->last = i + 1;
 	run->set[i / 64] |= 1UL << (i % 64);
@@ -90,6 +94,8 @@ flight_add(struct vm_cut *c, struct frame *f, struct frame *copy)
 
 /* Ends the run that was begun last, if it has not been. */
 void flight_close(struct vm_cut *c);
+/* All copies are made on return. => before the machine goes on, and before the cut fails */
+void flight_copied(struct vm_cut *c);
 /* While a cut is under way, who has no memory for a copy waits for its end. */
 void flight_begin(void);
 

@@ -119,7 +119,8 @@ nothing_changed(const struct cut *c)
 }
 
 static void
-keep_figures(struct persist *p, const struct cut *c, u64 pages, ns_t commit_ns)
+keep_figures(struct persist *p, const struct cut *c, const struct vm_cut_figures *memory,
+	     ns_t commit_ns)
 {
 	struct figures *f = &p->figures;
 	struct record *r;
@@ -132,7 +133,9 @@ keep_figures(struct persist *p, const struct cut *c, u64 pages, ns_t commit_ns)
 	f->commit_ns = commit_ns;
 	f->objects = c->objects;
 	f->walked = c->walked;
-	f->pages = pages;
+	f->pages = memory->pages;
+	f->copied += memory->copied;
+	f->beside += memory->beside;
 	f->records = 0;
 	list_for_each_entry (r, &c->records, link)
 		f->records++;
@@ -155,7 +158,8 @@ static int
 checkpoint(struct persist *p, bool last)
 {
 	struct cut c = {.last = last};
-	u64 epoch = 0, pages = 0;
+	struct vm_cut_figures memory = {.pages = 0};
+	u64 epoch = 0;
 	ns_t durable = 0;
 	bool skipped = false;
 	int err;
@@ -164,7 +168,7 @@ checkpoint(struct persist *p, bool last)
 	list_init(&c.dead);
 	err = cut_take(p, &c);
 	if (!err) {
-		pages = vm_cut_figures(c.memory)->pages;
+		memory = *vm_cut_figures(c.memory);
 		skipped = p->epoch > 0 && !p->ended && nothing_changed(&c);
 		if (!skipped)
 			err = cut_commit(p, &c, &epoch);
@@ -183,7 +187,7 @@ checkpoint(struct persist *p, bool last)
 		p->figures.commits++;
 		p->epoch = epoch;
 		p->cut_ns = c.stopped;
-		keep_figures(p, &c, pages, durable - c.released);
+		keep_figures(p, &c, &memory, durable - c.released);
 	}
 	if (!err)
 		tell(p, 0);

@@ -81,6 +81,7 @@ struct figures {
 	ns_t wait_ns, pause_ns, commit_ns; /* of the last: for the standstill, in it, to durable */
 	ns_t walk_ns, memory_ns;	   /* of the pause: over objects, over pages */
 	u64 objects, walked, records, pages; /* of the last */
+	u64 copied, beside;		     /* of all: struct vm_cut_figures */
 	ns_t pause_max_ns;
 };
 

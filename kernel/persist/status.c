@@ -40,6 +40,7 @@ status_show(char *buf, size_t n, void *arg)
 		   f.memory_ns / NS_PER_US);
 	gen_printf(buf, n, &len, "objects %lu\nwalked %lu\nrecords %lu\npages %lu\n", f.objects,
 		   f.walked, f.records, f.pages);
+	gen_printf(buf, n, &len, "copied %lu\ncopied_beside %lu\n", f.copied, f.beside);
 	gen_printf(buf, n, &len, "size_bytes %lu\nused_bytes %lu\nroom_bytes %lu\n", size, used,
 		   room);
 	return len;

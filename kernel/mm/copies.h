@@ -1,0 +1,28 @@
+/*
+ * Copies of hot pages at a cut (flight.h), made by all cores that stand meanwhile and do not sleep:
+ * who collects only notes them, and sees to what is left in the end.
+ */
+#ifndef MM_COPIES_H
+#define MM_COPIES_H
+
+#include "mm/frame.h"
+
+#define COPIES_MAX 1024
+
+struct copies;
+
+/* NULL: out of memory. */
+struct copies *copies_create(void);
+/* `copy`, which nobody else knows, will have the content of f. Neither is touched before the end.
+ * => the machine is stopped by this core; at most COPIES_MAX times */
+void copies_add(struct copies *w, struct frame *copy, struct frame *f);
+/* All are made on return. How many of them by other cores. => as above */
+unsigned copies_end(struct copies *w);
+/* What is to be in the copy. => it was added, and the machine is stopped still */
+static inline const struct frame *
+copies_source(const struct frame *copy)
+{
+	return (const struct frame *)copy->private;
+}
+
+#endif

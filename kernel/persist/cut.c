@@ -74,11 +74,12 @@ entry_know(struct persist *p, struct entry *e, const struct persist_kind *kind, 
 	p->nentries--;
 }
 
-/* => it is on no list that is counted */
+/* => it is on no list that is counted. Ids are given once: what the table has for old ones only is
+ * given back. */
 void
 entry_drop(struct persist *p, struct entry *e)
 {
-	(void)radix_remove(&p->objects, e->id);
+	(void)radix_remove_prune(&p->objects, e->id);
 	list_del(&e->link);
 	kfree(e);
 }

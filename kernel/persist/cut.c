@@ -23,9 +23,7 @@
 #include "persist/impl.h"
 #include "proc/persist.h"
 
-#define QUEUE_BYTES 16384u
-#define QUEUE_PIECE                                                                                \
-	((unsigned)((QUEUE_BYTES - sizeof(struct reached_piece)) / sizeof(struct reached)))
+#define QUEUE_PIECE  ((PAGE_SIZE - sizeof(struct reached_piece)) / sizeof(struct reached))
 #define RECORD_FIRST 4096u
 #define DRAIN_LIMIT  NS_PER_SEC
 
@@ -97,7 +95,7 @@ grow_buffer(void *old, size_t length, size_t room)
 static struct reached_piece *
 queue_grow(struct cut *c)
 {
-	struct reached_piece *q = kmalloc(QUEUE_BYTES);
+	struct reached_piece *q = kmalloc(PAGE_SIZE);
 
 	if (!q)
 		return NULL;

@@ -21,7 +21,7 @@
 #define PART_BLOCKS	PART_ITEMS			 /* each has an item */
 #define BASE_ITEMS	16384u
 #define SEAL_BLOCKS	256u /* epochs from this size on get a mark */
-#define OUT_SEGS	64u
+#define OUT_SEGS	1024u
 #define REUSE_BLOCKS	64u /* of payload at most: the epoch goes to blocks that are used again */
 #define REUSE_RUNS	12u
 

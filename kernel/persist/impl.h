@@ -49,9 +49,16 @@ struct record {
 	u8 bytes[];
 };
 
-struct reached { /* and not yet written down */
+struct reached {
 	const struct persist_kind *kind;
 	void *object;
+};
+
+/* What a cut has come to, in pieces: there may be more objects than memory has room for in one. */
+struct reached_piece {
+	struct list link;
+	unsigned n;
+	struct reached at[];
 };
 
 /* One checkpoint from the cut to its commit. */
@@ -59,8 +66,8 @@ struct cut {
 	struct persist_writer writer;
 	struct persist *engine;
 	u64 number;
-	struct reached *queue;
-	size_t queued, taken, room;
+	struct list queue;   /* struct reached_piece, all but the last full */
+	u64 queued;	     /* in it; those behind the walk are written down */
 	struct list changed; /* struct persistent: marked before this cut */
 	struct list again;   /* the same: to be marked for the next one */
 	bool only_marked;    /* what is being written may not refer to other kinds */

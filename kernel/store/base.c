@@ -222,7 +222,7 @@ base_keep(struct store *s)
 		vec_add(&s->pending, *vec_at(&s->base_dead, i));
 		vec_add(&s->pending, s->chain.epoch);
 	}
-	s->base_dead.n = 0;
+	vec_clear(s, &s->base_dead);
 	s->base_waits = true;
 	s->base_copies = 2;
 	s->items_since_base = 0;
@@ -290,7 +290,7 @@ base_durable(struct store *s)
 {
 	vec_free_bufs(s, &s->base_bufs);
 	reuse_cleared(&s->space);
-	s->base_out.n = 0;
+	vec_clear(s, &s->base_out);
 	s->base_lost = false;
 	if (s->super_rides == 0)
 		return;

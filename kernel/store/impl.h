@@ -26,6 +26,7 @@
 #define REUSE_RUNS	12u
 
 #define VEC_PIECE 512u
+#define VEC_KEEP  4u /* pieces of an empty one */
 
 /* Numbers, in pieces of a block each: an epoch may be of millions of items, and the kernel has no
  * memory of that length in one. */
@@ -188,6 +189,7 @@ vec_push(struct store *s, struct vec *v, u64 x)
 	return err;
 }
 void vec_drop(struct store *s, struct vec *v, size_t n); /* the first n */
+void vec_clear(struct store *s, struct vec *v);		 /* what a large epoch took is given back */
 void vec_free(struct store *s, struct vec *v);
 void vec_free_bufs(struct store *s, struct vec *v); /* v holds buffers */
 int super_read(const struct store_ops *ops, void *dev, u64 blocks, struct store_super *out,

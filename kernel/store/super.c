@@ -62,6 +62,14 @@ vec_drop(struct store *s, struct vec *v, size_t n)
 }
 
 void
+vec_clear(struct store *s, struct vec *v)
+{
+	v->n = 0;
+	while (v->pieces > VEC_KEEP)
+		s->ops->free(v->piece[--v->pieces]);
+}
+
+void
 vec_free(struct store *s, struct vec *v)
 {
 	for (size_t i = 0; i < v->pieces; i++)
@@ -86,7 +94,7 @@ vec_free_bufs(struct store *s, struct vec *v)
 {
 	for (size_t i = 0; i < v->n; i++)
 		s->ops->free((void *)*vec_at(v, i));
-	v->n = 0;
+	vec_clear(s, v);
 }
 
 bool

@@ -54,6 +54,7 @@
 #define IS_ERRORS   0x7c000000u /* fatal ones: bus, interface, the task file */
 #define IS_DONE	    0x0000000fu /* a frame came */
 #define SIG_DISK    0x00000101u
+#define AHCI_SEGS   64u /* of a command: its table fits beside the rest */
 #define DETECT	    15u /* of SSTS and SCTL */
 #define DETECTED    3u
 #define DETECT_INIT 1u
@@ -71,7 +72,7 @@ struct ahci_table { /* of one command */
 		u64 addr;
 		u32 reserved;
 		u32 last; /* bytes - 1 */
-	} prd[BLOCK_SEGS_MAX];
+	} prd[AHCI_SEGS];
 };
 
 struct ahci_memory { /* a page */
@@ -253,20 +254,21 @@ start_next(struct ahci_port *p)
 }
 
 static void
-ahci_submit(struct block_device *d, struct block_request *r)
+ahci_submit(struct block_device *d, struct list *requests)
 {
 	struct ahci_port *p = container_of(d, struct ahci_port, disk);
-	bool dead;
+	struct block_request *r, *next;
 
 	spin_lock(&p->lock);
-	dead = p->dead;
-	if (!dead) {
-		list_add_tail(&p->waiting, &r->link);
+	if (!p->dead) {
+		list_splice_tail(&p->waiting, requests);
 		start_next(p);
 	}
 	spin_unlock(&p->lock);
-	if (dead)
+	list_for_each_entry_safe (r, next, requests, link) {
+		list_del(&r->link);
 		block_end(d, r, -EIO);
+	}
 }
 
 static int
@@ -370,7 +372,7 @@ identify(struct ahci_port *p)
 		d->sector_bytes = (u32)identity_word(p, 117, 2) * 2;
 	d->sectors = identity_word(p, 100, 4) * (d->sector_bytes / BLOCK_SECTOR);
 	d->volatile_cache = identity_word(p, 85, 1) >> 5 & 1;
-	d->segs_max = BLOCK_SEGS_MAX;
+	d->segs_max = AHCI_SEGS;
 	d->seg_max = 1u << 18; /* 32 of them fit the count of sectors */
 	d->ops = &ahci_ops;
 	return d->sectors == 0 || d->sector_bytes > PAGE_SIZE ? -ENODEV : 0;

@@ -11,6 +11,8 @@
 #include "lib/assert.h"
 #include "mm/slab.h"
 
+#define READY_MAX (4ul << 20) /* bytes that wait to go together */
+
 int
 block_register(struct block_device *d)
 {
@@ -19,6 +21,7 @@ block_register(struct block_device *d)
 
 	assert(d->segs_max > 0 && d->seg_max >= PAGE_SIZE);
 	d->segs_max = min(d->segs_max, BLOCK_SEGS_MAX);
+	d->bytes_max = d->bytes_max ? min(d->bytes_max, BLOCK_REQUEST_MAX) : BLOCK_REQUEST_MAX;
 	err = block_watch_start(d);
 	if (err)
 		return err;
@@ -63,6 +66,8 @@ block_batch_init(struct block_batch *b, struct block_device *d)
 	b->open = NULL;
 	b->last = NULL;
 	b->flushing = false;
+	list_init(&b->ready);
+	b->ready_bytes = 0;
 }
 
 /* All is finished: the flush comes next. => b->lock held. => returns what to submit */
@@ -83,6 +88,16 @@ batch_finished(struct block_batch *b)
 }
 
 static void
+submit_one(struct block_device *d, struct block_request *r)
+{
+	struct list one;
+
+	list_init(&one);
+	list_add_tail(&one, &r->link);
+	block_submit(d, &one);
+}
+
+static void
 batch_end(struct block_request *r, int err)
 {
 	struct block_batch *b = r->arg;
@@ -95,7 +110,7 @@ batch_end(struct block_request *r, int err)
 	r = --b->pending == 0 ? batch_finished(b) : NULL;
 	spin_unlock(&b->lock);
 	if (r)
-		block_submit(d, r);
+		submit_one(d, r);
 }
 
 int
@@ -117,12 +132,13 @@ block_batch_flush(struct block_batch *b)
 	r = b->pending == 0 ? batch_finished(b) : NULL;
 	spin_unlock(&b->lock);
 	if (r)
-		block_submit(b->dev, r);
+		submit_one(b->dev, r);
 	return 0;
 }
 
-void
-block_batch_push(struct block_batch *b)
+/* The open request takes no more. */
+static void
+close_open(struct block_batch *b)
 {
 	struct block_request *r = b->open;
 
@@ -134,21 +150,56 @@ block_batch_push(struct block_batch *b)
 	spin_lock(&b->lock);
 	b->pending++;
 	spin_unlock(&b->lock);
-	block_submit(b->dev, r);
+	b->ready_bytes += r->bytes;
+	list_add_tail(&b->ready, &r->link);
 }
 
-/* As much of the range as one request takes: a slow disk finishes it in time. => returns the bytes
- */
+void
+block_batch_push(struct block_batch *b)
+{
+	close_open(b);
+	b->ready_bytes = 0;
+	if (!list_empty(&b->ready))
+		block_submit(b->dev, &b->ready);
+}
+
+/* Whether the request may have memory at `at` as its next. */
+static bool
+fits(const struct block_device *d, const struct block_request *r, paddr_t at)
+{
+	const struct block_seg *last;
+
+	if (r->segs == 0)
+		return true;
+	last = &r->seg[r->segs - 1];
+	return r->segs < d->segs_max && r->bytes < d->bytes_max &&
+	       (!d->by_pages || IS_ALIGNED(at | (last->addr + last->len), PAGE_SIZE));
+}
+
+/* What goes on where the last segment ends is part of it. => it fits */
+static void
+add_seg(const struct block_device *d, struct block_request *r, paddr_t at, u32 len)
+{
+	struct block_seg *last = r->segs > 0 ? &r->seg[r->segs - 1] : NULL;
+
+	if (last && last->addr + last->len == at && last->len + len <= d->seg_max)
+		last->len += len;
+	else
+		r->seg[r->segs++] = (struct block_seg){at, len};
+	r->bytes += len;
+}
+
+/* As much of the range as the request takes: a slow disk finishes it in time. => the first of it
+ * fits. => returns the bytes */
 static size_t
 fill(const struct block_device *d, struct block_request *r, void *mem, size_t bytes)
 {
 	size_t done = 0;
 
-	bytes = min(bytes, (size_t)BLOCK_REQUEST_MAX);
-	while (done < bytes && r->segs < d->segs_max) {
-		u32 len = (u32)min(bytes - done, (size_t)d->seg_max);
+	while (done < bytes && fits(d, r, virt_to_phys((char *)mem + done))) {
+		u32 len = (u32)min(bytes - done, (size_t)min(d->seg_max, d->bytes_max - r->bytes));
 
-		r->seg[r->segs++] = (struct block_seg){virt_to_phys((char *)mem + done), len};
+		add_seg(d, r, virt_to_phys((char *)mem + done), len);
 		done += len;
 	}
 	return done;
@@ -163,12 +214,27 @@ range_valid(const struct block_device *d, u64 sector, size_t bytes)
 	       sector <= d->sectors && n <= d->sectors - sector;
 }
 
-/* Whether the open request may take more, at this sector. */
+/* Whether the open request may take more, from this memory, at this sector. */
 static bool
-joins(const struct block_batch *b, enum block_op op, u64 sector)
+joins(const struct block_batch *b, enum block_op op, u64 sector, const void *mem)
 {
 	return b->open && op != BLOCK_FLUSH && b->open->op == op && b->open_end == sector &&
-	       b->open->segs < b->dev->segs_max;
+	       fits(b->dev, b->open, virt_to_phys(mem));
+}
+
+/* A new open request; what is ready goes when it is much. -ENOMEM */
+static int
+open_request(struct block_batch *b, enum block_op op, u64 sector)
+{
+	close_open(b);
+	if (b->ready_bytes >= READY_MAX)
+		block_batch_push(b);
+	b->open = kzalloc(sizeof(*b->open));
+	if (!b->open)
+		return -ENOMEM;
+	b->open->op = op;
+	b->open->sector = sector;
+	return 0;
 }
 
 int
@@ -183,14 +249,8 @@ block_batch_join(struct block_batch *b, enum block_op op, u64 sector, void *mem,
 	do {
 		size_t n = 0;
 
-		if (!joins(b, op, sector)) {
-			block_batch_push(b);
-			b->open = kzalloc(sizeof(*b->open));
-			if (!b->open)
-				return -ENOMEM;
-			b->open->op = op;
-			b->open->sector = sector;
-		}
+		if (!joins(b, op, sector, mem) && open_request(b, op, sector))
+			return -ENOMEM;
 		if (op != BLOCK_FLUSH)
 			n = fill(d, b->open, mem, bytes);
 		sector += n / BLOCK_SECTOR;

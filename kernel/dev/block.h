@@ -17,7 +17,7 @@
 #include "lib/list.h"
 
 #define BLOCK_SECTOR	  512u
-#define BLOCK_SEGS_MAX	  32u
+#define BLOCK_SEGS_MAX	  96u
 #define BLOCK_REQUEST_MAX (1u << 20) /* bytes of a request */
 
 enum block_op { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH };
@@ -33,7 +33,7 @@ struct block_request {
 	u8 tries;	    /* [disk's thread] that ended in a reset */
 	enum block_op op;
 	u64 sector; /* of 512 bytes */
-	u32 segs;
+	u32 bytes, segs;
 	struct block_seg seg[BLOCK_SEGS_MAX];
 	void (*end)(struct block_request *r, int err); /* 0, -EIO, -EOPNOTSUPP */
 	void *arg;				       /* of whoever waits */
@@ -48,8 +48,9 @@ struct block_request {
 struct block_device;
 
 struct block_ops {
-	/* Never fails: errors come by block_end. Any context. */
-	void (*submit)(struct block_device *d, struct block_request *r);
+	/* Takes the requests of the list, by `link`, and tells the disk once. Never fails: errors
+	 * come by block_end. Any context. */
+	void (*submit)(struct block_device *d, struct list *requests);
 	/* Begins anew with a disk that does not answer or has an error: 0, and in `had` what it was
 	 * given and will not finish; or -errno when it cannot be used any more: from then on
 	 * submit ends everything with -EIO. The disk's thread; may sleep. Meanwhile submit only
@@ -64,6 +65,8 @@ struct block_device {
 	u64 sectors;	       /* [I] of 512 bytes */
 	u32 sector_bytes;      /* [I] smallest it writes by itself, at least 512 */
 	u32 segs_max, seg_max; /* [I] segments of a request, bytes of a segment */
+	u32 bytes_max;	       /* [I] of a request; 0: as many as there may be */
+	bool by_pages;	       /* [I] segments of a request meet at borders of pages */
 	bool readonly;	       /* [I] */
 	bool volatile_cache;   /* [I] needs flushes */
 	bool in_use;	       /* [I] once programs run: by the store, nobody else writes to it */
@@ -85,9 +88,12 @@ struct block_batch {
 	int err;		    /* [lock] */
 	struct block_request *last; /* [lock] a flush, for when all that is pending is finished */
 	bool flushing;		    /* [lock] the disk has it */
-	/* [who adds] not yet given to the driver; what lies behind it on the disk joins it */
+	/* [who adds] not yet given to the driver: what lies behind it on the disk joins the first,
+	 * and the others go together with it */
 	struct block_request *open;
 	u64 open_end; /* sector */
+	struct list ready;
+	size_t ready_bytes;
 };
 
 /* => d's fields that are [I] are set. => may sleep. -ENOMEM */
@@ -107,8 +113,8 @@ void block_batch_init(struct block_batch *b, struct block_device *d);
  * before an error goes on. */
 int __must_check block_batch_add(struct block_batch *b, enum block_op op, u64 sector, void *mem,
 				 size_t bytes);
-/* The same, but the last request may wait for more of it. => block_batch_push or the wait follows
- */
+/* The same, but some of it may wait for more, so that the disk gets few large requests and is told
+ * of several at once. => block_batch_push or the wait follows */
 int __must_check block_batch_join(struct block_batch *b, enum block_op op, u64 sector, void *mem,
 				  size_t bytes);
 void block_batch_push(struct block_batch *b);

@@ -20,17 +20,20 @@
 #define TRIES_MAX 2u
 
 void
-block_submit(struct block_device *d, struct block_request *r)
+block_submit(struct block_device *d, struct list *requests)
 {
+	struct block_request *r;
+
 	spin_lock(&d->lock);
 	if (list_empty(&d->flight)) {
 		d->oldest_since = clock_now();
 		if (!d->watched)
 			waitq_wake_all(&d->trouble);
 	}
-	list_add_tail(&d->flight, &r->flight);
+	list_for_each_entry (r, requests, link)
+		list_add_tail(&d->flight, &r->flight);
 	spin_unlock(&d->lock);
-	d->ops->submit(d, r);
+	d->ops->submit(d, requests);
 }
 
 void
@@ -98,12 +101,13 @@ reset(struct block_device *d)
 	if (err)
 		klog(KLOG_WARN, "block", "%s is given up: error %d", d->name, -err);
 	list_for_each_entry_safe (r, next, &had, link) {
+		if (!err && ++r->tries < TRIES_MAX)
+			continue;
 		list_del(&r->link);
-		if (err || ++r->tries == TRIES_MAX)
-			block_end(d, r, -EIO);
-		else
-			d->ops->submit(d, r);
+		block_end(d, r, -EIO);
 	}
+	if (!list_empty(&had))
+		d->ops->submit(d, &had);
 	return !err;
 }
 

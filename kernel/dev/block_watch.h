@@ -6,7 +6,7 @@
 
 /* Gives the disk its thread. -ENOMEM. => once, before it is used */
 int __must_check block_watch_start(struct block_device *d);
-/* Gives a request to the driver. => no lock held */
-void block_submit(struct block_device *d, struct block_request *r);
+/* Gives the requests of the list to the driver. => no lock held; there is one at least */
+void block_submit(struct block_device *d, struct list *requests);
 
 #endif

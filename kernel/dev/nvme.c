@@ -130,10 +130,16 @@ queue_memory(struct nvme_queue *q, unsigned id, unsigned cxy)
 }
 
 static void
-queue_put(struct nvme *n, struct nvme_queue *q, const struct nvme_command *c)
+queue_put(struct nvme_queue *q, const struct nvme_command *c)
 {
 	q->sq[q->tail] = *c;
 	q->tail = (u16)((q->tail + 1u) % NVME_ENTRIES);
+}
+
+/* The controller is told of what was put. */
+static void
+queue_tell(struct nvme *n, const struct nvme_queue *q)
+{
 	compiler_barrier();
 	ring(n, q->id, false, q->tail);
 }
@@ -155,17 +161,22 @@ queue_get(struct nvme *n, struct nvme_queue *q, struct nvme_completion *c)
 
 /* ---- requests ---- */
 
-/* Where the memory is: a page, the second in line, or a list of all but the first. */
+/* Where the memory is: the first page, and the second or a list of all others. */
 static void
-set_memory(struct nvme *n, struct nvme_command *c, const struct block_seg *seg, unsigned slot)
+set_memory(struct nvme *n, struct nvme_command *c, const struct block_request *r, unsigned slot)
 {
-	paddr_t at = ALIGN_DOWN(seg->addr, PAGE_SIZE) + PAGE_SIZE, end = seg->addr + seg->len;
+	u64 *list = n->list[slot];
 	unsigned pages = 0;
 
-	c->prp[0] = seg->addr;
-	for (paddr_t p = at; p < end; p += PAGE_SIZE)
-		n->list[slot][pages++] = p;
-	c->prp[1] = pages == 0 ? 0 : pages == 1 ? at : virt_to_phys(n->list[slot]);
+	c->prp[0] = r->seg[0].addr;
+	for (u32 i = 0; i < r->segs; i++) {
+		paddr_t at = r->seg[i].addr, end = at + r->seg[i].len;
+
+		for (at = i > 0 ? at : ALIGN_DOWN(at, PAGE_SIZE) + PAGE_SIZE; at < end;
+		     at += PAGE_SIZE)
+			list[pages++] = at;
+	}
+	c->prp[1] = pages == 0 ? 0 : pages == 1 ? list[0] : virt_to_phys(list);
 }
 
 /* => n->lock held */
@@ -183,13 +194,13 @@ start_request(struct nvme *n, struct block_request *r)
 	c.id = (u16)slot;
 	c.opcode = r->op == BLOCK_READ ? IO_READ : r->op == BLOCK_WRITE ? IO_WRITE : IO_FLUSH;
 	if (r->op != BLOCK_FLUSH) {
-		set_memory(n, &c, &r->seg[0], slot);
+		set_memory(n, &c, r, slot);
 		c.dw[0] = (u32)lba;
 		c.dw[1] = (u32)(lba >> 32);
-		c.dw[2] = (r->seg[0].len >> n->lba_shift) - 1;
+		c.dw[2] = (r->bytes >> n->lba_shift) - 1;
 	}
 	n->slot[slot] = r;
-	queue_put(n, &n->io, &c);
+	queue_put(&n->io, &c);
 	return true;
 }
 
@@ -198,29 +209,33 @@ static void
 start_waiting(struct nvme *n)
 {
 	struct block_request *r, *next;
+	u16 tail = n->io.tail;
 
 	list_for_each_entry_safe (r, next, &n->waiting, link) {
 		if (!start_request(n, r))
 			break;
 		list_del(&r->link);
 	}
+	if (n->io.tail != tail)
+		queue_tell(n, &n->io);
 }
 
 static void
-nvme_submit(struct block_device *d, struct block_request *r)
+nvme_submit(struct block_device *d, struct list *requests)
 {
 	struct nvme *n = container_of(d, struct nvme, disk);
-	bool dead;
+	struct block_request *r, *next;
 
 	spin_lock(&n->lock);
-	dead = n->dead;
-	if (!dead) {
-		list_add_tail(&n->waiting, &r->link);
+	if (!n->dead) {
+		list_splice_tail(&n->waiting, requests);
 		start_waiting(n);
 	}
 	spin_unlock(&n->lock);
-	if (dead)
+	list_for_each_entry_safe (r, next, requests, link) {
+		list_del(&r->link);
 		block_end(d, r, -EIO);
+	}
 }
 
 static void
@@ -259,7 +274,8 @@ admin(struct nvme *n, const struct nvme_command *c)
 	ns_t deadline = clock_now() + ADMIN_WAIT;
 	struct nvme_completion done;
 
-	queue_put(n, &n->admin, c);
+	queue_put(&n->admin, c);
+	queue_tell(n, &n->admin);
 	while (!queue_get(n, &n->admin, &done)) {
 		if (clock_now() > deadline)
 			return -ETIMEDOUT;
@@ -322,8 +338,10 @@ describe(struct nvme *n, u8 *page)
 		return err;
 	longest = page[77]; /* MDTS: a power of two of pages */
 	d->volatile_cache = page[525] & 1;
-	d->segs_max = 1;
-	d->seg_max = (u32)PAGE_SIZE << (longest == 0 || longest > 7 ? 7 : longest);
+	d->segs_max = BLOCK_SEGS_MAX;
+	d->by_pages = true;
+	d->bytes_max = (u32)PAGE_SIZE << (longest == 0 || longest > 7 ? 7 : longest);
+	d->seg_max = d->bytes_max;
 	err = identify(n, 1, 0, page);
 	if (err)
 		return err;

@@ -26,8 +26,9 @@ struct virtio_blk {
 	struct virtio_queue *queue; /* [lock] */
 	struct spinlock lock;
 	struct list waiting; /* [lock] block_request.link: the queue had no room */
-	bool stopped;	     /* [lock] it is being reset: nothing is given to it */
-	bool dead;	     /* [lock] it was given up */
+	struct vq_buf buf[BLOCK_SEGS_MAX + 2]; /* [lock] of the request that is being queued */
+	bool stopped; /* [lock] it is being reset: nothing is given to it */
+	bool dead;    /* [lock] it was given up */
 };
 
 _Static_assert(sizeof(struct block_driver_head) == sizeof(struct virtio_blk_outhdr), "virtio");
@@ -36,7 +37,7 @@ _Static_assert(sizeof(struct block_driver_head) == sizeof(struct virtio_blk_outh
 static int
 queue_request(struct virtio_blk *b, struct block_request *r)
 {
-	struct vq_buf bufs[BLOCK_SEGS_MAX + 2];
+	struct vq_buf *bufs = b->buf;
 	unsigned n = 0, nout;
 
 	r->head = (struct block_driver_head){.sector = r->op == BLOCK_FLUSH ? 0 : r->sector};
@@ -93,14 +94,14 @@ end_all(struct virtio_blk *b, struct list *done, bool refused)
 }
 
 static void
-blk_submit(struct block_device *d, struct block_request *r)
+blk_submit(struct block_device *d, struct list *requests)
 {
 	struct virtio_blk *b = container_of(d, struct virtio_blk, disk);
 	struct list refused;
 
 	list_init(&refused);
 	spin_lock(&b->lock);
-	list_add_tail(&b->waiting, &r->link);
+	list_splice_tail(&b->waiting, requests);
 	queue_waiting(b, &refused);
 	spin_unlock(&b->lock);
 	end_all(b, &refused, true);
@@ -214,6 +215,7 @@ describe(struct virtio_blk *b, unsigned index)
 	d->minor = index * BLK_MINORS;
 	d->sector_bytes = config_u32(b, VIRTIO_BLK_F_BLK_SIZE, CONFIG(blk_size), BLOCK_SECTOR);
 	d->segs_max = config_u32(b, VIRTIO_BLK_F_SEG_MAX, CONFIG(seg_max), 1);
+	d->segs_max = min(d->segs_max, b->queue->vq.size - 2u); /* virtio 1.2, 2.7.5.3.1 */
 	d->seg_max = config_u32(b, VIRTIO_BLK_F_SIZE_MAX, CONFIG(size_max), 1u << 20);
 	d->readonly = virtio_has(&b->vdev, VIRTIO_BLK_F_RO);
 	d->volatile_cache = virtio_has(&b->vdev, VIRTIO_BLK_F_FLUSH);

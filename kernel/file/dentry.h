@@ -291,6 +291,8 @@ int gen_open(struct file *f, struct gen_source *s);
 
 /* --- file.c --- */
 u64 file_next_ino(void);
+/* Bytes of the structures of files that wait to be used again, as such and as nothing else. */
+u64 files_free_bytes(void);
 const char *file_kind(const struct file *f);
 
 /* --- locks.c --- */

@@ -39,6 +39,19 @@ file_alloc(struct vfs *vfs)
 }
 
 u64
+files_free_bytes(void)
+{
+	struct vfs *vfs = vfs_get();
+	u64 open = atomic_load(&vfs->files_open), made = atomic_load(&vfs->files_made), each = 0;
+
+	spin_lock(&vfs->files_lock);
+	if (vfs->files_free)
+		each = ksize(vfs->files_free);
+	spin_unlock(&vfs->files_lock);
+	return (made - min(made, open)) * each;
+}
+
+u64
 file_next_ino(void)
 {
 	return atomic_add_fetch(&vfs_get()->pipe_ino, 1);

@@ -13,6 +13,7 @@
 #include "lib/format.h"
 #include "lib/string.h"
 #include "mm/frame.h"
+#include "mm/kstack.h"
 
 #define HZ	   100
 #define KIB(pages) ((pages) * (PAGE_SIZE / 1024))
@@ -51,6 +52,9 @@ meminfo_show(char *buf, size_t size, void *arg)
 		{"PageTables:", m.page_tables},
 		{"CommitLimit:", m.total},
 		{"Committed_AS:", m.anonymous},
+		/* Holdfast's own: of KernelStack and of Slab, what waits to be used again. */
+		{"KernelStackFree:", kstack_free_pages()},
+		{"FilesFree:", files_free_bytes() / PAGE_SIZE},
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(lines); i++)

@@ -4,6 +4,7 @@
  * The root grows by a level when an index does not fit, with the old root as its first child; it
  * never shrinks but at radix_destroy, nor are empty nodes given back before: an object that was
  * once filled is likely to be filled again, and a leaf's address stays valid for who holds it.
+ * Who uses indexes that move on and on removes with radix_remove_prune.
  */
 #include <asm/errno.h>
 
@@ -122,6 +123,41 @@ radix_remove(struct radix *r, u64 index)
 	old = *slot;
 	*slot = NULL;
 	r->count--;
+	return old;
+}
+
+/* What is left mostly lies beside what was removed: the search goes outward from there. */
+static bool
+node_is_empty(void *const *node, unsigned from)
+{
+	for (unsigned d = 0; d < RADIX_FAN; d++)
+		if ((from >= d && node[from - d] != NULL) ||
+		    (from + d < RADIX_FAN && node[from + d] != NULL))
+			return false;
+	return true;
+}
+
+void *
+radix_remove_prune(struct radix *r, u64 index)
+{
+	void *old = radix_remove(r, index);
+	void **path[RADIX_MAX_HEIGHT], **node = r->root;
+	unsigned level;
+
+	if (old == NULL)
+		return NULL;
+	for (level = r->height - 1; level > 0; level--) {
+		path[level] = node;
+		node = node[radix_digit(index, level)];
+	}
+	for (; node_is_empty(node, radix_digit(index, level)); node = path[level]) {
+		r->mem->free_page(node);
+		if (++level == r->height) {
+			radix_init(r, r->mem);
+			break;
+		}
+		path[level][radix_digit(index, level)] = NULL;
+	}
 	return old;
 }
 

@@ -34,6 +34,8 @@ void **radix_slot(struct radix *r, u64 index);
 /* 0, or -ENOMEM. A NULL value removes. */
 int __must_check radix_set(struct radix *r, u64 index, void *value);
 void *radix_remove(struct radix *r, u64 index);
+/* The same, and gives back the nodes that it leaves empty. => nobody holds a slot */
+void *radix_remove_prune(struct radix *r, u64 index);
 /* Removes up to n of the entries at or behind *index and before `end`, as long as they follow each
  * other in one node; out[] gets them. Returns how many; *index is behind the last. */
 unsigned radix_take(struct radix *r, u64 *index, u64 end, void **out, unsigned n);

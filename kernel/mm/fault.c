@@ -11,57 +11,23 @@
  *
  * Missing pages of private anonymous memory that is only read show a shared frame of zeros. A first
  * write brings 2 MiB at once where the area covers them and memory is plentiful. Faults on files
- * enter up to 15 resident neighbours too.
+ * enter up to 15 resident neighbours too (fault_around.c).
  */
 #include <asm/errno.h>
 
 #include "core/core.h"
-#include "mm/fault.h"
+#include "mm/fault_impl.h"
 #include "mm/home.h"
-#include "mm/mapping.h"
 #include "mm/policy.h"
 #include "mm/replica.h"
 
 #define RETRY	    1 /* begin the step again */
 #define UPGRADE	    2 /* begin with the map's lock for writing */
 #define PAGE_IN	    3 /* the object's page may be on the disk */
-#define AROUND	    16
-#define AROUND_MAX  32
-#define AHEAD	    7
 #define HUGE_ORDER  9
 #define HUGE_PAGES  (1u << HUGE_ORDER)
 #define ENTER_BATCH 64u
-#define HUGE_SHARE  4	  /* 2 MiB pages while more than 1/4 of memory is free, */
-#define HUGE_LEAST  32768 /* and at least 128 MiB */
-
-struct fault {
-	struct vm_map *map;
-	vaddr_t va; /* page */
-	unsigned access;
-	bool locked_write;
-	bool spare_zeroed;
-	struct vm_mapping *v;
-	struct frame *spare;   /* to be used for the page, or freed at the end */
-	struct frame *huge;    /* a block of HUGE_PAGES likewise */
-	bool no_huge;	       /* tried in vain */
-	struct frame **result; /* if not NULL: gets the frame, with a reference */
-};
-
-static bool
-is_write(const struct fault *f)
-{
-	return f->access & VM_WRITE;
-}
-
-static void
-found(struct fault *f, struct frame *frame)
-{
-	if (f->result == NULL)
-		return;
-	frame_get(frame);
-	*f->result = frame;
-}
-
+#define HUGE_SHARE  4 /* 2 MiB pages while more than 1/4 of memory is free, and FAULT_PLENTY */
 /* Frames for the fault. When the cluster has none left, its copies of program text go, so that the
  * next ones need not come from elsewhere. => no spinlock held */
 static struct frame *
@@ -88,26 +54,6 @@ get_spare(struct fault *f, bool zeroed)
 	return f->spare == NULL ? -ENOMEM : RETRY;
 }
 
-static unsigned
-entry_prot(const struct fault *f, bool writable)
-{
-	unsigned prot = f->v->prot & (VM_READ | VM_WRITE | VM_EXEC);
-
-	if (!writable)
-		prot &= ~VM_WRITE;
-	return prot | (is_write(f) ? PMAP_WRITTEN : 0);
-}
-
-/* For a page of anonymous memory that is the anon's own frame, or becomes it: other clusters may
- * show the page of zeros there that was read before, or else this frame or nothing. */
-static unsigned
-anon_prot(const struct fault *f, bool writable)
-{
-	bool agreed = f->v->object == NULL && !f->v->shows_zeros;
-
-	return entry_prot(f, writable) | (agreed ? PMAP_AGREED : 0);
-}
-
 static u64
 object_index(const struct vm_mapping *v, vaddr_t va)
 {
@@ -128,13 +74,6 @@ fault_result(int err)
 	if (err == -EAGAIN)
 		return PAGE_IN;
 	return err == -EFAULT ? -ENXIO : err;
-}
-
-/* Whether an anon has no such page, on the disk neither. => its lock is held */
-static bool
-is_empty(const struct vm_object *anon, u64 index)
-{
-	return radix_get(&anon->pages, index) == NULL && !home_wants(anon, index);
 }
 
 /* Gets a page from the disk that get_frame() or the anon wants. => no spinlock held */
@@ -180,17 +119,17 @@ enter_around(struct fault *f, bool writable)
 {
 	struct vm_mapping *v = f->v;
 	struct vm_object *o = v->object;
-	vaddr_t base = ALIGN_DOWN(f->va, AROUND * PAGE_SIZE);
-	vaddr_t start = max(base, v->start), end = min(base + AROUND * PAGE_SIZE, v->end);
+	vaddr_t base = ALIGN_DOWN(f->va, FAULT_AROUND * PAGE_SIZE);
+	vaddr_t start = max(base, v->start), end = min(base + FAULT_AROUND * PAGE_SIZE, v->end);
 	bool copies = is_text(v) && machine()->nclusters > 1;
-	paddr_t pa[AROUND];
+	paddr_t pa[FAULT_AROUND];
 	unsigned n = 0, some = 0;
 
 	for (vaddr_t va = start; va < end; va += PAGE_SIZE, n++) {
 		pa[n] = 0;
 		if (va == f->va)
 			continue;
-		if (v->anon == NULL || is_empty(v->anon, anon_index(v, va)))
+		if (v->anon == NULL || fault_finds_none(v->anon, anon_index(v, va)))
 			pa[n] = o->ops->peek(o, object_index(v, va));
 		if (writable && pa[n] != 0 &&
 		    (frame_of_paddr(pa[n])->flags & (FF_IMAGE | FF_FLIGHT)))
@@ -201,7 +140,7 @@ enter_around(struct fault *f, bool writable)
 	}
 	if (some > 0)
 		some = pmap_enter_around(f->map->pmap, start, pa, n,
-					 (entry_prot(f, writable) & ~PMAP_WRITTEN) |
+					 (fault_prot(f, writable) & ~PMAP_WRITTEN) |
 						 (is_text(v) ? PMAP_REPLICA : 0));
 	count_file_pages(f, some);
 }
@@ -217,11 +156,11 @@ fault_device(struct fault *f)
 	spin_lock(&o->lock);
 	pa = o->ops->peek(o, object_index(f->v, f->va));
 	err = pa == 0 ? -ENXIO
-		      : pmap_enter(f->map->pmap, f->va, pa, entry_prot(f, true) | uncached);
+		      : pmap_enter(f->map->pmap, f->va, pa, fault_prot(f, true) | uncached);
 	if (err == 0 && f->result != NULL) {
 		err = o->uncached ? -EIO : 0;
 		if (err == 0)
-			found(f, frame_of_paddr(pa));
+			fault_found(f, frame_of_paddr(pa));
 	}
 	spin_unlock(&o->lock);
 	return err;
@@ -239,14 +178,14 @@ fault_shared(struct fault *f)
 	if (f->v->flags & VM_DEVICE)
 		return fault_device(f);
 	spin_lock(&o->lock);
-	err = o->ops->get_frame(o, object_index(f->v, f->va), is_write(f), &frame);
+	err = o->ops->get_frame(o, object_index(f->v, f->va), fault_is_write(f), &frame);
 	if (err == 0) {
 		writable = !(frame->flags & (FF_IMAGE | FF_FLIGHT));
-		err = pmap_enter(f->map->pmap, f->va, frame_paddr(frame), entry_prot(f, writable));
+		err = pmap_enter(f->map->pmap, f->va, frame_paddr(frame), fault_prot(f, writable));
 		if (err == 0)
 			enter_around(f, writable);
 		if (err == 0)
-			found(f, frame);
+			fault_found(f, frame);
 		frame_put(frame);
 	}
 	spin_unlock(&o->lock);
@@ -269,11 +208,11 @@ read_private_file(struct fault *f)
 	if (err == 0) {
 		shown = is_text(f->v) ? replica_for(o, object_index(f->v, f->va), frame) : frame;
 		err = pmap_enter(f->map->pmap, f->va, frame_paddr(shown),
-				 entry_prot(f, false) | (is_text(f->v) ? PMAP_REPLICA : 0));
+				 fault_prot(f, false) | (is_text(f->v) ? PMAP_REPLICA : 0));
 		if (err == 0)
 			enter_around(f, false);
 		if (err == 0)
-			found(f, frame);
+			fault_found(f, frame);
 		frame_put(frame);
 	}
 	spin_unlock(&o->lock);
@@ -294,52 +233,8 @@ use_spare(struct fault *f, u64 index)
 	f->spare = NULL;
 	frame_note_dirty(frame);
 	atomic_add_relaxed(&f->map->rss_anon, 1);
-	found(f, frame);
-	return pmap_enter(f->map->pmap, f->va, frame_paddr(frame), anon_prot(f, true));
-}
-
-/* For pages that are likely to be written soon. With a store it is worth a walk to know whether
- * they were: what was not is not stored. */
-static unsigned
-ahead_prot(const struct fault *f)
-{
-	return anon_prot(f, true) & (persisting() ? ~PMAP_WRITTEN : ~0u);
-}
-
-/*
- * A program that fills memory in order gets the next pages along, while memory is plentiful: a
- * fault costs more than a page. => the anon's lock is held; page `index` was just entered
- */
-static void
-fill_ahead(struct fault *f, u64 index)
-{
-	struct vm_mapping *v = f->v;
-	struct vm_object *anon = v->anon;
-	vaddr_t end = min(v->end, ALIGN_UP(f->va + PAGE_SIZE, HUGE_SIZE));
-	u64 room = (end - f->va) / PAGE_SIZE - 1;
-	paddr_t pa[AHEAD];
-	unsigned n;
-
-	if (index == 0 || radix_get(&anon->pages, index - 1) == NULL ||
-	    frame_free_pages() < HUGE_LEAST)
-		return;
-	for (n = 0; n < AHEAD && n < room; n++) {
-		struct frame *frame;
-
-		if (!is_empty(anon, index + 1 + n))
-			break;
-		frame = policy_alloc(v, f->va + (1 + n) * PAGE_SIZE, 0, FRAME_ZERO | FRAME_LOCAL);
-		if (frame == NULL)
-			break;
-		if (object_insert(anon, index + 1 + n, frame)) {
-			frame_put(frame);
-			break;
-		}
-		pa[n] = frame_paddr(frame);
-	}
-	atomic_add_relaxed(&f->map->rss_anon, n);
-	if (n > 0)
-		pmap_enter_around(f->map->pmap, f->va + PAGE_SIZE, pa, n, ahead_prot(f));
+	fault_found(f, frame);
+	return pmap_enter(f->map->pmap, f->va, frame_paddr(frame), fault_anon_prot(f, true));
 }
 
 /* First write to a page of a private file: a copy of it. => the anon's lock is held */
@@ -360,76 +255,6 @@ copy_private_file(struct fault *f, u64 index)
 	return use_spare(f, index);
 }
 
-/* Whether a frame of the anon may be written as it is: nobody else has it, it is not on its way to
- * the disk (which holds it), and where it is kept is the anon's. => the anon's lock is held */
-static bool
-may_write(const struct vm_object *anon, const struct frame *f)
-{
-	return atomic_load_relaxed(&f->refs.value) == 1 && (!persisting() || home_is_own(anon, f));
-}
-
-/* Pages of the anon around one that was entered: as many as the mapping and one page table have. */
-struct around {
-	vaddr_t start;
-	unsigned n;
-	paddr_t pa[AROUND_MAX]; /* 0: not to be entered */
-};
-
-/* The aligned `width` of them; with `writable` those that may be written.
- * => the anon's lock is held */
-static void
-find_around(const struct fault *f, u64 index, unsigned width, bool writable, struct around *a)
-{
-	const struct vm_mapping *v = f->v;
-	vaddr_t base = ALIGN_DOWN(f->va, HUGE_SIZE);
-	vaddr_t lowest = max(v->start, base), end = min(v->end, base + HUGE_SIZE);
-	u64 first = ALIGN_DOWN(index, (u64)width);
-	struct frame **slot = (struct frame **)radix_find(&v->anon->pages, first);
-	vaddr_t va = f->va - ((index - first) << PAGE_SHIFT);
-
-	a->n = 0;
-	for (unsigned i = 0; i < width; i++, va += PAGE_SIZE) {
-		const struct frame *frame = slot[i];
-
-		if (va < lowest || va >= end)
-			continue;
-		if (a->n == 0)
-			a->start = va;
-		if (frame != NULL && writable && !may_write(v->anon, frame))
-			frame = NULL;
-		a->pa[a->n++] = frame != NULL ? frame_paddr(frame) : 0;
-	}
-}
-
-/*
- * Where clusters have tables of their own, a page that one has come to is likely to have neighbours
- * that another one's threads filled: they are entered along, each would cost a fault.
- * => the anon's lock is held; page `index` was just entered, for writing if `writable`
- */
-static void
-show_around(struct fault *f, u64 index, bool writable)
-{
-	struct around a;
-
-	find_around(f, index, AROUND, writable, &a);
-	pmap_enter_around(f->map->pmap, a.start, a.pa, a.n,
-			  (anon_prot(f, writable) & ~PMAP_WRITTEN) | PMAP_UNUSED);
-}
-
-/*
- * What was on its way to the disk has lost the right to write, and gets it back when it is written.
- * Its neighbours are likely to be as it is, and to be written, too: they get it back along, each
- * would cost a fault. => the anon's lock is held; page `index` was just entered for writing
- */
-static void
-allow_around(const struct fault *f, u64 index)
-{
-	struct around a;
-
-	find_around(f, index, AROUND_MAX, true, &a);
-	pmap_allow_around(f->map->pmap, a.start, a.pa, a.n);
-}
-
 /* A page that the anon has: as it is, in place, or copied from one that others show too.
  * => the anon's lock is held; false in *done: a spare frame is needed first */
 static int
@@ -437,7 +262,9 @@ fault_present(struct fault *f, u64 index, struct frame *old, bool *done)
 {
 	struct vm_object *anon = f->v->anon;
 	bool sole = atomic_load(&old->refs.value) == 1 && !f->v->needs_copy;
+	bool flying = (atomic_load(&old->flags) & FF_FLIGHT) && !f->v->needs_copy;
 	struct frame *copy = f->spare;
+	struct copied ahead = {0};
 	void **slot;
 	int err;
 
@@ -447,13 +274,13 @@ fault_present(struct fault *f, u64 index, struct frame *old, bool *done)
 		if (err)
 			return err;
 	}
-	if (sole || !is_write(f)) {
-		found(f, old);
-		err = pmap_enter(f->map->pmap, f->va, frame_paddr(old), anon_prot(f, sole));
+	if (sole || !fault_is_write(f)) {
+		fault_found(f, old);
+		err = pmap_enter(f->map->pmap, f->va, frame_paddr(old), fault_anon_prot(f, sole));
 		if (err == 0 && machine()->nclusters > 1 && !machine()->one_copy)
-			show_around(f, index, sole);
-		if (err == 0 && persisting() && is_write(f))
-			allow_around(f, index);
+			fault_show_around(f, index, sole);
+		if (err == 0 && persisting() && fault_is_write(f))
+			fault_allow_around(f, index);
 		return err;
 	}
 	if (copy == NULL) {
@@ -469,12 +296,21 @@ fault_present(struct fault *f, u64 index, struct frame *old, bool *done)
 	slot = radix_find(&anon->pages, index);
 	*slot = copy;
 	f->spare = NULL;
-	found(f, copy);
-	/* Removes the old frame from every replica before anybody can free it. */
-	err = pmap_enter(f->map->pmap, f->va, frame_paddr(copy), entry_prot(f, true));
+	fault_found(f, copy);
+	if (flying)
+		fault_copy_ahead(f, index, &ahead);
+	/* Removes the old frames from every replica before anybody can free them. */
+	if (ahead.n > 0)
+		pmap_remove(f->map->pmap, f->va, f->va + (1 + ahead.n) * PAGE_SIZE);
+	err = pmap_enter(f->map->pmap, f->va, frame_paddr(copy), fault_prot(f, true));
 	if (err)
 		pmap_remove(f->map->pmap, f->va, f->va + PAGE_SIZE);
+	else if (ahead.n > 0)
+		pmap_enter_around(f->map->pmap, f->va + PAGE_SIZE, ahead.pa, ahead.n,
+				  fault_ahead_prot(f) | PMAP_UNUSED);
 	frame_put(old);
+	for (unsigned i = 0; i < ahead.n; i++)
+		frame_put(ahead.old[i]);
 	return err;
 }
 
@@ -485,10 +321,10 @@ may_be_huge(const struct fault *f)
 	const struct vm_mapping *v = f->v;
 	vaddr_t base = ALIGN_DOWN(f->va, HUGE_SIZE);
 
-	return !f->no_huge && is_write(f) && v->object == NULL && base >= v->start &&
+	return !f->no_huge && fault_is_write(f) && v->object == NULL && base >= v->start &&
 	       base + HUGE_SIZE <= v->end && !(v->flags & (VM_NOHUGE | VM_STACK)) &&
 	       anon_index(v, base) % HUGE_PAGES == 0 &&
-	       frame_free_pages() > max(frame_total_pages() / HUGE_SHARE, (u64)HUGE_LEAST);
+	       frame_free_pages() > max(frame_total_pages() / HUGE_SHARE, (u64)FAULT_PLENTY);
 }
 
 /* => the anon's lock is held */
@@ -511,7 +347,7 @@ enter_block(struct fault *f, vaddr_t base, const struct frame *block)
 		for (unsigned k = 0; k < ENTER_BATCH; k++)
 			pa[k] = frame_paddr(block + i + k);
 		pmap_enter_around(f->map->pmap, base + (vaddr_t)i * PAGE_SIZE, pa, ENTER_BATCH,
-				  ahead_prot(f));
+				  fault_ahead_prot(f));
 	}
 }
 
@@ -537,13 +373,13 @@ use_huge(struct fault *f, u64 first)
 	anon->resident += HUGE_PAGES;
 	frame_account(block, FRAME_USE_ANON, HUGE_PAGES);
 	atomic_add_relaxed(&f->map->rss_anon, HUGE_PAGES);
-	found(f, block + ((f->va - base) >> PAGE_SHIFT));
+	fault_found(f, block + ((f->va - base) >> PAGE_SHIFT));
 	if (persisting())
 		enter_block(f, base, block);
-	else if (pmap_enter_huge(f->map->pmap, base, frame_paddr(block), entry_prot(f, true)) == 0)
+	else if (pmap_enter_huge(f->map->pmap, base, frame_paddr(block), fault_prot(f, true)) == 0)
 		return 0;
 	return pmap_enter(f->map->pmap, f->va, frame_paddr(block) + (f->va - base),
-			  anon_prot(f, true));
+			  fault_anon_prot(f, true));
 }
 
 /* A page of zeros for a read, or new memory for a write. => the anon's lock is held */
@@ -554,18 +390,18 @@ fault_absent(struct fault *f, u64 index)
 	int err;
 
 	if (f->v->object != NULL)
-		return is_write(f) ? copy_private_file(f, index) : read_private_file(f);
-	if (!is_write(f)) {
+		return fault_is_write(f) ? copy_private_file(f, index) : read_private_file(f);
+	if (!fault_is_write(f)) {
 		f->v->shows_zeros = true;
-		found(f, machine()->mm->zero);
+		fault_found(f, machine()->mm->zero);
 		return pmap_enter(f->map->pmap, f->va, frame_paddr(machine()->mm->zero),
-				  entry_prot(f, false));
+				  fault_prot(f, false));
 	}
 	if (f->huge != NULL && none_present(f->v->anon, first))
 		return use_huge(f, first);
 	err = use_spare(f, index);
 	if (err == 0)
-		fill_ahead(f, index);
+		fault_fill_ahead(f, index);
 	return err;
 }
 
@@ -606,12 +442,12 @@ fault_anon(struct fault *f)
 	flying = old != NULL && (atomic_load(&old->flags) & FF_FLIGHT);
 	if (old != NULL)
 		err = fault_present(f, index, old, &done);
-	else if (is_write(f) && f->spare == NULL && f->huge == NULL)
+	else if (fault_is_write(f) && f->spare == NULL && f->huge == NULL)
 		done = false;
-	else if (is_write(f) && f->spare == NULL &&
+	else if (fault_is_write(f) && f->spare == NULL &&
 		 !none_present(v->anon, ALIGN_DOWN(index, (u64)HUGE_PAGES)))
 		done = false; /* somebody else filled part of it: the block is of no use */
-	else if (is_write(f) && f->spare != NULL && v->object == NULL && !f->spare_zeroed)
+	else if (fault_is_write(f) && f->spare != NULL && v->object == NULL && !f->spare_zeroed)
 		done = false;
 	else
 		err = fault_absent(f, index);
@@ -687,7 +523,7 @@ find_mapping(struct fault *f)
 	err = check_access(f);
 	if (err)
 		return err;
-	if (is_write(f) && v->needs_copy && !(v->flags & VM_SHARED)) {
+	if (fault_is_write(f) && v->needs_copy && !(v->flags & VM_SHARED)) {
 		if (!f->locked_write)
 			return UPGRADE;
 		return anon_unshare(v);

@@ -2,8 +2,9 @@
  * What a cut has collected, until it is durable (cut.h, flight.h).
  *
  * A frame in flight has FF_FLIGHT and a reference; who wants to write the page gets a copy in its
- * place (fault.c for private memory, object_writable() for the rest). Runs lie one behind the other
- * in chunks of memory: at the cut each page that is touched counts, and a run may be short.
+ * place (fault.c for private memory, where some pages behind it are copied along; object_writable()
+ * for the rest). Runs lie one behind the other in chunks of memory: at the cut each page that is
+ * touched counts, and a run may be short.
  *
  * A page that is written again while it is in flight costs a fault, a copy and a shootdown. One
  * that was is hot: at the next cuts a copy of it is made before the machine goes on (copies.c),

@@ -250,6 +250,21 @@ home_replace(struct frame *old, struct frame *new)
 	lose_home(old);
 }
 
+void
+home_replace_unwritten(struct frame *old, struct frame *new)
+{
+	struct home_group *g = old->owner;
+
+	new->owner = g;
+	new->index = old->index;
+	if (old->flags & FF_DIRTY) {
+		atomic_fetch_or(&new->flags, (u16)FF_DIRTY);
+		group_set(g->dirty, new->index);
+		home_queue(g);
+	}
+	lose_home(old);
+}
+
 int
 home_bring(struct vm_object *o, u64 index, struct frame *f)
 {

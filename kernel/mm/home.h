@@ -97,6 +97,8 @@ void home_leave(struct vm_object *o, u64 index, struct frame *f);
 /* `new`, with the same content as `old`, takes its place in o; it counts as changed when `old`
  * still had to be written or is being written. => o->lock held */
 void home_replace(struct frame *old, struct frame *new);
+/* The same for a copy that nobody has written yet, of a page that is being written. */
+void home_replace_unwritten(struct frame *old, struct frame *new);
 /* A page that was shared and is o's alone now: it may be written, so that where it is kept has to
  * be o's alone, too. 0 or -ENOMEM. => o->lock held */
 int __must_check home_bring(struct vm_object *o, u64 index, struct frame *f);

@@ -27,6 +27,7 @@ struct kstacks {
 	struct spinlock lock;
 	struct free_stack *free; /* [lock] */
 	u64 made;		 /* [lock] slots mapped so far */
+	u64 unused;		 /* [a] on the free list */
 };
 
 struct kthread {
@@ -81,6 +82,7 @@ kstack_alloc(unsigned cxy)
 	s = k->free;
 	if (s != NULL) {
 		k->free = s->next;
+		(void)atomic_fetch_sub(&k->unused, 1);
 	} else if (k->made < SLOT_COUNT) {
 		vaddr_t stack = cluster_base(cxy) + k->made * SLOT_SIZE + PAGE_SIZE;
 
@@ -104,7 +106,18 @@ kstack_free(void *stack)
 	spin_lock(&k->lock);
 	s->next = k->free;
 	k->free = s;
+	atomic_add_relaxed(&k->unused, 1);
 	spin_unlock(&k->lock);
+}
+
+u64
+kstack_free_pages(void)
+{
+	u64 stacks = 0;
+
+	for (unsigned i = 0; i < machine()->nclusters; i++)
+		stacks += atomic_load_relaxed(&machine()->cluster[i]->kstacks->unused);
+	return stacks * (KSTACK_SIZE / PAGE_SIZE);
 }
 
 static void

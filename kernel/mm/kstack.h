@@ -9,6 +9,8 @@ void kstack_init_cluster(void);
  * once made. */
 void *kstack_alloc(unsigned cxy);
 void kstack_free(void *stack);
+/* Pages of the stacks that wait to be used again, of all clusters. */
+u64 kstack_free_pages(void);
 /* Makes and starts a kernel thread; NULL when out of memory. affinity 0 means any core. */
 struct thread *kthread_create(const char *name, void (*fn)(void *), void *arg, u64 affinity);
 

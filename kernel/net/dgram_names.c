@@ -42,10 +42,15 @@ dgram_bind_any(struct inet *s)
 }
 
 static int
-bind_to(struct inet *s, const ip_addr_t *ip, u16 *port)
+bind_to(struct inet *s, ip_addr_t *ip, u16 *port)
 {
 	int err = 0;
 
+	if (s->bound && dgram_is_udp(s))
+		return -EINVAL;
+	if (!inet_addr_is_ours(ip) && !ip_addr_ismulticast(ip) &&
+	    !(IP_IS_V4(ip) && ip4_addr_get_u32(ip_2_ip4(ip)) == IPADDR_BROADCAST))
+		return -EADDRNOTAVAIL;
 	if (*port && s->type == SOCK_DGRAM && inet_port_taken(s, ip, *port))
 		return -EADDRINUSE;
 	if (!dgram_is_udp(s)) {
@@ -63,30 +68,7 @@ bind_to(struct inet *s, const ip_addr_t *ip, u16 *port)
 int
 dgram_bind(struct file *f, const void *addr, unsigned len)
 {
-	struct inet *s = inet_of(f);
-	ip_addr_t ip;
-	u16 port;
-	int err = inet_addr_in(s, addr, len, &ip, &port);
-
-	if (err)
-		return err;
-	net_lock();
-	if (s->bound && dgram_is_udp(s))
-		err = -EINVAL;
-	else if (!inet_addr_is_ours(&ip) && !ip_addr_ismulticast(&ip) &&
-		 !(IP_IS_V4_VAL(ip) && ip4_addr_get_u32(ip_2_ip4(&ip)) == IPADDR_BROADCAST))
-		err = -EADDRNOTAVAIL;
-	else
-		err = bind_to(s, &ip, &port);
-	if (!err) {
-		spin_lock(&s->lock);
-		ip_addr_copy(s->local, ip);
-		s->local_port = port;
-		s->bound = port || !dgram_is_udp(s);
-		spin_unlock(&s->lock);
-	}
-	net_unlock();
-	return err;
+	return inet_bind(inet_of(f), addr, len, bind_to);
 }
 
 static int

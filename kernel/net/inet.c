@@ -275,6 +275,30 @@ inet_addr_in(const struct inet *s, const void *sa, unsigned len, ip_addr_t *ip, 
 	return 0;
 }
 
+int
+inet_bind(struct inet *s, const void *sa, unsigned len,
+	  int (*bind)(struct inet *s, ip_addr_t *ip, u16 *port))
+{
+	bool ports = s->type == SOCK_STREAM || dgram_is_udp(s);
+	ip_addr_t ip;
+	u16 port;
+	int err = inet_addr_in(s, sa, len, &ip, &port);
+
+	if (err)
+		return err;
+	net_lock();
+	err = bind(s, &ip, &port);
+	if (!err) {
+		spin_lock(&s->lock);
+		ip_addr_copy(s->local, ip);
+		s->local_port = port;
+		s->bound = port || !ports;
+		spin_unlock(&s->lock);
+	}
+	net_unlock();
+	return err;
+}
+
 void
 inet_addr_out(const struct inet *s, const ip_addr_t *ip, u16 port, void *sa, unsigned *len)
 {

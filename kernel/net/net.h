@@ -283,6 +283,10 @@ void inet_free(struct inet *s);
 void inet_abandon(struct inet *s);
 /* Reads a sockaddr: *ip (IPADDR_TYPE_ANY for :: of a dual-stack socket) and port. 0 or -errno. */
 int inet_addr_in(const struct inet *s, const void *sa, unsigned len, ip_addr_t *ip, u16 *port);
+/* bind(2): `bind` looks whether it may be, does it, and says which port it was; 0: one is chosen
+ * later. 0, -EINVAL, -EAFNOSUPPORT, -ENETUNREACH, and what `bind` says. => it has net->lock */
+int inet_bind(struct inet *s, const void *sa, unsigned len,
+	      int (*bind)(struct inet *s, ip_addr_t *ip, u16 *port));
 void inet_addr_out(const struct inet *s, const ip_addr_t *ip, u16 port, void *sa, unsigned *len);
 /* Whether we may use it as our own address. => net->lock */
 bool inet_addr_is_ours(const ip_addr_t *ip);

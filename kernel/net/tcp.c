@@ -222,34 +222,26 @@ on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 }
 
 static int
+bind_to(struct inet *s, ip_addr_t *ip, u16 *port)
+{
+	int err = 0;
+
+	if (s->bound || s->state != INET_FRESH || !s->tcp)
+		return -EINVAL;
+	if (!inet_addr_is_ours(ip))
+		return -EADDRNOTAVAIL;
+	if (!*port && s->bind_no_port)
+		s->tcp->local_ip = *ip; /* connect() will choose the port */
+	else
+		err = tcp_port_bind(s, ip, *port);
+	*port = s->tcp->local_port;
+	return err;
+}
+
+static int
 stream_bind(struct file *f, const void *addr, unsigned len)
 {
-	struct inet *s = inet_of(f);
-	ip_addr_t ip;
-	u16 port;
-	int err = inet_addr_in(s, addr, len, &ip, &port);
-
-	if (err)
-		return err;
-	net_lock();
-	if (s->bound || s->state != INET_FRESH || !s->tcp) {
-		err = -EINVAL;
-	} else if (!inet_addr_is_ours(&ip)) {
-		err = -EADDRNOTAVAIL;
-	} else if (!port && s->bind_no_port) {
-		s->tcp->local_ip = ip; /* connect() will choose the port */
-	} else {
-		err = tcp_port_bind(s, &ip, port);
-	}
-	if (!err) {
-		spin_lock(&s->lock);
-		s->bound = s->tcp->local_port != 0;
-		ip_addr_copy(s->local, ip);
-		s->local_port = s->tcp->local_port;
-		spin_unlock(&s->lock);
-	}
-	net_unlock();
-	return err;
+	return inet_bind(inet_of(f), addr, len, bind_to);
 }
 
 int

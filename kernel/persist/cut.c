@@ -23,7 +23,7 @@
 #include "persist/impl.h"
 #include "proc/persist.h"
 
-#define QUEUE_FIRST  1024u
+#define QUEUE_PIECE  ((PAGE_SIZE - sizeof(struct reached_piece)) / sizeof(struct reached))
 #define RECORD_FIRST 4096u
 #define DRAIN_LIMIT  NS_PER_SEC
 
@@ -74,11 +74,12 @@ entry_know(struct persist *p, struct entry *e, const struct persist_kind *kind, 
 	p->nentries--;
 }
 
-/* => it is on no list that is counted */
+/* => it is on no list that is counted. Ids are given once: what the table has for old ones only is
+ * given back. */
 void
 entry_drop(struct persist *p, struct entry *e)
 {
-	(void)radix_remove(&p->objects, e->id);
+	(void)radix_remove_prune(&p->objects, e->id);
 	list_del(&e->link);
 	kfree(e);
 }
@@ -91,20 +92,40 @@ grow_buffer(void *old, size_t length, size_t room)
 	return krealloc(old, length, room);
 }
 
+static struct reached_piece *
+queue_grow(struct cut *c)
+{
+	struct reached_piece *q = kmalloc(PAGE_SIZE);
+
+	if (!q)
+		return NULL;
+	q->n = 0;
+	list_add_tail(&c->queue, &q->link);
+	return q;
+}
+
 static bool
 queue_add(struct cut *c, const struct persist_kind *kind, void *object)
 {
-	if (c->queued == c->room) {
-		size_t room = c->room ? c->room * 2 : QUEUE_FIRST;
-		struct reached *q = krealloc(c->queue, c->room * sizeof(*q), room * sizeof(*q));
+	struct reached_piece *q = list_entry(c->queue.prev, struct reached_piece, link);
 
-		if (!q)
-			return false;
-		c->queue = q;
-		c->room = room;
-	}
-	c->queue[c->queued++] = (struct reached){kind, object};
+	if (list_empty(&c->queue) || q->n == QUEUE_PIECE)
+		q = queue_grow(c);
+	if (!q)
+		return false;
+	q->at[q->n++] = (struct reached){kind, object};
+	c->queued++;
 	return true;
+}
+
+static void
+queue_free(struct cut *c)
+{
+	struct reached_piece *q, *next;
+
+	list_for_each_entry_safe (q, next, &c->queue, link)
+		kfree(q);
+	list_init(&c->queue);
 }
 
 static struct persistent *
@@ -296,18 +317,24 @@ write_system(struct cut *c)
 }
 
 static int
+write_reached(struct cut *c, const struct reached *at)
+{
+	c->processes += at->kind == &process_persist;
+	c->threads += at->kind == &task_persist;
+	return at->kind->marked ? write_marked(c, at->kind, at->object)
+				: write_object(c, at->kind, at->object);
+}
+
+/* The queue grows while it is gone through. */
+static int
 write_queue(struct cut *c)
 {
+	const struct reached_piece *q;
 	int err = 0;
 
-	while (!err && c->taken < c->queued) {
-		struct reached at = c->queue[c->taken++];
-
-		c->processes += at.kind == &process_persist;
-		c->threads += at.kind == &task_persist;
-		err = at.kind->marked ? write_marked(c, at.kind, at.object)
-				      : write_object(c, at.kind, at.object);
-	}
+	list_for_each_entry (q, &c->queue, link)
+		for (unsigned i = 0; i < q->n && !err; i++)
+			err = write_reached(c, &q->at[i]);
 	return err;
 }
 
@@ -388,8 +415,7 @@ make_room(struct cut *c)
 {
 	c->writer.tags.buf = kmalloc(RECORD_FIRST);
 	c->writer.tags.room = c->writer.tags.buf ? RECORD_FIRST : 0;
-	c->queue = kmalloc(QUEUE_FIRST * sizeof(*c->queue));
-	c->room = c->queue ? QUEUE_FIRST : 0;
+	(void)queue_grow(c);
 }
 
 int
@@ -405,6 +431,7 @@ cut_take(struct persist *p, struct cut *c)
 	c->writer.reach = reach;
 	list_init(&c->changed);
 	list_init(&c->again);
+	list_init(&c->queue);
 	make_room(c);
 	random_bytes(c->seed, sizeof(c->seed));
 	survey = vm_cut_survey();
@@ -427,8 +454,7 @@ cut_take(struct persist *p, struct cut *c)
 	records_drop(c);
 	kfree(c->writer.tags.buf);
 	c->writer.tags.buf = NULL;
-	kfree(c->queue);
-	c->queue = NULL;
+	queue_free(c);
 	return err;
 }
 

@@ -49,9 +49,16 @@ struct record {
 	u8 bytes[];
 };
 
-struct reached { /* and not yet written down */
+struct reached {
 	const struct persist_kind *kind;
 	void *object;
+};
+
+/* What a cut has come to, in pieces: there may be more objects than memory has room for in one. */
+struct reached_piece {
+	struct list link;
+	unsigned n;
+	struct reached at[];
 };
 
 /* One checkpoint from the cut to its commit. */
@@ -59,8 +66,8 @@ struct cut {
 	struct persist_writer writer;
 	struct persist *engine;
 	u64 number;
-	struct reached *queue;
-	size_t queued, taken, room;
+	struct list queue;   /* struct reached_piece, all but the last full */
+	u64 queued;	     /* in it; those behind the walk are written down */
 	struct list changed; /* struct persistent: marked before this cut */
 	struct list again;   /* the same: to be marked for the next one */
 	bool only_marked;    /* what is being written may not refer to other kinds */
@@ -140,8 +147,10 @@ extern const unsigned persist_roots_n;
 void system_features(u64 word[FEATURE_WORDS]);
 void system_save(const struct persist *p, struct persist_writer *w, const u8 seed[SEED_BYTES]);
 void system_reach(struct persist_writer *w); /* its references alone */
-/* Sets clocks and names. => before the file systems. 0, -EBADMSG, -EOPNOTSUPP: the processor lacks
- * what the processes use */
+/* Whether it is a system that can be resumed here, with its processes or without. 0, -EBADMSG,
+ * -EOPNOTSUPP: the processor lacks what the processes use */
+int __must_check system_check(struct persist *p, struct persist_reader *r);
+/* Sets clocks and names. => before the file systems. 0, -EBADMSG */
 int __must_check system_load(struct persist *p, struct persist_reader *r);
 void *system_root(struct persist_reader *r, const struct persist_kind *kind);
 /* Gives what every kernel makes anew the ids that records know it by. */
@@ -181,7 +190,11 @@ int __must_check vm_pager_start(struct persist *p);
 void commit_note_room(struct persist *p, int err); /* as the last commit ended. => store_lock */
 
 /* resume.c */
+/* Nothing but the record is read, and what it asks for. 0, -ENODATA: the epoch has none; -EBADMSG,
+ * -EOPNOTSUPP as system_check, -EIO, -ENOMEM: it is as if it had not been called */
 int __must_check resume_read_system(struct persist *p);
+int __must_check resume_take_system(struct persist *p); /* => after that; errors as system_load */
+void resume_forget(struct persist *p);			/* => nothing but these two was called */
 int __must_check resume_load(struct persist *p);
 
 /* engine.c */

@@ -3,7 +3,8 @@
  * says. A blank disk that was named is formatted; any other disk is left alone.
  *
  * An epoch is tried three times, then the one before it, as far back as the store has any; then the
- * machine starts clean.
+ * machine starts clean. Where the first record cannot be read, or the attempt not be noted, the
+ * store is left alone and nothing is kept: the next start may find what it is.
  */
 #include <asm/errno.h>
 
@@ -207,6 +208,16 @@ forget_objects(struct persist *p)
 }
 
 static void
+close_store(struct persist *p)
+{
+	resume_forget(p);
+	if (p->store)
+		store_close(p->store);
+	store_disk_read_ahead(&p->disk, false);
+	p->store = NULL;
+}
+
+static void
 no_store(struct persist *p, int err)
 {
 	const char *why = err == -ENODEV	? "there is no such disk"
@@ -220,10 +231,24 @@ no_store(struct persist *p, int err)
 	else
 		klog(KLOG_WARN, "persist", "%s is no store: %s (error %d); nothing is kept",
 		     p->options.disk, why, -err);
-	if (p->store)
-		store_close(p->store);
-	store_disk_read_ahead(&p->disk, false);
-	p->store = NULL;
+	close_store(p);
+}
+
+/* What could not be read may be there at the next start: nothing of it is written over. */
+static void
+leave_alone(struct persist *p, int err)
+{
+	const char *what = err == -ENOMEM ? "start with more memory"
+			   : err == -EOPNOTSUPP
+				   ? "start on a processor that has it, or with --fresh"
+			   : err == -EROFS ? "start the kernel that wrote it"
+					   : "start again when the disk has no errors, or "
+					     "with --epoch for an older one";
+
+	klog(KLOG_WARN, "persist",
+	     "epoch %lu of %s cannot be resumed: error %d; it is left alone, nothing is kept: %s",
+	     p->epoch, p->options.disk, -err, what);
+	close_store(p);
 }
 
 /* What is damaged stays so: the next start takes another epoch at once. */
@@ -232,24 +257,47 @@ use_up_tries(struct persist *p)
 {
 	u32 tries = p->options.fresh ? 2 * RESUME_TRIES : RESUME_TRIES;
 	struct store_status st;
-	int err;
 
-	do {
-		err = store_attempt(p->store);
+	do
 		store_status(p->store, &st);
-	} while (!err && st.attempts < tries);
+	while (st.attempts < tries && store_attempt(p->store) == 0);
 }
 
-/* The epoch that was opened cannot be resumed. => does not return */
+/* The epoch that was opened cannot be resumed. => the attempt is noted: so it comes to an end
+ * => does not return */
 static void
-start_again(struct persist *p, u64 epoch, int err)
+start_again(struct persist *p, int err)
 {
-	klog(KLOG_WARN, "persist", "epoch %lu cannot be resumed: error %d; starting again", epoch,
-	     -err);
+	klog(KLOG_WARN, "persist", "epoch %lu cannot be resumed: error %d; starting again",
+	     p->epoch, -err);
 	if (err == -EBADMSG)
 		use_up_tries(p);
 	control_line("again");
 	power_reboot();
+}
+
+/* The system of the epoch that is open. 0, or why the store is to be left alone: also when no
+ * attempt can be noted, which would be made again and again. */
+static int
+begin_resume(struct persist *p)
+{
+	int found = resume_read_system(p), err;
+
+	if (found == -ENODATA) {
+		klog(KLOG_WARN, "persist", "epoch %lu has no system: a clean start", p->epoch);
+		return 0;
+	}
+	if (found && found != -EBADMSG)
+		return found;
+	err = store_attempt(p->store);
+	if (err)
+		return err;
+	if (!found)
+		found = resume_take_system(p);
+	if (found)
+		start_again(p, found);
+	p->resumed_epoch = p->epoch;
+	return 0;
 }
 
 static void
@@ -262,18 +310,13 @@ open_store(struct persist *p)
 	if (!err && found) {
 		store_status(p->store, &st);
 		p->epoch = st.epoch;
-		err = resume_read_system(p);
-		if (err == -EBADMSG)
-			start_again(p, st.epoch, err);
-		if (!err)
-			err = store_attempt(p->store);
-		if (!err)
-			p->resumed_epoch = st.epoch;
-		else
-			klog(KLOG_WARN, "persist", "epoch %lu cannot be resumed: error %d",
-			     st.epoch, -err);
+		err = begin_resume(p);
+		if (err) {
+			leave_alone(p, err);
+			return;
+		}
 	}
-	if (p->store && !p->resumed_epoch)
+	if (!err && !p->resumed_epoch)
 		err = forget_objects(p);
 	if (!err)
 		err = vm_pager_start(p);
@@ -341,7 +384,7 @@ persist_resume(void)
 		return false;
 	err = resume_load(p);
 	if (err)
-		start_again(p, p->resumed_epoch, err);
+		start_again(p, err);
 	p->resume_ns = clock_now() - p->resume_ns;
 	klog(KLOG_BOOT, "persist", "epoch %lu, %lld ms old, %s; resumed in %lld ms",
 	     p->resumed_epoch, p->outage_ns / NS_PER_MS,

@@ -371,7 +371,7 @@ let_go_on(struct load *l)
 	return err;
 }
 
-/* --- the two steps --- */
+/* --- the steps --- */
 
 int
 resume_read_system(struct persist *p)
@@ -394,14 +394,31 @@ resume_read_system(struct persist *p)
 		l->system = list_first(&l->all, struct loaded, link);
 		list_del(&l->system->link);
 		set_reader(l, l->system);
-		err = system_load(p, &l->reader);
-	}
-	if (err) {
-		drop_load(l, false);
-		return err;
+		err = system_check(p, &l->reader);
 	}
 	p->load = l;
-	return 0;
+	if (err)
+		resume_forget(p);
+	return err;
+}
+
+int
+resume_take_system(struct persist *p)
+{
+	set_reader(p->load, p->load->system);
+	return system_load(p, &p->load->reader);
+}
+
+void
+resume_forget(struct persist *p)
+{
+	struct load *l = p->load;
+
+	p->load = NULL;
+	if (l && l->system)
+		free_loaded(l->system);
+	if (l)
+		drop_load(l, false);
 }
 
 int

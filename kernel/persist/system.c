@@ -101,16 +101,19 @@ load_clocks(struct persist *p, const struct tag_reader *in)
 }
 
 int
+system_check(struct persist *p, struct persist_reader *r)
+{
+	if (tag_get_u64(&r->tags, S_ENDED, 0))
+		p->options.fresh = true;
+	return p->options.fresh ? 0 : check_features(&r->tags);
+}
+
+int
 system_load(struct persist *p, struct persist_reader *r)
 {
 	u8 seed[SEED_BYTES];
-	int err;
+	int err = load_clocks(p, &r->tags);
 
-	if (tag_get_u64(&r->tags, S_ENDED, 0))
-		p->options.fresh = true;
-	err = load_clocks(p, &r->tags);
-	if (!err && !p->options.fresh)
-		err = check_features(&r->tags);
 	if (!err && !p->options.fresh)
 		err = processes_load(r, S_PROCESSES);
 	if (err)

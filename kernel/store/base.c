@@ -2,7 +2,8 @@
  * The base: the tree written out, so that recovery has few records to go through and their blocks
  * can be used again. It is begun behind a commit, becomes durable with the next flush, and is
  * believed when a superblock tells of it: written along with an epoch so late that every epoch kept
- * is younger than the base, and once more along with the next, so that two slots have it.
+ * is younger than the base, and once more along with the next, so that two slots have it. What was
+ * to blame when an epoch failed is not known: its next try goes without a superblock.
  */
 #include "store/impl.h"
 
@@ -221,7 +222,7 @@ base_keep(struct store *s)
 		vec_add(&s->pending, *vec_at(&s->base_dead, i));
 		vec_add(&s->pending, s->chain.epoch);
 	}
-	s->base_dead.n = 0;
+	vec_clear(s, &s->base_dead);
 	s->base_waits = true;
 	s->base_copies = 2;
 	s->items_since_base = 0;
@@ -271,13 +272,14 @@ base_publish(struct store *s, u64 epoch)
 {
 	struct store_super *sb;
 
-	if (s->base_copies == 0 || epoch < s->new_base.epoch + STORE_KEEP)
+	s->super_rides = 0;
+	if (s->base_copies == 0 || s->tries > 0 || epoch < s->new_base.epoch + STORE_KEEP)
 		return 0;
 	sb = store_buf(s, &s->tx.bufs);
 	if (!sb)
 		return -ENOMEM;
 	*sb = s->super;
-	sb->seq++;
+	sb->seq = s->super_rides = super_number(s);
 	sb->base = s->new_base;
 	super_seal(sb);
 	return out_put(s, STORE_SLOT_BLOCK[sb->seq % STORE_SLOTS], sb);
@@ -288,11 +290,11 @@ base_durable(struct store *s)
 {
 	vec_free_bufs(s, &s->base_bufs);
 	reuse_cleared(&s->space);
-	s->base_out.n = 0;
+	vec_clear(s, &s->base_out);
 	s->base_lost = false;
-	if (s->base_copies == 0 || s->chain.epoch < s->new_base.epoch + STORE_KEEP)
+	if (s->super_rides == 0)
 		return;
-	s->super.seq++;
+	s->super.seq = s->super_rides;
 	s->super.base = s->new_base;
 	s->base_waits = --s->base_copies > 0;
 }

@@ -636,7 +636,7 @@ btree_settle(struct store *s, bool keep)
 
 	if (!keep)
 		undo_all(&s->tx.undo);
-	s->tx.undo.n = 0;
+	vec_clear(s, &s->tx.undo);
 	s->tx.near.leaf = NULL;
 	for (n = s->tx.made; n; n = next) {
 		next = n->next;

@@ -21,11 +21,12 @@
 #define PART_BLOCKS	PART_ITEMS			 /* each has an item */
 #define BASE_ITEMS	16384u
 #define SEAL_BLOCKS	256u /* epochs from this size on get a mark */
-#define OUT_SEGS	64u
+#define OUT_SEGS	1024u
 #define REUSE_BLOCKS	64u /* of payload at most: the epoch goes to blocks that are used again */
 #define REUSE_RUNS	12u
 
 #define VEC_PIECE 512u
+#define VEC_KEEP  4u /* pieces of an empty one */
 
 /* Numbers, in pieces of a block each: an epoch may be of millions of items, and the kernel has no
  * memory of that length in one. */
@@ -139,7 +140,9 @@ struct out { /* writes that are being merged */
 struct store {
 	const struct store_ops *ops;
 	void *dev;
-	struct store_super super; /* the last that was written */
+	struct store_super super; /* the last that is durable */
+	u64 super_tried;	  /* number of the last that was written */
+	u64 super_rides;	  /* of that which goes with the epoch being written, 0: of none */
 	bool readonly;
 	int failed;
 	int tries;    /* failed commits since the last good one */
@@ -186,11 +189,13 @@ vec_push(struct store *s, struct vec *v, u64 x)
 	return err;
 }
 void vec_drop(struct store *s, struct vec *v, size_t n); /* the first n */
+void vec_clear(struct store *s, struct vec *v);		 /* what a large epoch took is given back */
 void vec_free(struct store *s, struct vec *v);
 void vec_free_bufs(struct store *s, struct vec *v); /* v holds buffers */
 int super_read(const struct store_ops *ops, void *dev, u64 blocks, struct store_super *out,
 	       unsigned *copies); /* the best; how many slots lead to its base */
 void super_seal(struct store_super *sb);
+u64 super_number(struct store *s);  /* of the next one to write, which gives its slot */
 int super_upgrade(struct store *s); /* durably says all that this code may write */
 int mark_read(struct store *s, const struct chain *c, struct store_mark *m);
 void mark_seal(struct store *s); /* the epoch is durable; without a flush of its own */

@@ -30,6 +30,7 @@ store_open(const struct store_ops *ops, void *dev, u64 blocks, const struct stor
 	s->readonly = how->readonly;
 	s->base_items = how->base_items ? how->base_items : BASE_ITEMS;
 	err = super_read(ops, dev, blocks, &s->super, &copies);
+	s->super_tried = s->super.seq;
 	if (!err)
 		err = features(s);
 	if (!err && s->super.blocks > blocks)

@@ -103,7 +103,8 @@ int __must_check store_next(struct store *s, u64 oid, u64 idx, struct store_item
 void store_status(const struct store *s, struct store_status *st);
 /* One of the epochs from `oldest` to the shown one. -ENOENT. */
 int __must_check store_epoch(struct store *s, u64 epoch, struct store_epoch *e);
-/* Counts an attempt to resume the shown epoch, durably. */
+/* Counts an attempt to resume the shown epoch, durably. What it wrote is read again: flash that has
+ * come to its end says that it takes writes. -EROFS, -ENOMEM, -EIO: not counted. */
 int __must_check store_attempt(struct store *s);
 
 /* Reads everything that the shown epoch leads to and counts every block. Tells each fault in a

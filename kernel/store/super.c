@@ -3,7 +3,8 @@
  * Also the small helpers for memory that the other files use.
  *
  * A superblock is written only after all that it leads to is durable, into the slot that its number
- * gives; so whatever happens to that write, the others still hold.
+ * gives, which is never that of the last durable one; so whatever happens to that write, the others
+ * still hold. Each try has a number of its own: a slot that takes no writes is passed over.
  */
 #include "store/impl.h"
 
@@ -61,6 +62,14 @@ vec_drop(struct store *s, struct vec *v, size_t n)
 }
 
 void
+vec_clear(struct store *s, struct vec *v)
+{
+	v->n = 0;
+	while (v->pieces > VEC_KEEP)
+		s->ops->free(v->piece[--v->pieces]);
+}
+
+void
 vec_free(struct store *s, struct vec *v)
 {
 	for (size_t i = 0; i < v->pieces; i++)
@@ -85,7 +94,7 @@ vec_free_bufs(struct store *s, struct vec *v)
 {
 	for (size_t i = 0; i < v->n; i++)
 		s->ops->free((void *)*vec_at(v, i));
-	v->n = 0;
+	vec_clear(s, v);
 }
 
 bool
@@ -98,6 +107,15 @@ void
 super_seal(struct store_super *sb)
 {
 	sb->hash = hash128(sb, offsetof(struct store_super, hash));
+}
+
+u64
+super_number(struct store *s)
+{
+	s->super_tried++;
+	if (s->super_tried % STORE_SLOTS == s->super.seq % STORE_SLOTS)
+		s->super_tried++;
+	return s->super_tried;
 }
 
 static bool
@@ -158,7 +176,7 @@ super_upgrade(struct store *s)
 		if (!sb)
 			return -ENOMEM;
 		*sb = s->super;
-		sb->seq++;
+		sb->seq = super_number(s);
 		sb->incompat |= STORE_INCOMPAT;
 		super_seal(sb);
 		err = out_put(s, STORE_SLOT_BLOCK[sb->seq % STORE_SLOTS], sb);
@@ -166,7 +184,7 @@ super_upgrade(struct store *s)
 			err = out_end(s);
 		if (!err)
 			err = s->ops->flush(s->dev);
-		s->super.seq += !err;
+		s->super.seq = err ? s->super.seq : sb->seq;
 	}
 	if (!err)
 		s->super.incompat |= STORE_INCOMPAT;
@@ -249,12 +267,16 @@ int
 store_attempt(struct store *s)
 {
 	int err = s->readonly ? -EROFS : s->failed;
+	struct store_mark m;
 
 	if (err)
 		return err;
 	assert(!s->tx.open);
 	s->attempts++;
-	return mark_flush(s);
+	err = mark_flush(s);
+	if (!err)
+		err = mark_read(s, &s->chain, &m);
+	return err || m.attempts == s->attempts ? err : -EIO;
 }
 
 static bool

@@ -38,7 +38,9 @@ tx_end(struct store *s)
 	struct tx *tx = &s->tx;
 
 	vec_free_bufs(s, &tx->bufs);
-	tx->dead.n = tx->base_dead.n = tx->given.n = 0;
+	vec_clear(s, &tx->dead);
+	vec_clear(s, &tx->base_dead);
+	vec_clear(s, &tx->given);
 	tx->root = NULL;
 	tx->open = false;
 }

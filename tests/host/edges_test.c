@@ -542,6 +542,24 @@ an_attempt_that_is_not_noted_is_told(void **state)
 	bench_end(b);
 }
 
+/* Nor was one that the disk took and did not keep. */
+static void
+a_note_that_the_disk_drops_is_none(void **state)
+{
+	struct bench *b = bench_new(1000);
+
+	put(b, 0, 3, 1);
+	assert_int_equal(store_attempt(b->s), 0);
+	b->bad_block = STORE_MARK_BLOCK[1];
+	b->drops = true;
+	assert_int_equal(store_attempt(b->s), -EIO);
+	b->drops = false;
+	b->bad_block = 0;
+	assert_int_equal(store_attempt(b->s), 0);
+	assert_int_equal(status_of(b->s).attempts, 3);
+	bench_end(b);
+}
+
 /* On a full disk, who puts as much as he takes the place of goes on; who puts more does not. */
 static void
 what_takes_the_place_of_as_much_fits(void **state)
@@ -689,6 +707,7 @@ main(void)
 		cmocka_unit_test(nothing_is_freed_that_is_being_written),
 		cmocka_unit_test(nothing_to_recycle_costs_nothing),
 		cmocka_unit_test(an_attempt_that_is_not_noted_is_told),
+		cmocka_unit_test(a_note_that_the_disk_drops_is_none),
 		cmocka_unit_test(what_takes_the_place_of_as_much_fits),
 		cmocka_unit_test(a_map_of_many_chunks),
 		cmocka_unit_test(a_base_that_one_slot_tells_of),

@@ -57,6 +57,38 @@ set_and_get(void **state)
 	assert_int_equal(pages, 0);
 }
 
+/* Do indexes that move on and on take no more memory than what is there at a time? And does what is
+ * left stay, when nodes beside it go? */
+static void
+prune(void **state)
+{
+	enum { alive = 700 };
+	struct radix r;
+
+	radix_init(&r, &mem);
+	assert_null(radix_remove_prune(&r, 0));
+	assert_int_equal(radix_set(&r, 3, (void *)8), 0);
+	for (u64 i = 4; i < 1000000; i++) {
+		assert_int_equal(radix_set(&r, i, (void *)(i + 8)), 0);
+		if (i < 4 + alive)
+			continue;
+		assert_ptr_equal(radix_remove_prune(&r, i - alive), (void *)(i - alive + 8));
+		assert_null(radix_remove_prune(&r, i - alive));
+	}
+	assert_int_equal(r.count, alive + 1);
+	assert_in_range(pages, 4, 8);
+	assert_ptr_equal(radix_get(&r, 3), (void *)8);
+	for (u64 i = 1000000 - alive; i < 1000000; i++)
+		assert_ptr_equal(radix_remove_prune(&r, i), (void *)(i + 8));
+	assert_int_equal(pages, 3);
+	assert_ptr_equal(radix_remove_prune(&r, 3), (void *)8);
+	assert_int_equal(pages, 0);
+	assert_int_equal(radix_set(&r, 5, (void *)8), 0);
+	assert_ptr_equal(radix_get(&r, 5), (void *)8);
+	radix_destroy(&r);
+	assert_int_equal(pages, 0);
+}
+
 /* Does radix_next visit all entries in order, from any start? */
 static void
 walk(void **state)
@@ -153,9 +185,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(set_and_get),
-		cmocka_unit_test(walk),
-		cmocka_unit_test(take),
+		cmocka_unit_test(set_and_get),	 cmocka_unit_test(prune),
+		cmocka_unit_test(walk),		 cmocka_unit_test(take),
 		cmocka_unit_test(out_of_memory),
 	};
 

@@ -5,25 +5,18 @@
 #ifndef STORE_BENCH_H
 #define STORE_BENCH_H
 
+#include "store_common.h"
 #include "store_disk.h"
 #include "store/impl.h"
 
 #define OBJECT 20
 
-void assert_failed(const char *expr, const char *file, int line);
-void
-assert_failed(const char *expr, const char *file, int line)
-{
-	fprintf(stderr, "%s:%d: %s\n", file, line, expr);
-	abort();
-}
-
-static const u8 uuid[16] = "a store of tests";
-
 struct bench {
 	struct tdisk d;
 	struct store *s;
-	u64 bad_block;		/* writes of it fail; 0: of none */
+	u64 bad_block;		/* writes of it fail, 0: of none; */
+	bool drops;		/* or come to nothing, and nobody says so */
+	unsigned bad_slots;	/* bits: neither do these superblocks' take any */
 	unsigned long tries;	/* of these */
 	unsigned long calls;	/* of writing so far, of which those */
 	unsigned long from, to; /* from the one to before the other fail */
@@ -50,9 +43,13 @@ bench_write(void *dev, u64 block, const struct store_seg *seg, u32 segs)
 	b->calls++;
 	if (b->calls >= b->from && b->calls < b->to)
 		return -EIO;
+	for (unsigned i = 0; i < STORE_SLOTS; i++)
+		if ((b->bad_slots >> i & 1) && STORE_SLOT_BLOCK[i] >= block &&
+		    STORE_SLOT_BLOCK[i] < end)
+			return -EIO;
 	if (b->bad_block >= block && b->bad_block < end) {
 		b->tries++;
-		return -EIO;
+		return b->drops ? 0 : -EIO;
 	}
 	return tdisk_write(&b->d, block, seg, segs);
 }
@@ -172,13 +169,6 @@ page_byte(struct store *s, u64 at)
 	for (u32 i = 1; i < length; i++)
 		assert_int_equal(buf[i], buf[0]);
 	return buf[0];
-}
-
-static inline void
-print_fault(void *arg, const char *what, u64 a, u64 c)
-{
-	fprintf(stderr, what, (unsigned long long)a, (unsigned long long)c);
-	fprintf(stderr, "\n");
 }
 
 static inline void

@@ -207,13 +207,24 @@ tdisk_make_old(struct tdisk *d)
 #define TDISK_ALLOC_MAX (1u << 20) /* the kernel has 4 MiB in one at best */
 
 static long tdisk_fail_alloc __unused_k; /* as fail_write, of all disks: -ENOMEM */
+static long tdisk_allocs __unused_k;	 /* what stores have of memory now */
 
 static inline void *
 tdisk_alloc(size_t size)
 {
 	if (tdisk_fails(&tdisk_fail_alloc))
 		return NULL;
-	return size <= TDISK_ALLOC_MAX ? malloc(size) : NULL;
+	if (size > TDISK_ALLOC_MAX)
+		return NULL;
+	tdisk_allocs++;
+	return malloc(size);
+}
+
+static inline void
+tdisk_free(void *p)
+{
+	tdisk_allocs--;
+	free(p);
 }
 
 static const struct store_ops tdisk_ops __unused_k = {
@@ -221,7 +232,7 @@ static const struct store_ops tdisk_ops __unused_k = {
 	.write = tdisk_write,
 	.flush = tdisk_flush,
 	.alloc = tdisk_alloc,
-	.free = free,
+	.free = tdisk_free,
 	.flush_begin = tdisk_flush_begin,
 };
 

@@ -4,17 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include "store_common.h"
 #include "store_model.h"
-
-void assert_failed(const char *expr, const char *file, int line);
-void
-assert_failed(const char *expr, const char *file, int line)
-{
-	fprintf(stderr, "%s:%d: %s\n", file, line, expr);
-	abort();
-}
-
-static const u8 uuid[16] = "a store of tests";
 
 struct bench {
 	struct tdisk d;
@@ -52,14 +43,6 @@ bench_end(struct bench *b)
 	store_close(b->s);
 	tdisk_done(&b->d);
 	free(b);
-}
-
-static void
-print_fault(void *arg, const char *what, u64 a, u64 c)
-{
-	fprintf(stderr, "fault: ");
-	fprintf(stderr, what, (unsigned long long)a, (unsigned long long)c);
-	fprintf(stderr, "\n");
 }
 
 static long
@@ -381,6 +364,42 @@ many_items_need_no_large_memory(void **state)
 			assert_int_equal(store_put(b->s, 20, i, &round, sizeof(round)), 0);
 		assert_int_equal(store_commit(b->s, &note, &epoch), 0);
 	}
+	assert_int_equal(check(b), 0);
+	bench_end(b);
+}
+
+/* What a store has of memory, when it has been told of nothing but small epochs for a while. */
+static long
+allocs_at_rest(struct bench *b)
+{
+	struct store_note note = {0};
+	u64 epoch;
+
+	for (u32 i = 0; i < 200; i++) {
+		assert_int_equal(store_put(b->s, 20, 1, &i, sizeof(i)), 0);
+		assert_int_equal(store_commit(b->s, &note, &epoch), 0);
+	}
+	return tdisk_allocs;
+}
+
+/* Is the memory that large epochs took given back when what they put is gone? */
+static void
+large_epochs_leave_no_memory_behind(void **state)
+{
+	struct bench *b = bench_new(1u << 15, 100);
+	struct store_note note = {0};
+	long before = allocs_at_rest(b);
+	u64 epoch;
+
+	for (int round = 0; round < 3; round++) {
+		for (u64 i = 0; i < 50000; i++)
+			assert_int_equal(store_put(b->s, 21, i, &round, sizeof(round)), 0);
+		assert_int_equal(store_commit(b->s, &note, &epoch), 0);
+	}
+	assert_true(tdisk_allocs > before + 800);
+	assert_int_equal(store_delete(b->s, 21, 0, ~0ul), 0);
+	assert_int_equal(store_commit(b->s, &note, &epoch), 0);
+	assert_true(allocs_at_rest(b) < before + 40);
 	assert_int_equal(check(b), 0);
 	bench_end(b);
 }
@@ -716,6 +735,7 @@ main(void)
 		cmocka_unit_test(what_frees_more_than_it_takes_fits),
 		cmocka_unit_test(large_epoch),
 		cmocka_unit_test(many_items_need_no_large_memory),
+		cmocka_unit_test(large_epochs_leave_no_memory_behind),
 		cmocka_unit_test(sealed_epochs_are_not_read),
 		cmocka_unit_test(bytes_written_for_bytes_put),
 		cmocka_unit_test(small_epochs_stay_where_they_were),

@@ -5,17 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include "store_common.h"
 #include "store_disk.h"
-
-void assert_failed(const char *expr, const char *file, int line);
-void
-assert_failed(const char *expr, const char *file, int line)
-{
-	fprintf(stderr, "%s:%d: %s\n", file, line, expr);
-	abort();
-}
-
-static const u8 uuid[16] = "a store of tests";
 
 /* => s is closed first, if there is one */
 static struct store *

@@ -5,8 +5,9 @@
 	    Guest("--disk", disk.url, ...)
 
 `fault` is asked before every command. It returns 0 (do it), an errno (fail
-it, nothing done), or raises PowerCut (this command and all that follow are
-never answered). It may sleep: the disk is then slow, or hangs.
+it, nothing done), DROPPED (say that it is done), or raises PowerCut (this
+command and all that follow are never answered). It may sleep: the disk is then
+slow, or hangs.
 
 Reads of blocks in `bad` fail, too: sectors that went bad.
 
@@ -31,6 +32,7 @@ SIZE = 64 << 20         # of most tests' disks
 BLOCK = 4096
 KINDS = {0: "read", 1: "write", 2: "end", 3: "flush"}
 HAS_FLAGS, SEND_FLUSH = 1, 4
+DROPPED = -1
 
 
 class PowerCut(Exception):
@@ -168,10 +170,10 @@ class FaultDisk:
         error = self.fault(kind, self.count[kind], at, data) if self.fault else 0
         if kind == "read" and not self.bad.isdisjoint(range(at // BLOCK, -(-(at + n) // BLOCK))):
             error = errno.EIO
-        if error and kind == "flush":
+        if error > 0 and kind == "flush":
             self.power_cut()
         out = b"" if error else self._do(kind, at, n, data)
-        connection.sendall(struct.pack(">IIQ", ANSWER_MAGIC, error, cookie) + out)
+        connection.sendall(struct.pack(">IIQ", ANSWER_MAGIC, max(error, 0), cookie) + out)
         return True
 
     def _do(self, kind, at, n, data):

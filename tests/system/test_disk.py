@@ -1,23 +1,26 @@
-"""Disks: what a program does to /dev/vda is what the image holds."""
+"""Disks: what a program does to /dev/vda is what the image holds; or to /dev/vdb, when the machine
+has a store and that disk comes first."""
 import os
 import re
 import subprocess
 
 import pytest
 
-from guest import BUILD, TOP, run
+from guest import BUILD, HAS_DISK, TOP, run
 
 SIZE = 32 << 20
 THREADS, PIECE, WRITES = 4, 300 << 10, 40
 
 
+VIRTIO = "vdb" if HAS_DISK else "vda"
+
 # How a disk is attached, and what it is called then.
 BUSES = {
-    "virtio-blk": ("virtio-blk-pci", "vda"),
+    "virtio-blk": ("virtio-blk-pci", VIRTIO),
     "virtio-blk transitional, no flush": ("virtio-blk-pci,disable-modern=on,write-cache=off",
-                                          "vda"),
-    "virtio-blk, no MSI-X": ("virtio-blk-pci,vectors=0", "vda"),
-    "virtio-blk, one MSI-X entry": ("virtio-blk-pci,vectors=1", "vda"),
+                                          VIRTIO),
+    "virtio-blk, no MSI-X": ("virtio-blk-pci,vectors=0", VIRTIO),
+    "virtio-blk, one MSI-X entry": ("virtio-blk-pci,vectors=1", VIRTIO),
     "NVMe": ("nvme,serial=1", "nvme0n1"),
     "AHCI": ("ide-hd", "sda"),
 }
@@ -87,8 +90,8 @@ def test_a_read_only_disk(tmp_path):
     path = tmp_path / "disk.img"
     path.write_bytes(bytes(1 << 20))
     result = run("--base", "busybox", *disk(path, "virtio-blk", ",readonly=on"),
-                 argv=["sh", "-c", "blockdev --getro /dev/vda; dd if=/dev/vda bs=1M | wc -c; "
-                       "echo x > /dev/vda"])
+                 argv=["sh", "-c", "cd /dev; blockdev --getro %s; dd if=%s bs=1M | wc -c; "
+                       "echo x > %s" % (VIRTIO, VIRTIO, VIRTIO)])
     assert result.status != 0 and "Read-only file system" in result.out + result.err, result
     assert path.read_bytes() == bytes(1 << 20)
 

@@ -70,6 +70,24 @@ def test_a_directory_of_many_names(tmp_path):
     assert len(os.listdir(tmp_path / "out")) == 100000
 
 
+def test_more_objects_than_one_piece_of_memory_can_list(programs, tmp_path):
+    """Does a checkpoint come about of 180,000 sockets, which are twice as many objects?"""
+    args = ["--base", "busybox", "--cpus", "2", "--memory", "1G", "--netdev", "none",
+            "--disk", str(tmp_path / "s.img"), "--add", os.path.join(programs, "crowd") + ":/bin/crowd"]
+    for cut in range(2):
+        with Guest(*args, argv=["crowd", "3", "60000"]) as guest:
+            if cut:
+                guest.expect("goes on")
+            guest.expect("written down|fsync: ")
+            assert "fsync" not in guest.text, guest.text
+            if not cut:
+                power_cut(guest)
+                continue
+            guest.line("")
+            guest.expect("gone on")
+            assert guest.wait() == 0
+
+
 @pytest.fixture
 def greeter():
     """A server on this host that says hello to who says something; its port."""

@@ -47,6 +47,23 @@ def test_cuts_that_look_at_many_tables_before(programs, tmp_path):
 
 
 @needs_store
+def test_pages_beside_one_that_is_copied(programs, tmp_path):
+    """A page that is written on its way to the disk is copied, and those behind it along, whether
+    they are written or not."""
+    done = subprocess.run([os.path.join(programs, "stride"), "300"],
+                          check=False, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.endswith("ok\n"), done
+    where = ("--disk", str(tmp_path / "d.img"),
+             "--add", os.path.join(programs, "stride") + ":/bin/stride")
+    for machine_args in (MACHINE, (*MACHINE[:4], "--memory", "256M"), MACHINE):
+        with Guest(*machine_args, *VERIFY, *where, "--checkpoint", "10ms",
+                   argv=["stride", "1000000"]) as machine:
+            machine.expect(r"turn \d+.*turn \d+|WRONG.*\n|panic.*\n")
+            machine.power_cut()
+            assert not re.search("WRONG|panic", machine.text), machine.text
+
+
+@needs_store
 def test_an_address_space_that_changes_is_the_same_after_a_cut(programs, tmp_path):
     """Does each cut have the mappings as they are, though a map's record is made only when it says
     that it changed? Does getrusage go on from what it had counted? guest/mappings.c looks."""

@@ -1,6 +1,7 @@
 /*
  * hogs.c - programs that take all they can get of one thing, each twice: the first time fills
- * caches, after the second MemFree has to be where it was before it.
+ * caches, after the second the free memory has to be where it was before it. What the kernel keeps
+ * of stacks and files to use again is free, too: how much of them there ever was at a time differs.
  *
  *   hogs [-g] [NAME...]     -g: also those that only a guest may be asked to bear
  *
@@ -47,11 +48,17 @@ static long
 free_kb(void)
 {
 	char line[128];
-	long kb = -1;
+	long kb = 0;
 	FILE *f = fopen("/proc/meminfo", "re");
 
-	while (f && kb < 0 && fgets(line, sizeof(line), f))
-		(void)!sscanf(line, "MemFree: %ld", &kb);
+	while (f && fgets(line, sizeof(line), f)) {
+		long more = 0;
+
+		if (sscanf(line, "MemFree: %ld", &more) == 1 ||
+		    sscanf(line, "KernelStackFree: %ld", &more) == 1 ||
+		    sscanf(line, "FilesFree: %ld", &more) == 1)
+			kb += more;
+	}
 	if (f)
 		fclose(f);
 	return kb;
@@ -305,7 +312,7 @@ memory_is_back(long before)
 			return NULL;
 		nap_ms(50);
 	}
-	snprintf(why, sizeof(why), "MemFree was %ld kB and is %ld kB", before, now);
+	snprintf(why, sizeof(why), "%ld kB were free and %ld kB are", before, now);
 	return why;
 }
 

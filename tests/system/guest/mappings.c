@@ -20,6 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "model.h"
+
 #define AREA ((char *)0x200000000000)
 
 enum { page = 4096, pages = 96, longest = 8, text_size = 65536, nap_us = 60000 };
@@ -32,7 +34,7 @@ struct model {
 };
 
 static struct model model[pages];
-static uint64_t seed = 88172645463325252u;
+static uint64_t seed = CHANCE_SEED;
 static uint64_t stamp;
 static char text[text_size], line[256];
 static struct rusage seen;
@@ -41,20 +43,7 @@ static char *heap, *heap_first;
 static uint32_t
 chance(uint32_t n)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)(seed >> 32) % n;
-}
-
-static void
-need(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	printf("WRONG %s\n", what);
-	fflush(stdout);
-	_exit(1);
+	return chance_of(&seed, n);
 }
 
 static char *

@@ -19,6 +19,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#define GIVE_UP() kill(0, SIGKILL) /* the children as well */
+#include "model.h"
+
 enum { page = 4096, pages = 700, children = 3 };
 
 /* What a page holds: its number and version all over, or zeros for version 0. */
@@ -29,25 +32,12 @@ struct area {
 	int fd;		      /* -1: no file */
 };
 
-static uint64_t seed = 88172645463325252u;
+static uint64_t seed = CHANCE_SEED;
 
 static uint32_t
 chance(uint32_t n)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)(seed >> 32) % n;
-}
-
-static void
-need(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	printf("WRONG %s\n", what);
-	fflush(stdout);
-	kill(0, SIGKILL);
+	return chance_of(&seed, n);
 }
 
 static uint64_t

@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "model.h"
+
 enum { threads = 3, stretches = 50, used = 3, page = 4096, stretch = 512 * page };
 
 static char *memory;
@@ -29,25 +31,6 @@ struct owner {
 	uint64_t seed;
 	uint64_t word[stretches][used];
 };
-
-static uint32_t
-chance(struct owner *o, uint32_t n)
-{
-	o->seed ^= o->seed << 13;
-	o->seed ^= o->seed >> 7;
-	o->seed ^= o->seed << 17;
-	return (uint32_t)(o->seed >> 32) % n;
-}
-
-static void
-need(bool ok, const char *what)
-{
-	if (ok)
-		return;
-	printf("WRONG %s\n", what);
-	fflush(stdout);
-	_exit(1);
-}
 
 static char *
 stretch_of(const struct owner *o, unsigned s)
@@ -71,7 +54,7 @@ static void
 write_some(struct owner *o)
 {
 	for (unsigned s = 0; s < stretches; s++) {
-		unsigned i = chance(o, used);
+		unsigned i = chance_of(&o->seed, used);
 
 		check(o, s, i);
 		*word_of(o, s, i) = o->word[s][i] = o->seed;
@@ -83,7 +66,7 @@ give_back(struct owner *o, unsigned s)
 {
 	char *at = stretch_of(o, s);
 
-	if (chance(o, 2))
+	if (chance_of(&o->seed, 2))
 		need(madvise(at, stretch, MADV_DONTNEED) == 0, "madvise");
 	else
 		need(mmap(at, stretch, PROT_READ | PROT_WRITE,
@@ -96,7 +79,7 @@ static void
 change_rights(struct owner *o, unsigned s)
 {
 	need(mprotect(stretch_of(o, s), stretch, PROT_READ) == 0, "mprotect");
-	check(o, s, chance(o, used));
+	check(o, s, chance_of(&o->seed, used));
 	need(mprotect(stretch_of(o, s), stretch, PROT_READ | PROT_WRITE) == 0, "mprotect");
 }
 
@@ -117,8 +100,8 @@ work(void *arg)
 
 	for (long turn = 1; turn <= turns; turn++) {
 		write_some(o);
-		give_back(o, chance(o, stretches));
-		change_rights(o, chance(o, stretches));
+		give_back(o, chance_of(&o->seed, stretches));
+		change_rights(o, chance_of(&o->seed, stretches));
 		if (o->number == 0 && turn % 10 == 0) {
 			fork_once();
 			printf("turn %ld\n", turn);
@@ -142,7 +125,7 @@ main(int argc, char **argv)
 	need(memory != MAP_FAILED, "memory");
 	for (unsigned t = 0; t < threads; t++) {
 		owner[t].number = t;
-		owner[t].seed = 88172645463325252u + t;
+		owner[t].seed = CHANCE_SEED + t;
 		need(pthread_create(&owner[t].thread, NULL, work, &owner[t]) == 0, "thread");
 	}
 	for (unsigned t = 0; t < threads; t++)

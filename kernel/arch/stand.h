@@ -34,8 +34,9 @@
 
 /* What cores that stand may do for who stopped them. */
 struct stand_work {
-	/* Does a short piece if there is one; any number of cores at a time, in any of their
-	 * stacks. => interrupts off; takes no lock and waits for nobody */
+	/* Does a piece if there is one; any number of cores at a time, in any of their stacks.
+	 * => interrupts off; it waits for nothing but spinlocks that others take for their pieces,
+	 * or who stopped the machine for its own part */
 	void (*piece)(struct stand_work *w);
 };
 

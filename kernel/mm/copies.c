@@ -1,5 +1,5 @@
 /*
- * Copying hot pages at a cut: see copies.h.
+ * Copying pages at a cut: see copies.h.
  *
  * One core adds to the list, at `n`; `ready` of them may be taken by any core, a piece at a time,
  * which moves `taken`. Where the frames lie is not looked at: a core that is near is as likely to
@@ -7,27 +7,22 @@
  *
  * Locks: none, the machine stands still.
  */
-#include "cluster/stop.h"
 #include "lib/assert.h"
 #include "lib/atomic.h"
 #include "mm/copies.h"
 #include "mm/slab.h"
 
-#define PIECE	    8
-#define SHARE_LEAST 64 /* to tell other cores takes as long as some copies */
+#define PIECE 8
 
 struct copies {
-	struct stand_work work;
-	bool shared;
 	u32 n;	   /* [c] */
 	u32 ready; /* [a] */
 	u32 taken; /* [a] */
 	struct frame *copy[COPIES_MAX];
 };
 
-/* => how many it made; 0: there are none, or another core was faster */
-static unsigned
-make_some(struct copies *w)
+unsigned
+copies_make(struct copies *w)
 {
 	u32 at = atomic_load(&w->taken), end = min(atomic_load(&w->ready), at + PIECE);
 
@@ -38,22 +33,13 @@ make_some(struct copies *w)
 	return end - at;
 }
 
-static void
-make_piece(struct stand_work *work)
-{
-	(void)make_some(container_of(work, struct copies, work));
-}
-
 struct copies *
 copies_create(void)
 {
 	struct copies *w = kmalloc(sizeof(*w));
 
-	if (w == NULL)
-		return NULL;
-	w->work.piece = make_piece;
-	w->shared = false;
-	w->n = w->ready = w->taken = 0;
+	if (w != NULL)
+		w->n = w->ready = w->taken = 0;
 	return w;
 }
 
@@ -65,10 +51,6 @@ copies_add(struct copies *w, struct frame *copy, struct frame *f)
 	w->copy[w->n++] = copy;
 	if (w->n % PIECE == 0)
 		atomic_store(&w->ready, w->n);
-	if (w->n == SHARE_LEAST) {
-		machine_share(&w->work);
-		w->shared = true;
-	}
 }
 
 unsigned
@@ -78,9 +60,6 @@ copies_end(struct copies *w)
 
 	atomic_store(&w->ready, w->n);
 	while (atomic_load(&w->taken) < w->n)
-		own += make_some(w);
-	if (w->shared)
-		machine_share_end();
-	w->shared = false;
+		own += copies_make(w);
 	return w->n - own;
 }

@@ -1,22 +1,25 @@
 /*
- * Copies of hot pages at a cut (flight.h), made by all cores that stand meanwhile and do not sleep:
- * who collects only notes them, and sees to what is left in the end.
+ * Copies of pages at a cut (flight.h), made by all cores that stand meanwhile and do not sleep: who
+ * collects only notes them, and sees to what is left in the end.
  */
 #ifndef MM_COPIES_H
 #define MM_COPIES_H
 
 #include "mm/frame.h"
 
-#define COPIES_MAX 1024
+#define COPIES_MAX 2048
 
 struct copies;
 
-/* NULL: out of memory. */
+/* All => the machine stands still. NULL: out of memory. */
 struct copies *copies_create(void);
 /* `copy`, which nobody else knows, will have the content of f. Neither is touched before the end.
- * => the machine is stopped by this core; at most COPIES_MAX times */
+ * => by one core at a time, at most COPIES_MAX times */
 void copies_add(struct copies *w, struct frame *copy, struct frame *f);
-/* All are made on return. How many of them by other cores. => as above */
+/* Makes a few of them, on any core. How many; 0: there are none left just now. */
+unsigned copies_make(struct copies *w);
+/* All are made on return, or begun by other cores. How many of them by others. => none is added any
+ * more */
 unsigned copies_end(struct copies *w);
 /* What is to be in the copy. => it was added, and the machine is stopped still */
 static inline const struct frame *

@@ -15,13 +15,18 @@
  */
 #include <asm/errno.h>
 
+#include "arch/cpu.h"
 #include "cluster/cluster.h"
+#include "cluster/stop.h"
 #include "core/panic.h"
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/flight.h"
 #include "mm/harvest.h"
 #include "mm/slab.h"
+
+#define FAULT_COSTS 32	 /* copies that are made in the time of a fault and its shootdown */
+#define FLOWN_MAX   2048 /* pages by which a program is known */
 
 /* --- the start --- */
 
@@ -114,6 +119,25 @@ has_one_writer(const struct vm_object *o)
 	return o->is_private && machine()->nclusters == 1;
 }
 
+/* Of what a program has on its way to the disk it writes so much that to copy all of it at the cut
+ * costs less than its faults do. How much is known from what is not copied: hot pages that are put
+ * to the test, if nothing else. => one cut at a time */
+static bool
+rewrites_much(const struct pmap *p)
+{
+	return atomic_load_relaxed(&p->rewritten) * FAULT_COSTS > p->flown;
+}
+
+/* What was long ago counts less and less. */
+static void
+forget_some(struct pmap *p)
+{
+	if (p->flown < FLOWN_MAX)
+		return;
+	p->flown /= 2;
+	p->rewritten /= 2;
+}
+
 struct collecting {
 	struct harvest harvest;
 	struct vm_cut *cut;
@@ -153,8 +177,9 @@ collect_written(struct harvest *h, struct frame *f)
 		frame_note_dirty(f);
 		return false;
 	}
-	copy = unlikely(f->flags & FF_HOT) ? flight_copy(now->cut, f) : NULL;
+	copy = f->flags & FF_HOT || rewrites_much(h->pmap) ? flight_copy(now->cut, f) : NULL;
 	flight_add(now->cut, f, copy);
+	h->pmap->flown += copy == NULL;
 	return copy == NULL;
 }
 
@@ -352,7 +377,10 @@ collect(struct vm_cut *c)
 static void
 harvest_one(struct registered *r, void *arg)
 {
-	pmap_harvest(container_of(r, struct pmap, registered), arg);
+	struct pmap *p = container_of(r, struct pmap, registered);
+
+	forget_some(p);
+	pmap_harvest(p, arg);
 }
 
 static void
@@ -414,37 +442,81 @@ verify_collected(struct registered *r, void *arg)
 
 /* --- the spine --- */
 
-int
-vm_cut_collect(u64 cut, struct vm_survey *s, struct vm_cut **out)
+/* Goes over all page tables, unless another core has begun to. False: it has. */
+static bool
+harvest_all(struct vm_cut *c)
 {
-	struct collecting now = {.harvest.written = collect_written};
+	struct collecting now = {.harvest.written = collect_written, .cut = c};
+
+	if (atomic_load(&c->harvest) != HARVEST_WAITS ||
+	    !atomic_cas(&c->harvest, (u32)HARVEST_WAITS, (u32)HARVEST_UNDER_WAY))
+		return false;
+	if (c->survey != NULL)
+		survey_harvest(c->survey, &now.harvest);
+	registry_walk(REGISTRY_PMAPS, harvest_one, &now.harvest);
+	flight_close(c);
+	c->figures.tables = now.harvest.tables;
+	c->figures.entries = now.harvest.entries;
+	c->harvest_err = now.err;
+	atomic_store(&c->harvest, (u32)HARVEST_OVER);
+	return true;
+}
+
+static void
+help(struct stand_work *work)
+{
+	struct vm_cut *c = container_of(work, struct vm_cut, work);
+
+	if (!harvest_all(c))
+		(void)flight_make_copies(c);
+}
+
+struct vm_cut *
+vm_cut_begin(u64 cut, struct vm_survey *s)
+{
 	struct vm_cut *c = flight_create(cut);
 
 	if (c == NULL)
-		return -ENOMEM;
-	now.cut = c;
-	if (s != NULL)
-		survey_harvest(s, &now.harvest);
-	registry_walk(REGISTRY_PMAPS, harvest_one, &now.harvest);
-	flight_close(c);
+		return NULL;
+	c->survey = s;
+	c->work.piece = help;
+	machine_share(&c->work);
+	return c;
+}
+
+/* Whoever does it. */
+static int
+harvest_end(struct vm_cut *c)
+{
+	if (!harvest_all(c))
+		while (atomic_load(&c->harvest) != HARVEST_OVER)
+			if (!flight_make_copies(c))
+				cpu_pause();
+	return c->harvest_err;
+}
+
+int
+vm_cut_collect(struct vm_cut *c, int err)
+{
+	int harvested = harvest_end(c);
+
+	err = err ? err : harvested;
 	if (homes()->verify)
 		registry_walk(REGISTRY_OBJECTS, verify_object, NULL);
-	if (now.err == 0)
-		now.err = collect(c);
+	if (err == 0)
+		err = collect(c);
 	flight_close(c);
-	if (homes()->verify && now.err == 0)
+	if (homes()->verify && err == 0)
 		registry_walk(REGISTRY_OBJECTS, verify_collected, NULL);
 	shield_runs(c);
 	registry_walk(REGISTRY_PMAPS, harvested_one, NULL);
 	flight_copied(c);
-	c->figures.tables = now.harvest.tables;
-	c->figures.entries = now.harvest.entries;
-	if (now.err) {
+	machine_share_end();
+	if (err) {
 		vm_cut_failed(c);
-		return now.err;
+		return err;
 	}
 	flight_begin();
 	vm_cut_rewind(c);
-	*out = c;
 	return 0;
 }

@@ -5,8 +5,10 @@
  *	vm_persist_start(&pager)	when there is a store, before the first process
  *	each cut, beside processes:
  *		survey = vm_cut_survey();
- *	with the world at a standstill and after the walk over all objects:
- *		err = vm_cut_collect(number, survey, &cut);
+ *	with the world at a standstill:
+ *		cut = vm_cut_begin(number, survey);	while cores that stand begin to collect
+ *		err = the walk over all objects;
+ *		err = vm_cut_collect(cut, err);
  *	then, while processes run:
  *		while (vm_cut_next(cut, &item))	deletions of a page come before its put
  *			store_put or store_delete
@@ -64,9 +66,13 @@ struct vm_survey *vm_cut_survey(void);
 void vm_cut_survey_end(struct vm_survey *s);
 
 /* Collects what changed since the last cut in objects that a cut has reached, this one or one
- * before. -ENOMEM: nothing is collected, the next cut finds it.
- * => all user threads stand, nobody else changes memory objects; the last cut is done or failed */
-int __must_check vm_cut_collect(u64 cut, struct vm_survey *s, struct vm_cut **out);
+ * before. NULL: out of memory. Else vm_cut_collect() has to follow; between the two, other cores
+ * may go over page tables and take pages for the cut.
+ * => the machine is stopped by this core, nothing is shared; the last cut is done or failed */
+struct vm_cut *vm_cut_begin(u64 cut, struct vm_survey *s);
+/* Collects the rest. `err`: 0, or that of the walk, which is handed on. Not 0, as well when there
+ * is no memory: nothing is collected, c is freed, and the next cut finds it. */
+int __must_check vm_cut_collect(struct vm_cut *c, int err);
 /* The next item; false: there are no more. */
 bool vm_cut_next(struct vm_cut *c, struct vm_cut_item *item);
 /* Starts over with the first item. */

@@ -297,8 +297,10 @@ fault_present(struct fault *f, u64 index, struct frame *old, bool *done)
 	*slot = copy;
 	f->spare = NULL;
 	fault_found(f, copy);
-	if (flying)
+	if (flying) {
+		atomic_add_relaxed(&f->map->pmap->rewritten, 1);
 		fault_copy_ahead(f, index, &ahead);
+	}
 	/* Removes the old frames from every replica before anybody can free them. */
 	if (ahead.n > 0)
 		pmap_remove(f->map->pmap, f->va, f->va + (1 + ahead.n) * PAGE_SIZE);

@@ -8,9 +8,9 @@
  *
  * A page that is written again while it is in flight costs a fault, a copy and a shootdown. One
  * that was is hot: at the next cuts a copy of it is made before the machine goes on (copies.c),
- * which goes to the disk, and the page may be written all the time. It is put to the test again now
- * and then. When the cut fails its groups have the pages as changed, wherever their frames are by
- * then.
+ * which goes to the disk, and the page may be written all the time. Of a program that mostly does
+ * so (cut.c) all pages are copied. A page is put to the test again now and then. When the cut fails
+ * its groups have the pages as changed, wherever their frames are by then.
  *
  * With persist-verify a page in flight that is not what it was at the cut is a panic, be it a copy
  * or the page itself.
@@ -25,7 +25,8 @@
 #include <asm/errno.h>
 
 #define CHUNK_SIZE (4 * PAGE_SIZE)
-#define TEST_EVERY 16 /* cuts */
+#define TEST_EVERY 32 /* cuts */
+#define GUESS_MAX  (COPIES_MAX / 2)
 
 static void
 set_flight(bool on)
@@ -55,6 +56,7 @@ flight_create(u64 cut)
 	c->number = cut;
 	c->verify = homes()->verify;
 	c->may_copy = home_may_copy() ? COPIES_MAX : 0;
+	c->may_guess = GUESS_MAX;
 	list_init(&c->runs);
 	list_init(&c->chunks);
 	return c;
@@ -116,31 +118,38 @@ flight_open(struct vm_cut *c, struct vm_object *o, struct home_group *g, bool sh
 struct frame *
 flight_copy(struct vm_cut *c, struct frame *f)
 {
+	u16 hot = f->flags & FF_HOT;
 	struct frame *copy;
 
-	if (c->may_copy == 0)
+	if (c->may_copy == 0 || (!hot && c->may_guess == 0))
 		return NULL;
 	if (c->copies == NULL)
-		c->copies = copies_create();
+		atomic_store(&c->copies, copies_create());
 	f->flags &= (u16)~FF_HOT;
 	if (c->copies == NULL || (c->number + f->index) % TEST_EVERY == 0)
 		return NULL;
 	copy = frame_alloc(0, FRAME_KERNEL);
 	if (copy == NULL)
 		return NULL;
-	f->flags |= FF_HOT;
+	f->flags |= hot;
 	c->may_copy--;
+	c->may_guess -= !hot;
 	return copy;
+}
+
+bool
+flight_make_copies(struct vm_cut *c)
+{
+	struct copies *w = atomic_load(&c->copies);
+
+	return w != NULL && copies_make(w) > 0;
 }
 
 void
 flight_copied(struct vm_cut *c)
 {
-	if (c->copies == NULL)
-		return;
-	c->figures.beside = copies_end(c->copies);
-	kfree(c->copies);
-	c->copies = NULL;
+	if (c->copies != NULL)
+		c->figures.beside = copies_end(c->copies);
 }
 
 /* What goes to the disk from a frame in a run, before copies are made. */
@@ -316,6 +325,7 @@ cut_end(struct vm_cut *c)
 	list_for_each_entry_safe (chunk, next_chunk, &c->chunks, link)
 		kfree(chunk);
 	set_flight(false);
+	kfree(c->copies);
 	kfree(c);
 }
 

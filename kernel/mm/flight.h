@@ -5,6 +5,7 @@
 #ifndef MM_FLIGHT_H
 #define MM_FLIGHT_H
 
+#include "arch/stand.h"
 #include "mm/copies.h"
 #include "mm/cut.h"
 #include "mm/home.h"
@@ -34,13 +35,20 @@ struct cut_chunk {
 	u8 room[];
 };
 
+enum harvest_state { HARVEST_WAITS, HARVEST_UNDER_WAY, HARVEST_OVER };
+
 struct vm_cut {
 	u64 number;
+	struct stand_work work; /* for cores that stand */
+	u32 harvest;		/* [a] enum harvest_state */
+	int harvest_err;	/* when it is over */
+	struct vm_survey *survey;
 	struct list runs;
 	struct list chunks;    /* the last one has room from free to end */
 	u8 *free, *end;	       /* behind the last run */
-	unsigned may_copy;     /* pages, still */
-	struct copies *copies; /* NULL: there are none */
+	unsigned may_copy;     /* pages, still; */
+	unsigned may_guess;    /* and of them such as are not hot */
+	struct copies *copies; /* [a] NULL: there are none */
 	struct cut_run *open;  /* the last run, while frames are added to it */
 	bool verify;
 	struct cut_run *run; /* where vm_cut_next is */
@@ -67,7 +75,8 @@ flight_fits(const struct vm_cut *c, const struct frame *f, bool shielded)
 	       run->shielded == shielded && run->n < run->room;
 }
 
-/* A frame for a copy of the hot one, to go to the disk in its place; NULL: it goes itself. */
+/* A frame for a copy of one that is likely to be written on its way, to go to the disk in its
+ * place; NULL: it goes itself. */
 struct frame *flight_copy(struct vm_cut *c, struct frame *f);
 /* The changed frame, or its copy, is on its way to the disk: it gets the flag and a reference; the
  * group knows when the run is closed, and the copy is made by flight_copied(). => it fits; the
@@ -94,7 +103,10 @@ flight_add(struct vm_cut *c, struct frame *f, struct frame *copy)
 
 /* Ends the run that was begun last, if it has not been. */
 void flight_close(struct vm_cut *c);
-/* All copies are made on return. => before the machine goes on, and before the cut fails */
+/* Makes some of the copies; false: there is nothing to do just now. Any core. */
+bool flight_make_copies(struct vm_cut *c);
+/* All copies are made on return, or begun by other cores. => before the machine goes on, and before
+ * the cut fails */
 void flight_copied(struct vm_cut *c);
 /* While a cut is under way, who has no memory for a copy waits for its end. */
 void flight_begin(void);

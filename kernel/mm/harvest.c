@@ -7,7 +7,8 @@
  * emptied: nothing was written there, and its tables are not looked at. So a harvest takes as long
  * as what was touched, not as what there is; of a large space most is looked at before (survey.c).
  * Code that sets D itself sets A on the way (pmap.c). An entry whose frame is collected at once
- * loses the right to write in the same step.
+ * loses the right to write in the same step, and its A bit: who is the first to come to the page
+ * again and writes it, which takes a copy, then need not shoot down other TLBs (pmap.c).
  *
  * Locks: none, the machine stands still. pmap_harvested() comes before it goes on.
  */
@@ -29,7 +30,7 @@ harvest_leaf(pte_t *e, struct harvest *h)
 		return;
 	*e = was & ~PTE_D;
 	if (h->written(h, frame_of_paddr(was & PTE_ADDR)))
-		*e = was & ~(PTE_D | PTE_W);
+		*e = (was & ~(PTE_D | PTE_W | PTE_A)) | PTE_WAS_A;
 }
 
 static void
@@ -87,6 +88,7 @@ harvest_table(pte_t *t, unsigned level, struct harvest *h)
 void
 pmap_harvest(struct pmap *p, struct harvest *h)
 {
+	h->pmap = p;
 	for (unsigned i = 0; i < machine()->nclusters; i++)
 		if (p->root[i] != 0)
 			harvest_table(phys_to_virt(p->root[i]), ROOT_LEVEL, h);

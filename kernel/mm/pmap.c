@@ -430,21 +430,20 @@ reduce(pte_t e, unsigned prot)
 }
 
 /* Gives an entry its new value, with what the processor notes in it meanwhile: D goes to the frame
- * with the right to write. */
-static void
+ * with the right to write. => returns the old one */
+static pte_t
 set_entry(pte_t *e, pte_t new)
 {
 	pte_t old;
 
-	if (!persisting()) {
-		atomic_store(e, new);
-		return;
-	}
+	if (!persisting())
+		return atomic_xchg(e, new);
 	do
 		old = atomic_load_relaxed(e);
 	while (!atomic_cas(e, old, new &PTE_W ? new | (old & PTE_D) : new & ~PTE_D));
 	if (!(new &PTE_W))
 		note_written(old);
+	return old;
 }
 
 /* What a change does: takes a whole range away, reduces its rights, or forgets accesses. */
@@ -501,15 +500,17 @@ change_entry(struct change *c, pte_t *e, unsigned level, vaddr_t va)
 		return;
 	}
 	if (c->forget) {
-		if (atomic_fetch_and(e, ~PTE_A) & PTE_A)
+		if (atomic_fetch_and(e, ~(PTE_A | PTE_WAS_A)) & PTE_A)
 			batch_changed(c->batch, va, va + span);
 		return;
 	}
 	new = c->remove || !whole ? 0 : reduce(old, c->prot);
 	if (new == old)
 		return;
-	set_entry(e, new);
-	batch_changed(c->batch, va, va + span);
+	/* What has not been used since it lost A, and TLBs were emptied, is in none: a processor
+	 * sets A before it keeps a translation (SDM 3A 4.10.2.2). */
+	if (set_entry(e, new) & PTE_A)
+		batch_changed(c->batch, va, va + span);
 }
 
 static void
@@ -565,7 +566,7 @@ count_noted(pte_t *const t[MAX_CLUSTERS], vaddr_t va, vaddr_t end, struct pmap_n
 		for (unsigned i = 0; i < MAX_CLUSTERS; i++)
 			if (t[i] != NULL)
 				bits |= *t[i] & PTE_PS ? *t[i] : t[i][n] & PTE_P ? t[i][n] : 0;
-		out->accessed += (bits & PTE_A) != 0;
+		out->accessed += (bits & (PTE_A | PTE_WAS_A)) != 0;
 		out->dirty += (bits & PTE_D) != 0;
 	}
 }

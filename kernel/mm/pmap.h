@@ -36,7 +36,9 @@ struct pmap {
 	struct pmap_flush flush[PMAP_FLUSHES]; /* [lock to change] by generation */
 	u64 seen_gen[MAX_CORES];	       /* [c of that core] */
 	u64 table_pages;		       /* [lock] */
-	struct registered registered;	       /* mm/registry.c */
+	u64 flown;     /* [cut] pages that went to the disk themselves, lately; */
+	u64 rewritten; /* [a] and how often one was written, and so copied, meanwhile */
+	struct registered registered; /* mm/registry.c */
 };
 
 /* Extra bits for prot, beside VM_READ, VM_WRITE and VM_EXEC. */
@@ -95,6 +97,7 @@ void pmap_forget_accesses(struct pmap *p, vaddr_t start, vaddr_t end);
 /* For the cut (mm/harvest.c); all => the machine stands still.
  * What the processors noted as written since the last time goes to the frames. */
 struct harvest {
+	struct pmap *pmap;   /* that is looked at */
 	u64 tables, entries; /* looked at */
 	/* The frame was; true: it is not to be written through this entry any more. */
 	bool (*written)(struct harvest *h, struct frame *f);

@@ -173,9 +173,9 @@ vm_cut_survey(void)
 }
 
 static void
-harvest_seen(const struct pmap *p, const struct table_seen *seen, struct harvest *h)
+harvest_seen(const struct table_seen *seen, struct harvest *h)
 {
-	const pte_t *e = table_entry(p, seen->cxy, seen->va);
+	const pte_t *e = table_entry(h->pmap, seen->cxy, seen->va);
 	pte_t *t;
 	unsigned i;
 
@@ -194,9 +194,11 @@ harvest_seen(const struct pmap *p, const struct table_seen *seen, struct harvest
 void
 survey_harvest(struct vm_survey *s, struct harvest *h)
 {
-	for (unsigned i = 0; i < s->n; i++)
+	for (unsigned i = 0; i < s->n; i++) {
+		h->pmap = s->space[i].pmap;
 		for (unsigned k = 0; k < s->space[i].n; k++)
-			harvest_seen(s->space[i].pmap, &s->space[i].table[k], h);
+			harvest_seen(&s->space[i].table[k], h);
+	}
 	s->harvested = true;
 }
 

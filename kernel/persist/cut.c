@@ -439,10 +439,11 @@ cut_take(struct persist *p, struct cut *c)
 	quiesce_begin();
 	stop_everything(c);
 	c->stopped = clock_now();
-	err = walk(c);
+	c->memory = vm_cut_begin(c->number, survey);
+	err = c->memory ? walk(c) : -ENOMEM;
 	c->walk_end = clock_now();
-	if (!err)
-		err = vm_cut_collect(c->number, survey, &c->memory);
+	if (c->memory)
+		err = vm_cut_collect(c->memory, err);
 	c->memory_end = clock_now();
 	if (!err)
 		find_dead(c);

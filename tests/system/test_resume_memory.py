@@ -129,6 +129,21 @@ def test_pages_that_cores_copy_side_by_side_are_as_they_were(programs, tmp_path,
 
 
 @needs_store
+@pytest.mark.parametrize("cpus, clusters", ((2, 1), (4, 1), (4, 2)))
+def test_what_one_thread_writes_others_see_over_checkpoints(programs, tmp_path, cpus, clusters):
+    """A page that is written on its way to the disk: the core that does so is sometimes the first
+    to come to it since the cut, and tells no other."""
+    args = ("--base", "busybox", "--cpus", str(cpus), "--clusters", str(clusters), "--memory", "256M",
+            "--disk", str(tmp_path / "d.img"), "--checkpoint", "10ms",
+            "--add", os.path.join(programs, "seen") + ":/bin/seen")
+    with Guest(*args, argv=["seen", str(cpus - 1), "100"]) as machine:
+        for _ in range(30):
+            machine.expect(r"round \d+\r*\n|WRONG|panic")
+        machine.power_cut()
+        assert not re.search("WRONG|panic", machine.text), machine.text[-4000:]
+
+
+@needs_store
 def test_a_writer_without_room_for_copies_waits_for_the_disk(programs, tmp_path):
     result = run("--base", "busybox", "--memory", "64M", "--disk", str(tmp_path / "d.img"),
                  "--checkpoint", "20ms", "--add", os.path.join(programs, "rewrite") + ":/bin/rewrite",

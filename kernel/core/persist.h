@@ -44,9 +44,12 @@ struct persistent {
 	u64 id;	 /* [cut] 0: not written down yet; given once, never again to another */
 	u64 cut; /* [cut] the last one that reached it */
 	struct persist_known
-		*known;	  /* [marks] NULL: no cut has come here, or the kind is not marked */
-	struct list mark; /* [marks] in marks->changed */
-	bool changed;	  /* [a] it is there */
+		*known; /* [marks] NULL: no cut has come here, or the kind is not marked */
+	union {
+		struct list mark; /* [marks] in marks->changed */
+		u64 version;	  /* [cut] of a kind that is not marked: at its last record */
+	};
+	bool changed; /* [a] the mark is there */
 };
 
 /* The machine's, NULL without a store. */
@@ -69,10 +72,10 @@ struct persist_kind {
 	 * but what it keeps for its own next cut. Errors stay in w->tags.err. */
 	void (*save)(struct persist_writer *w, void *object);
 	/* Optional, not for marked kinds. A number that is another whenever save would write other
-	 * bytes; 0: not known, save. While it is the one of the last record, the engine runs save
-	 * for its references only (persist_only_reach) and keeps that record; those of marked kinds
-	 * may be left out then. */
-	u64 (*version)(const void *object);
+	 * bytes; 0: not known, save. While it is the one of the last record, that record is kept
+	 * and save not run: so what save refers to is reached here, too (persist_mix_ref), but for
+	 * what is of a marked kind and was reached by that record. */
+	u64 (*version)(struct persist_writer *w, void *object);
 	bool marked; /* as said above */
 	/* Optional, for marked kinds: true for an object that changes without being marked. It is
 	 * marked after each cut for as long as that is so. */
@@ -169,6 +172,19 @@ persist_ending(void)
 {
 	if (machine()->ending)
 		machine()->ending();
+}
+
+/* The same for a reference, by its id: another one when the store had forgotten the old one. */
+static inline u64
+persist_mix_ref(struct persist_writer *w, u64 h, const struct persist_kind *kind, void *object)
+{
+	u64 id = 0;
+
+	if (object && kind->marked)
+		id = ((struct persistent *)((char *)object + kind->member))->id;
+	if (object && id == 0)
+		id = w->reach(w, kind, object);
+	return persist_mix(h, id);
 }
 
 /* A reference, which makes its target be written in this cut, too; NULL writes nothing. */

@@ -95,9 +95,10 @@ long pty_master_ioctl(struct pty *p, unsigned cmd, unsigned long arg);
 
 void pty_get(struct pty *p);
 
-/* The store (tty_persist.c). A terminal is referred to by these two, as a pseudo terminal's slave
- * is not an object of its own; the second is for linking, NULL: there is none. */
+/* The store (tty_persist.c). A terminal is referred to by these, as a pseudo terminal's slave
+ * is not an object of its own; the last is for linking, NULL: there is none. */
 void tty_save_ref(struct persist_writer *w, u16 tag, struct tty *t);
+u64 tty_mix_ref(struct persist_writer *w, u64 h, struct tty *t); /* as persist_mix_ref */
 struct tty *tty_load_ref(struct persist_reader *r, const struct tag_reader *in, u16 tag);
 extern const struct persist_kind tty_persist; /* 160: a terminal of the machine */
 extern const struct persist_kind pty_persist; /* 161: a pair */

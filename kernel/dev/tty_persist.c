@@ -11,6 +11,7 @@
 
 #include <asm/errno.h>
 
+#include "lib/hash.h"
 #include "lib/string.h"
 
 enum {
@@ -123,6 +124,46 @@ pty_save(struct persist_writer *w, void *object)
 	tag_u64(&w->tags, PTY_SLAVE_CLOSED, p->slave_closed);
 	tag_u64(&w->tags, PTY_WANTS_ROOM, p->wants_room);
 	save_fields(&w->tags, p->slave);
+}
+
+/* h with the fields of one where no bytes wait; 0 for others. */
+static u64
+mix_fields(u64 h, const struct tty *t)
+{
+	if (t->in_tail != t->in_head || t->out_tail != t->out_head)
+		return 0;
+	h = persist_mix(h, hash64(&t->tio, sizeof(t->tio)));
+	h = persist_mix(h, hash64(&t->winsize, sizeof(t->winsize)));
+	h = persist_mix(h, (u64)t->session << 32 | (u32)t->pgrp);
+	h = persist_mix(h, (u64)t->generation << 32 | (t->line_end - t->in_tail));
+	h = persist_mix(h, (u64)t->column << 32 | t->line_column);
+	return persist_mix(h, t->exclusive | t->literal_next << 1 | t->other_side_gone << 2 |
+				      t->stopped << 3);
+}
+
+static u64
+tty_version(struct persist_writer *w, void *object)
+{
+	return mix_fields(0, object);
+}
+
+static u64
+pty_version(struct persist_writer *w, void *object)
+{
+	const struct pty *p = object;
+
+	if (p->tail != p->head)
+		return 0;
+	return mix_fields(p->slave_locked | p->master_closed << 1 | p->slave_closed << 2 |
+				  p->wants_room << 3,
+			  p->slave);
+}
+
+u64
+tty_mix_ref(struct persist_writer *w, u64 h, struct tty *t)
+{
+	return t && t->is_pty ? persist_mix_ref(w, h, &pty_persist, t->dev)
+			      : persist_mix_ref(w, h, &tty_persist, t);
 }
 
 void
@@ -302,6 +343,7 @@ const struct persist_kind tty_persist = {
 	.number = 160,
 	.member = offsetof(struct tty, persistent),
 	.save = tty_save,
+	.version = tty_version,
 	.make = tty_make,
 	.link = tty_link,
 	.start = tty_start,
@@ -356,6 +398,7 @@ const struct persist_kind pty_persist = {
 	.number = 161,
 	.member = offsetof(struct pty, persistent),
 	.save = pty_save,
+	.version = pty_version,
 	.make = pty_make,
 	.put = pty_drop,
 };

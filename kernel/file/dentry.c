@@ -140,10 +140,11 @@ dentry_find(struct dentry *dir, const char *name, size_t len)
 	return d;
 }
 
-/* The names in a directory, or its own. */
+/* The names in a directory, or its own. => ns write lock held (or the tree is not public yet) */
 static void
 touch_names(struct dentry *dir)
 {
+	vfs_get()->names++;
 	if (dir->vnode)
 		vnode_touch(dir->vnode);
 }

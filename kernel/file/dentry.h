@@ -70,6 +70,7 @@ struct vfs {
 	struct mutex rename_lock;		/* moves of directories; mounts */
 	struct dentry *root;			/* [a] another one after a resume */
 	struct list mounts;			/* [ns] */
+	u64 names;				/* [ns] changes of names and mounts so far */
 	u64 next_ino;				/* [a] */
 	u64 next_dev;				/* [a] */
 	struct spinlock files_lock; /* of the free list of file structures, rank RANK_NAMESPACE */

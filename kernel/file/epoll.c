@@ -21,10 +21,9 @@
 #include <asm/fcntl.h>
 
 #include "arch/clock.h"
-#include "file/ipc_impl.h"
+#include "file/epoll_impl.h"
 #include "lib/assert.h"
 #include "lib/format.h"
-#include "lib/rbtree.h"
 #include "mm/slab.h"
 #include "mm/user.h"
 
@@ -32,48 +31,6 @@
 #define MODE_BITS (EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP)
 #define EXCLUSIVE_OK                                                                               \
 	(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE)
-#define ITEM_WAITERS 2 /* queues of most kinds of file; more go to the heap */
-
-struct epoll {
-	struct refcount refs;
-	struct mutex change;
-	struct rb_tree items; /* [change] by file and descriptor */
-	u32 count;	      /* [change] */
-	struct file *file;    /* [I] without a reference: it outlives the items */
-	struct spinlock lock; /* rank RANK_EPOLL */
-	struct list ready;    /* [lock] items by `link` */
-	struct waitq waiters; /* [lock] threads in epoll_wait */
-	struct waitq pollers; /* [lock] whoever polls the epoll's own file */
-};
-
-enum item_state {
-	ITEM_IDLE,    /* on no list */
-	ITEM_READY,   /* on ep->ready */
-	ITEM_TAKEN,   /* being looked at by epoll_collect */
-	ITEM_RETAKEN, /* and it fired again meanwhile */
-};
-
-struct item_waiter {
-	struct waiter waiter;
-	struct epoll_item *item;
-	struct item_waiter *next;
-};
-
-struct epoll_item {
-	struct rb_node node;   /* [ep->change] */
-	struct epoll *ep;      /* [I] with a reference */
-	struct file *file;     /* [I] without one */
-	int fd;		       /* [I] */
-	u32 events;	       /* [ep->lock] 0 but for mode bits: disabled by EPOLLONESHOT */
-	u64 data;	       /* [ep->lock] */
-	enum item_state state; /* [ep->lock] */
-	struct list link;      /* [ep->lock] ready, or the collector's own list */
-	struct list file_link; /* [file->lock] */
-	bool no_memory;	       /* a waiter could not be made */
-	unsigned used;	       /* of waiter[] */
-	struct item_waiter waiter[ITEM_WAITERS];
-	struct item_waiter *more;
-};
 
 static const struct file_ops epoll_ops;
 
@@ -695,6 +652,22 @@ epoll_save(struct persist_writer *w, struct file *f)
 	}
 }
 
+static u64
+epoll_version(struct persist_writer *w, u64 h, struct file *f)
+{
+	struct epoll *ep = f->private;
+	struct rb_node *n;
+
+	for (n = rb_first(&ep->items); n; n = rb_next(n)) {
+		struct epoll_item *it = rb_entry(n, struct epoll_item, node);
+
+		h = persist_mix_ref(w, h, &file_persist, it->file);
+		h = persist_mix(h, (u64)it->fd << 32 | it->events);
+		h = persist_mix(h, it->data);
+	}
+	return h;
+}
+
 static int
 epoll_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
 {
@@ -762,6 +735,7 @@ epoll_restart(struct persist_reader *r, const struct tag_reader *in, struct file
 static const struct file_persist epoll_persist = {
 	.number = FILE_EPOLL,
 	.save = epoll_save,
+	.version = epoll_version,
 	.link = epoll_link,
 	.start = epoll_restart,
 };

@@ -143,6 +143,14 @@ eventfd_save(struct persist_writer *w, struct file *f)
 	tag_u64(&w->tags, EVENT_SEMAPHORE, e->semaphore);
 }
 
+static u64
+eventfd_version(struct persist_writer *w, u64 h, struct file *f)
+{
+	const struct eventfd *e = f->private;
+
+	return persist_mix(persist_mix(h, e->count), e->semaphore);
+}
+
 static int
 eventfd_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
 {
@@ -159,6 +167,7 @@ eventfd_link(struct persist_reader *r, const struct tag_reader *in, struct file 
 static const struct file_persist eventfd_persist = {
 	.number = FILE_EVENTFD,
 	.save = eventfd_save,
+	.version = eventfd_version,
 	.link = eventfd_link,
 };
 

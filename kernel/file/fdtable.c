@@ -462,6 +462,26 @@ table_save(struct persist_writer *w, void *object)
 	}
 }
 
+static u64
+table_version(struct persist_writer *w, void *object)
+{
+	struct fdtable *t = object;
+	u64 h = persist_mix(t->limit, 0);
+
+	for (u32 at = 0; at < t->array->size; at += 64) {
+		u64 cloexec = t->cloexec[at / 64];
+
+		h = persist_mix(h, cloexec);
+		for (u64 used = t->used[at / 64]; used; used &= used - 1) {
+			u32 i = at + (u32)__builtin_ctzl(used);
+
+			h = persist_mix(h, i);
+			h = persist_mix_ref(w, h, &file_persist, t->array->slot[i]);
+		}
+	}
+	return h;
+}
+
 static int
 table_make(struct persist_reader *r, void **out)
 {
@@ -516,6 +536,7 @@ const struct persist_kind fdtable_persist = {
 	.number = 84,
 	.member = offsetof(struct fdtable, persistent),
 	.save = table_save,
+	.version = table_version,
 	.make = table_make,
 	.link = table_link,
 	.put = table_drop,

@@ -62,6 +62,9 @@ struct file_persist {
 	u16 number; /* in records, below FILE_SAVED_KINDS: never changes, never used again */
 	/* The kind's own fields, in a group of their own. As struct persist_kind's. */
 	void (*save)(struct persist_writer *w, struct file *f);
+	/* Optional. h with all that save would write mixed into it; 0: not known. As struct
+	 * persist_kind's. */
+	u64 (*version)(struct persist_writer *w, u64 h, struct file *f);
 	/* f has its flags, position, vnode and dentry; its private is to be set. The objects it
 	 * refers to are made, perhaps not linked. */
 	int (*link)(struct persist_reader *r, const struct tag_reader *in, struct file *f);
@@ -77,6 +80,11 @@ extern const struct file_persist file_reopened;
 extern const struct file_persist file_lost;
 /* Makes a kind known by the number of its persist. At start. */
 void file_persist_register(const struct file_ops *ops);
+
+/* What place_version_seen keeps for one dentry. All zero to begin with, and for another one. */
+struct place_seen {
+	u64 names, version;
+};
 
 #define FILE_SEEKABLE 1u
 #define FILE_PATH     2u /* O_PATH */
@@ -98,6 +106,7 @@ struct file {
 	struct spinlock lock;	    /* rank RANK_EPOLL: */
 	struct list epoll_items;    /* [lock] items that watch this file */
 	int owner_pid, owner_sig;   /* F_SETOWN */
+	struct place_seen place;    /* [cut] of dentry */
 	struct persistent persistent;
 };
 

@@ -71,18 +71,18 @@ file_persist_register(const struct file_ops *ops)
 
 /* --- writing --- */
 
-/* Of what is opened again; other kinds have more that changes. */
 static u64
-file_version(const void *object)
+file_version(struct persist_writer *w, void *object)
 {
-	const struct file *f = object;
-	u64 version;
+	struct file *f = object;
+	const struct file_persist *kind = f->ops->persist;
+	u64 version = persist_mix(f->pos, (u64)f->flags << 32 | f->mode);
 
-	if (f->ops->persist->save)
+	if (kind->save && !kind->version)
 		return 0;
-	version = persist_mix(f->pos, (u64)f->flags << 32 | f->mode);
 	version = persist_mix(version, (u64)(u32)f->owner_pid << 32 | (u32)f->owner_sig);
-	return f->dentry ? place_version(version, f->dentry) : version;
+	version = place_version_seen(w, version, f->dentry, &f->place);
+	return version && kind->version ? kind->version(w, version, f) : version;
 }
 
 static void
@@ -93,8 +93,6 @@ file_save(struct persist_writer *w, void *object)
 	struct tag_writer *t = &w->tags;
 	size_t group;
 
-	if (w->tags.err == PERSIST_ONLY_REACH)
-		return; /* then it refers to marked kinds only */
 	tag_u64(t, F_KIND, kind->number);
 	tag_u64(t, F_FLAGS, f->flags);
 	tag_u64(t, F_MODE, f->mode);
@@ -258,7 +256,7 @@ file_drop(void *object)
  * Members of struct file over a power cut:
  *	written	ops flags mode readable writable pos vnode dentry private ino owner_pid
  *		owner_sig
- *	made	refs pos_lock lock epoll_items persistent
+ *	made	refs pos_lock lock epoll_items place persistent
  */
 const struct persist_kind file_persist = {
 	.name = "file",

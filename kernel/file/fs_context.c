@@ -11,10 +11,11 @@
 
 struct fs_context {
 	struct refcount refs;
-	struct spinlock lock; /* rank RANK_NAMESPACE */
-	struct dentry *root;  /* [lock] */
-	struct dentry *cwd;   /* [lock] */
-	u32 umask;	      /* [a] */
+	struct spinlock lock;		       /* rank RANK_NAMESPACE */
+	struct dentry *root;		       /* [lock] */
+	struct dentry *cwd;		       /* [lock] */
+	u32 umask;			       /* [a] */
+	struct place_seen root_seen, cwd_seen; /* [cut] */
 	struct persistent persistent;
 };
 
@@ -160,6 +161,7 @@ set_place(struct dentry *d, bool root)
 		c->root = d;
 	else
 		c->cwd = d;
+	c->root_seen = c->cwd_seen = (struct place_seen){0};
 	spin_unlock(&c->lock);
 	dentry_put(old);
 	return 0;
@@ -189,6 +191,15 @@ fs_save(struct persist_writer *w, void *object)
 	place_save(w, FS_ROOT, c->root);
 	place_save(w, FS_CWD, c->cwd);
 	tag_u64(&w->tags, FS_UMASK, c->umask);
+}
+
+static u64
+fs_version(struct persist_writer *w, void *object)
+{
+	struct fs_context *c = object;
+	u64 version = place_version_seen(w, c->umask, c->root, &c->root_seen);
+
+	return version ? place_version_seen(w, version, c->cwd, &c->cwd_seen) : 0;
 }
 
 static int
@@ -232,13 +243,14 @@ fs_drop(void *object)
 /*
  * Members of struct fs_context over a power cut:
  *	written	root cwd umask
- *	made	refs lock persistent
+ *	made	refs lock root_seen cwd_seen persistent
  */
 const struct persist_kind fs_context_persist = {
 	.name = "fs context",
 	.number = 85,
 	.member = offsetof(struct fs_context, persistent),
 	.save = fs_save,
+	.version = fs_version,
 	.make = fs_make,
 	.link = fs_link,
 	.put = fs_drop,

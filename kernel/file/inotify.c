@@ -472,6 +472,25 @@ inotify_save(struct persist_writer *w, struct file *f)
 	}
 }
 
+/* Of one that nothing has happened to. */
+static u64
+inotify_version(struct persist_writer *w, u64 h, struct file *f)
+{
+	const struct instance *in = f->private;
+	struct watch *watch;
+
+	if (!list_empty(&in->events))
+		return 0;
+	h = persist_mix(h, (u64)in->next_wd);
+	list_for_each_entry (watch, &in->watches, link) {
+		if (!vnode_is_saved(watch->vnode))
+			continue;
+		h = persist_mix_ref(w, h, &vnode_persist, watch->vnode);
+		h = persist_mix(h, (u64)watch->wd << 32 | watch->mask);
+	}
+	return h;
+}
+
 static int
 load_watch(struct persist_reader *r, const struct tag_reader *t, struct instance *in)
 {
@@ -554,6 +573,7 @@ inotify_link(struct persist_reader *r, const struct tag_reader *t, struct file *
 static const struct file_persist inotify_persist = {
 	.number = FILE_INOTIFY,
 	.save = inotify_save,
+	.version = inotify_version,
 	.link = inotify_link,
 };
 

@@ -76,6 +76,7 @@ mount_at(struct mount *m, struct dentry *point)
 			m->point = point;
 		}
 		list_add_tail(&vfs->mounts, &m->link);
+		vfs->names++;
 	}
 	ns_write_unlock();
 	return err;
@@ -328,6 +329,7 @@ vfs_umount(const char *target, unsigned flags)
 		point->mounted = NULL;
 		m->point = NULL;
 		list_del(&m->link);
+		vfs_get()->names++;
 	}
 	ns_write_unlock();
 	mutex_unlock(&vfs_get()->rename_lock);

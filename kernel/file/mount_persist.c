@@ -118,6 +118,16 @@ namespace_save(struct persist_writer *w, void *object)
 	}
 }
 
+/* Mounts and vnodes are of marked kinds. */
+static u64
+namespace_version(struct persist_writer *w, void *object)
+{
+	const struct vfs *vfs = object;
+
+	return persist_mix(persist_mix(persist_mix(vfs->names, vfs->next_ino), vfs->next_dev),
+			   vfs->pipe_ino);
+}
+
 /* Empties the name space. The first root stays, for who looks at it just now: the kernel's own
  * threads walk from there until everything is linked. */
 static int
@@ -232,7 +242,7 @@ namespace_drop(void *object)
 /*
  * Members of struct vfs over a power cut:
  *	written	root mounts next_ino next_dev pipe_ino
- *	made	locks rename_lock files_lock files_free files_open proc_ops fd_ops
+ *	made	names locks rename_lock files_lock files_free files_open proc_ops fd_ops
  *		process_ops proc sys dev pts cgroup hidden prepared devices_lock devices
  *		locks_lock tunables_lock saved_root boot_root saved_kinds persistent
  *	lost	files_made boot_id
@@ -243,6 +253,7 @@ const struct persist_kind namespace_persist = {
 	.number = RECORD_NAMESPACE,
 	.member = offsetof(struct vfs, persistent),
 	.save = namespace_save,
+	.version = namespace_version,
 	.make = namespace_make,
 	.link = namespace_link,
 	.start = namespace_start,

@@ -43,8 +43,11 @@ int __must_check vfs_make_objects(void);
 
 /* Writes where d is. NULL writes nothing. */
 void place_save(struct persist_writer *w, u16 tag, struct dentry *d);
-/* h with what place_save would write mixed into it, for versions; 0: write, it may have changed. */
-u64 place_version(u64 h, const struct dentry *d);
+/* h with what place_save would write mixed into it, for versions; 0: write, it may have changed.
+ * place_version_seen is for who has the same dentry again and again: names stay as they are,
+ * mostly, and then it need not be looked at. */
+u64 place_version(struct persist_writer *w, u64 h, struct dentry *d);
+u64 place_version_seen(struct persist_writer *w, u64 h, struct dentry *d, struct place_seen *seen);
 /* When linking: the dentry, with a reference. -ENOENT: none was written, or it is not there any
  * more (a process's directory in /proc, a device); -EBADMSG. Its vnode may not be linked yet. */
 int __must_check place_load(struct persist_reader *r, const struct tag_reader *in, u16 tag,

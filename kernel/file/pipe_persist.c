@@ -37,6 +37,18 @@ pipe_save(struct persist_writer *w, void *object)
 	tag_u64(&w->tags, PIPE_WRITER_OPENS, p->writer_opens);
 }
 
+/* Of an empty one. */
+static u64
+pipe_version(struct persist_writer *w, void *object)
+{
+	struct pipe *p = object;
+	u64 version = persist_mix(p->capacity, (u64)p->reader_opens << 32 | p->writer_opens);
+
+	if (!list_empty(&p->frames))
+		return 0;
+	return persist_mix_ref(w, version, &vnode_persist, p->vnode);
+}
+
 static int
 load_bytes(struct pipe *p, const struct tag_field *f)
 {
@@ -113,6 +125,7 @@ const struct persist_kind pipe_persist = {
 	.number = 86,
 	.member = offsetof(struct pipe, persistent),
 	.save = pipe_save,
+	.version = pipe_version,
 	.make = pipe_make,
 	.link = pipe_link,
 	.put = pipe_drop,
@@ -124,6 +137,12 @@ static void
 end_save(struct persist_writer *w, struct file *f)
 {
 	persist_ref(w, END_PIPE, &pipe_persist, f->private);
+}
+
+static u64
+end_version(struct persist_writer *w, u64 h, struct file *f)
+{
+	return persist_mix_ref(w, h, &pipe_persist, f->private);
 }
 
 static int
@@ -143,11 +162,13 @@ end_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
 const struct file_persist pipe_file_persist = {
 	.number = FILE_PIPE,
 	.save = end_save,
+	.version = end_version,
 	.link = end_link,
 };
 
 const struct file_persist fifo_file_persist = {
 	.number = FILE_FIFO,
 	.save = end_save,
+	.version = end_version,
 	.link = end_link,
 };

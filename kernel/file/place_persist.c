@@ -83,19 +83,44 @@ place_save(struct persist_writer *w, u16 tag, struct dentry *d)
 	tag_end(&w->tags, group);
 }
 
-u64
-place_version(u64 h, const struct dentry *d)
+static u64
+path_version(u64 h, const struct dentry *d)
 {
-	const struct dentry *parent = d->parent;
+	for (; d->parent != d; d = d->parent)
+		h = persist_mix(h, hash64(d->name, d->len));
+	return h;
+}
 
+u64
+place_version(struct persist_writer *w, u64 h, struct dentry *d)
+{
+	if (!d)
+		return persist_mix(h, 0);
 	if (!vnode_is_saved(d->vnode))
-		return 0;
-	if (d->vnode->dir == d)
-		return persist_mix(h, 1);
-	if (parent->vnode->persistent.id == 0)
-		return 0;
-	h = persist_mix(h, parent->vnode->persistent.id << 1 | d->in_tree);
-	return persist_mix(h, hash64(d->name, d->len));
+		return anon_dentry_file(d) ? 0
+					   : path_version(persist_mix(h, d->vnode->mount->kind), d);
+	if (d->vnode->dir != d) {
+		h = persist_mix(h, hash64(d->name, d->len));
+		if (d->in_tree)
+			return persist_mix_ref(w, h, &vnode_persist, d->parent->vnode);
+		if (vnode_is_saved(d->parent->vnode))
+			h = persist_mix_ref(w, h, &vnode_persist, d->parent->vnode);
+	}
+	return persist_mix_ref(w, h, &vnode_persist, d->vnode);
+}
+
+u64
+place_version_seen(struct persist_writer *w, u64 h, struct dentry *d, struct place_seen *seen)
+{
+	const u64 names = vfs_get()->names;
+
+	if (!d)
+		return persist_mix(h, 0);
+	if (seen->names != names || !seen->version) {
+		seen->version = place_version(w, 1, d);
+		seen->names = names;
+	}
+	return seen->version ? persist_mix(h, seen->version) : 0;
 }
 
 /* --- reading --- */

@@ -192,6 +192,19 @@ signalfd_save(struct persist_writer *w, struct file *f)
 		persist_ref(w, SIGNAL_WATCHER, ops->owner_kind, p->process);
 }
 
+static u64
+signalfd_version(struct persist_writer *w, u64 h, struct file *f)
+{
+	const struct signalfd_ops *ops = atomic_load(&ipc_root()->signalfd);
+	const struct signalfd *s = f->private;
+	struct watcher *p;
+
+	h = persist_mix(h, s->mask);
+	list_for_each_entry (p, &s->watchers, link)
+		h = persist_mix_ref(w, h, ops->owner_kind, p->process);
+	return h;
+}
+
 static int
 signalfd_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
 {
@@ -223,6 +236,7 @@ signalfd_link(struct persist_reader *r, const struct tag_reader *in, struct file
 static const struct file_persist signalfd_persist = {
 	.number = FILE_SIGNALFD,
 	.save = signalfd_save,
+	.version = signalfd_version,
 	.link = signalfd_link,
 };
 

@@ -216,6 +216,18 @@ timerfd_save(struct persist_writer *w, struct file *f)
 	tag_u64(&w->tags, TIMER_CLOCK_SET, t->clock_set);
 }
 
+static u64
+timerfd_version(struct persist_writer *w, u64 h, struct file *f)
+{
+	const struct timerfd *t = f->private;
+
+	h = persist_mix(h, (u64)t->clock << 32 | (u32)t->flags);
+	h = persist_mix(h, (u64)t->expires);
+	h = persist_mix(h, (u64)t->interval);
+	h = persist_mix(h, t->ticks);
+	return persist_mix(h, t->expired | (u64)t->clock_set << 1);
+}
+
 static int
 timerfd_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
 {
@@ -262,6 +274,7 @@ timerfd_restart(struct persist_reader *r, const struct tag_reader *in, struct fi
 static const struct file_persist timerfd_persist = {
 	.number = FILE_TIMERFD,
 	.save = timerfd_save,
+	.version = timerfd_version,
 	.link = timerfd_link,
 	.start = timerfd_restart,
 };

@@ -90,6 +90,16 @@ ttyfile_save(struct persist_writer *w, struct file *f)
 	persist_ref(w, OPEN_PTY, &pty_persist, t->pty);
 }
 
+static u64
+ttyfile_version(struct persist_writer *w, u64 h, struct file *f)
+{
+	struct tty_file *t = f->private;
+
+	h = tty_mix_ref(w, h, t->open.tty);
+	h = persist_mix(h, t->open.generation);
+	return persist_mix_ref(w, h, &pty_persist, t->pty);
+}
+
 static int
 ttyfile_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
 {
@@ -112,6 +122,7 @@ ttyfile_link(struct persist_reader *r, const struct tag_reader *in, struct file 
 static const struct file_persist ttyfile_persist = {
 	.number = FILE_TTY,
 	.save = ttyfile_save,
+	.version = ttyfile_version,
 	.link = ttyfile_link,
 };
 
@@ -283,6 +294,12 @@ master_save(struct persist_writer *w, struct file *f)
 	persist_ref(w, MASTER_PTY, &pty_persist, f->private);
 }
 
+static u64
+master_version(struct persist_writer *w, u64 h, struct file *f)
+{
+	return persist_mix_ref(w, h, &pty_persist, f->private);
+}
+
 /* The node in /dev/pts. */
 static int
 add_node(struct pty *p)
@@ -311,6 +328,7 @@ master_link(struct persist_reader *r, const struct tag_reader *in, struct file *
 static const struct file_persist master_persist = {
 	.number = FILE_PTMX,
 	.save = master_save,
+	.version = master_version,
 	.link = master_link,
 };
 

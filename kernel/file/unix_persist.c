@@ -10,6 +10,7 @@
 #include <asm/errno.h>
 
 #include "file/dentry.h"
+#include "lib/hash.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 
@@ -102,6 +103,47 @@ sock_save(struct persist_writer *w, void *object)
 	if (s->bound)
 		persist_ref(w, S_BOUND_VNODE, &vnode_persist, s->bound->vnode);
 	save_queues(w, s);
+}
+
+static u64
+mix_cred(u64 h, const struct unix_cred *c)
+{
+	return persist_mix(persist_mix(h, (u64)c->pid), (u64)c->uid << 32 | c->gid);
+}
+
+static u64
+mix_queues(struct persist_writer *w, u64 h, struct unix_sock *s)
+{
+	struct unix_msg *m;
+	struct unix_sock *n;
+
+	list_for_each_entry (m, &s->rx, link)
+		h = persist_mix_ref(w, h, &unix_msg_persist, m);
+	h = persist_mix(h, 0); /* here one list ends */
+	list_for_each_entry (n, &s->pending, accept_link)
+		h = persist_mix_ref(w, h, &unix_sock_persist, n);
+	return h;
+}
+
+static u64
+sock_version(struct persist_writer *w, void *object)
+{
+	struct unix_sock *s = object;
+	u64 h = persist_mix(s->state, s->dead | s->shut << 1 | s->pass_cred << 3 |
+					      !list_empty(&s->name_link) << 4 |
+					      (u64)(u32)s->error << 32);
+
+	h = persist_mix_ref(w, h, &unix_sock_persist, s->peer);
+	h = persist_mix(h, s->sndbuf);
+	h = persist_mix(h, s->rcvbuf);
+	h = persist_mix(h, (u64)s->backlog << 32 | s->flag_options);
+	h = mix_cred(mix_cred(h, &s->cred), &s->peer_cred);
+	h = persist_mix(h, (u64)s->rcv_timeout);
+	h = persist_mix(h, (u64)s->snd_timeout);
+	if (s->name.len)
+		h = persist_mix(h, hash64(s->name.path, s->name.len));
+	h = place_version(w, h, s->bound);
+	return h ? mix_queues(w, h, s) : 0;
 }
 
 static int
@@ -220,6 +262,7 @@ const struct persist_kind unix_sock_persist = {
 	.number = 87,
 	.member = offsetof(struct unix_sock, persistent),
 	.save = sock_save,
+	.version = sock_version,
 	.make = sock_make,
 	.link = sock_link,
 	.put = sock_drop,
@@ -243,11 +286,14 @@ msg_save(struct persist_writer *w, void *object)
 }
 
 static u64
-msg_version(const void *object)
+msg_version(struct persist_writer *w, void *object)
 {
-	const struct unix_msg *m = object;
+	struct unix_msg *m = object;
+	u64 version = persist_mix_ref(w, m->start, &unix_sock_persist, m->sender);
 
-	return (m->start << 16 | m->nfiles) + 1;
+	for (unsigned i = 0; i < m->nfiles; i++)
+		version = persist_mix_ref(w, version, &file_persist, m->files[i]);
+	return version;
 }
 
 static int
@@ -346,6 +392,12 @@ unix_file_save(struct persist_writer *w, struct file *f)
 	persist_ref(w, FILE_SOCKET, &unix_sock_persist, f->private);
 }
 
+static u64
+unix_file_version(struct persist_writer *w, u64 h, struct file *f)
+{
+	return persist_mix_ref(w, h, &unix_sock_persist, f->private);
+}
+
 static int
 unix_file_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
 {
@@ -362,5 +414,6 @@ unix_file_link(struct persist_reader *r, const struct tag_reader *in, struct fil
 const struct file_persist unix_file_persist = {
 	.number = FILE_UNIX,
 	.save = unix_file_save,
+	.version = unix_file_version,
 	.link = unix_file_link,
 };

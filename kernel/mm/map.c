@@ -489,5 +489,6 @@ vm_map_put(struct vm_map *m)
 	mappings_bury(dead);
 	atomic_store(&m->pmap->map, (struct vm_map *)NULL);
 	pmap_put(m->pmap);
+	kfree(m->files);
 	kfree(m);
 }

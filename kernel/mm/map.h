@@ -61,6 +61,8 @@ struct vm_map {
 	u64 changes;		 /* [lock] grows when a mapping goes or becomes another range */
 	u64 edits;		 /* [a] grows with each change of what is written of a mapping */
 	struct list filed;	 /* [lock] struct vm_mapping: those of a file */
+	void **files;		 /* [cut] their files, as of files_edits, up to a NULL; or NULL */
+	u64 files_edits;	 /* [cut] of edits */
 	struct pmap *pmap;	 /* [I] */
 	u64 size_pages;		 /* [lock] mapped, all */
 	u64 committed_pages;	 /* [lock] private writable without NORESERVE */

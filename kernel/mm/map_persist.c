@@ -10,6 +10,7 @@
 #include "mm/home.h"
 #include "mm/policy.h"
 #include "mm/record.h"
+#include "mm/slab.h"
 
 #define FIELD(name) offsetof(struct vm_map, name)
 
@@ -56,30 +57,11 @@ save_mapping(struct persist_writer *w, struct vm_mapping *v)
 	tag_end(t, begin);
 }
 
-/* When the record stays as it is: objects are of a marked kind. */
-static void
-reach_files(struct persist_writer *w, struct vm_map *m)
-{
-	const struct persist_kind *kind = machine()->mm->file_ops->persist;
-	struct vm_mapping *v;
-	void *last = NULL; /* parts of one file come one behind the other, mostly */
-
-	list_for_each_entry (v, &m->filed, file_link) {
-		if (kind != NULL && v->file != last)
-			(void)w->reach(w, kind, v->file);
-		last = v->file;
-	}
-}
-
 static void
 map_save(struct persist_writer *w, void *object)
 {
 	struct vm_map *m = object;
 
-	if (w->tags.err == PERSIST_ONLY_REACH) {
-		reach_files(w, m);
-		return;
-	}
 	for (unsigned i = 0; i < NUMBERS_WRITTEN; i++)
 		tag_u64(&w->tags, (u16)(MAP_NUMBERS + i), *(u64 *)(object + numbers[i]));
 	tag_u64(&w->tags, MAP_FUTURE_FLAGS, m->future_flags);
@@ -88,15 +70,55 @@ map_save(struct persist_writer *w, void *object)
 		save_mapping(w, rb_entry(n, struct vm_mapping, node));
 }
 
-static u64
-map_version(const void *object)
+/* Mappings are many, and lie on many pages of memory, while their files are few. */
+static bool
+list_files(struct vm_map *m)
 {
-	const struct vm_map *m = object;
+	struct vm_mapping *v;
+	unsigned n = 0;
+
+	if (m->files != NULL && m->files_edits == m->edits)
+		return true;
+	list_for_each_entry (v, &m->filed, file_link)
+		n++;
+	kfree(m->files);
+	m->files = kmalloc((n + 1) * sizeof(m->files[0]));
+	if (m->files == NULL)
+		return false;
+	n = 0;
+	/* Parts of one file come one behind the other, mostly. */
+	list_for_each_entry (v, &m->filed, file_link)
+		if (n == 0 || m->files[n - 1] != v->file)
+			m->files[n++] = v->file;
+	m->files[n] = NULL;
+	m->files_edits = m->edits;
+	return true;
+}
+
+/* Objects are of a marked kind. */
+static u64
+mix_files(struct persist_writer *w, u64 h, struct vm_map *m)
+{
+	const struct persist_kind *kind = machine()->mm->file_ops->persist;
+
+	if (kind == NULL)
+		return h;
+	if (!list_files(m))
+		return 0;
+	for (void **f = m->files; *f != NULL; f++)
+		h = persist_mix_ref(w, h, kind, *f);
+	return h;
+}
+
+static u64
+map_version(struct persist_writer *w, void *object)
+{
+	struct vm_map *m = object;
 	u64 version = persist_mix(m->edits, (u64)m->future_flags << 32 | m->membarrier);
 
 	for (unsigned i = 0; i < NUMBERS_WRITTEN; i++)
 		version = persist_mix(version, *(const u64 *)(object + numbers[i]));
-	return version;
+	return mix_files(w, version, m);
 }
 
 static int
@@ -233,8 +255,8 @@ map_put(void *object)
  *	written	mappings limit_pages max_rss mmap_base search_top search_hole brk_start
  *		brk stack_top stack_limit arg_start arg_end env_start env_end vdso
  *		faults_minor faults_major future_flags membarrier
- *	made	refs lock changes edits filed pmap size_pages committed_pages rss_anon
- *		rss_file persistent
+ *	made	refs lock changes edits filed files files_edits pmap size_pages
+ *		committed_pages rss_anon rss_file persistent
  */
 /*
  * Members of struct vm_mapping over a power cut:

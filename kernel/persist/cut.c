@@ -5,8 +5,13 @@
  * The walk is a list of objects still to be written, no recursion. It begins with those that were
  * marked (core/persist.h) and the roots, and ends at objects of marked kinds that were not: these
  * are in the store as they are, with all they refer to. They stay there until they are freed.
- * Objects of other kinds are written each time; one that was reached by the last complete walk
+ * Objects of other kinds are looked at each time; one that was reached by the last complete walk
  * keeps its id, one that was not gets a new one, since the store has forgotten it.
+ *
+ * With large parts of the kernel's memory out of the caches by then, or translated anew where the
+ * processor is emulated, most of the time goes to places that are looked at first. So what is as it
+ * was is told by the object alone (struct persist_kind's version), not by its entry; and records
+ * are only copied here, and compared with what the store has when everything goes on.
  *
  * With the machine stopped no lock is needed, and none is held by anybody.
  */
@@ -14,7 +19,6 @@
 
 #include "arch/clock.h"
 #include "dev/tty.h"
-#include "core/panic.h"
 #include "core/random.h"
 #include "lib/assert.h"
 #include "lib/string.h"
@@ -158,8 +162,10 @@ name_object(struct cut *c, const struct persist_kind *kind, void *object)
 	if (o->known || (!kind->marked && o->id && o->cut >= p->good_cut))
 		return true;
 	o->id = p->next_id++;
-	if (!kind->marked)
+	if (!kind->marked) {
+		o->version = 0;
 		return true;
+	}
 	e = entry_get(p, o->id);
 	if (e)
 		entry_know(p, e, kind, object);
@@ -183,14 +189,6 @@ reach(struct persist_writer *w, const struct persist_kind *kind, void *object)
 		w->tags.err = -ENOMEM;
 	o->cut = c->number;
 	return o->id;
-}
-
-/* The cut has come to an object that the store has, or will have. */
-static void
-see(struct cut *c, struct entry *e)
-{
-	c->alive += e->cut != c->number;
-	e->cut = c->number;
 }
 
 /* All that was marked since the last cut. */
@@ -220,6 +218,7 @@ clear_marks(struct cut *c)
 	}
 	list_splice_tail(&c->engine->marks.changed, &c->again);
 	c->engine->full = false;
+	c->engine->versions = true;
 }
 
 static void
@@ -239,16 +238,6 @@ mark_again(struct cut *c, struct persistent *o)
 	o->changed = true;
 }
 
-/* persist-verify: the record of an object that is said to be as stored. */
-static int
-check_record(struct cut *c, const struct entry *e, const struct persist_kind *kind)
-{
-	if (!hash128_equal(records_hash(c), e->hash))
-		panic("%s %lu has changed and has not said so", kind->name, e->id);
-	records_drop(c);
-	return 0;
-}
-
 static int
 write_marked(struct cut *c, const struct persist_kind *kind, void *object)
 {
@@ -262,33 +251,55 @@ write_marked(struct cut *c, const struct persist_kind *kind, void *object)
 	c->only_marked = false;
 	if (c->writer.tags.err < 0)
 		return c->writer.tags.err;
-	if (checked)
-		return check_record(c, e, kind);
-	if (restless)
+	if (restless && !checked)
 		mark_again(c, o);
-	return records_keep(c, e, kind, 0);
+	return records_keep(c, e, kind, 0, checked);
 }
 
-static int
-write_object(struct cut *c, const struct persist_kind *kind, void *object)
+/* Whether the store has an object with this version, as far as the object itself can tell. */
+static bool
+is_as_before(const struct cut *c, const struct persistent *o, u64 version)
 {
-	struct entry *e = entry_get(c->engine, persistent_of(kind, object)->id);
-	u64 version = kind->version ? kind->version(object) : 0;
-	struct persist_writer *w = &c->writer;
-	bool as_stored = e && e->stored && version && version == e->version;
+	return version && version == o->version && c->engine->versions;
+}
+
+/* => it is not known to be in the store as it is, or to be verified */
+static int
+write_changed(struct cut *c, const struct persist_kind *kind, void *object, u64 version)
+{
+	struct persistent *o = persistent_of(kind, object);
+	struct entry *e = entry_get(c->engine, o->id);
+	bool as_stored;
 
 	if (!e)
 		return -ENOMEM;
-	see(c, e);
-	tag_reset(&w->tags);
+	e->cut = c->number;
+	as_stored = e->stored && version && version == e->version;
+	assert(as_stored || !is_as_before(c, o, version));
+	o->version = version;
 	if (as_stored && !machine()->persist_verify)
-		persist_only_reach(w);
-	kind->save(w, object);
+		return 0;
+	kind->save(&c->writer, object);
+	if (c->writer.tags.err < 0)
+		return c->writer.tags.err;
+	return records_keep(c, e, kind, version, as_stored);
+}
+
+/* An object whose version is as at its last record costs a look at it, and at no more. */
+static int
+write_object(struct cut *c, const struct persist_kind *kind, void *object)
+{
+	struct persist_writer *w = &c->writer;
+	u64 version;
+
+	c->alive++;
+	tag_reset(&w->tags);
+	version = kind->version ? kind->version(w, object) : 0;
 	if (w->tags.err < 0)
 		return w->tags.err;
-	if (as_stored)
-		return w->tags.err ? 0 : check_record(c, e, kind);
-	return records_keep(c, e, kind, version);
+	if (is_as_before(c, persistent_of(kind, object), version) && !machine()->persist_verify)
+		return 0;
+	return write_changed(c, kind, object, version);
 }
 
 static int
@@ -308,12 +319,13 @@ write_system(struct cut *c)
 
 	if (!e)
 		return -ENOMEM;
-	see(c, e);
+	e->cut = c->number;
+	c->alive++;
 	tag_reset(&c->writer.tags);
 	system_save(c->engine, &c->writer, c->seed);
 	if (c->writer.tags.err < 0)
 		return c->writer.tags.err;
-	return records_keep(c, e, NULL, 0);
+	return records_keep(c, e, NULL, 0, false);
 }
 
 static int
@@ -369,6 +381,23 @@ bury(struct cut *c, struct entry *e)
 		entry_drop(c->engine, e);
 }
 
+/* Entries of all that was reached. */
+static void
+see_reached(struct cut *c)
+{
+	const struct reached_piece *q;
+
+	list_for_each_entry (q, &c->queue, link)
+		for (unsigned i = 0; i < q->n; i++) {
+			const struct persist_kind *kind = q->at[i].kind;
+			u64 id = persistent_of(kind, q->at[i].object)->id;
+
+			if (!kind->marked)
+				((struct entry *)radix_get(&c->engine->objects, id))->cut =
+					c->number;
+		}
+}
+
 /* What was freed, and what is of no marked kind and was not reached. */
 static void
 find_dead(struct cut *c)
@@ -382,6 +411,7 @@ find_dead(struct cut *c)
 	}
 	if (c->alive == p->nentries)
 		return;
+	see_reached(c);
 	list_for_each_entry_safe (e, next, &p->entries, link) {
 		if (e->cut == c->number)
 			continue;
@@ -416,6 +446,7 @@ make_room(struct cut *c)
 	c->writer.tags.buf = kmalloc(RECORD_FIRST);
 	c->writer.tags.room = c->writer.tags.buf ? RECORD_FIRST : 0;
 	(void)queue_grow(c);
+	(void)records_make_room(c);
 }
 
 int
@@ -464,6 +495,7 @@ cut_failed(struct cut *c)
 {
 	struct record *r;
 
+	c->engine->versions = false;
 	list_for_each_entry (r, &c->records, link)
 		persist_mark_known(&r->entry->known);
 }
@@ -476,6 +508,7 @@ cut_free(struct cut *c)
 
 	list_for_each_entry_safe (r, next, &c->records, link)
 		record_free(r);
+	records_free_room(c);
 	/* A commit that failed has left them: they are dead still, and in the store. */
 	list_for_each_entry_safe (e, next_entry, &c->dead, link) {
 		list_del(&e->link);

@@ -165,9 +165,11 @@ checkpoint(struct persist *p, bool last)
 	int err;
 
 	list_init(&c.records);
+	list_init(&c.room);
 	list_init(&c.dead);
 	err = cut_take(p, &c);
 	if (!err) {
+		records_settle(&c);
 		memory = *vm_cut_figures(c.memory);
 		skipped = p->epoch > 0 && !p->ended && nothing_changed(&c);
 		if (!skipped)

@@ -30,7 +30,7 @@ struct entry {
 			     none */
 	struct persist_known known; /* of a marked kind: the object */
 	u64 id;
-	u64 cut;	     /* the last one that reached it; not for marked kinds */
+	u64 cut;	     /* a recent one that reached it; not for marked kinds */
 	u64 version;	     /* kind->version at the last record; 0: not known */
 	struct hash128 hash; /* of the record that the store has */
 	u32 pieces;	     /* that record has */
@@ -41,9 +41,12 @@ struct entry {
 struct record {
 	struct list link;
 	struct entry *entry;
-	struct hash128 hash;
+	const struct persist_kind *kind; /* NULL: the system's */
+	struct hash128 hash;		 /* once it is settled */
 	u64 version;
 	u32 pieces;	    /* record_put: in the store */
+	bool unchanged;	    /* persist-verify: said to be as the last one */
+	bool in_room;	    /* of the cut, and freed with it */
 	struct list chunks; /* records.c: of one that fits no buffer, all of it */
 	size_t length;
 	u8 bytes[];
@@ -73,11 +76,12 @@ struct cut {
 	bool only_marked;    /* what is being written may not refer to other kinds */
 	u64 alive;	     /* of persist->entries, that it has come to */
 	struct list records; /* struct record */
+	struct list room;    /* struct record_room: where most of them lie */
 	struct record *big;  /* its parts left the writer: what is being written, or NULL */
 	struct list dead;    /* struct entry that this cut did not reach */
 	struct vm_cut *memory;
-	u8 seed[SEED_BYTES];	    /* random numbers for the start from this epoch */
-	u64 objects, walked, bytes; /* there are; written down; of the records to put */
+	u8 seed[SEED_BYTES]; /* random numbers for the start from this epoch */
+	u64 objects, walked; /* there are; written down */
 	u64 processes, threads;
 	bool last;					     /* threads stay at the boundary */
 	ns_t asked, stopped, walk_end, memory_end, released; /* when */
@@ -103,6 +107,7 @@ struct persist {
 	u64 nentries;	     /* [engine] on the list */
 	struct persist_marks marks;
 	bool full;		     /* [engine] the next cut trusts no mark */
+	bool versions;		     /* [engine] those of objects are what the store has */
 	u64 next_id;		     /* [engine] */
 	u64 cut;		     /* [engine] number of the last begun */
 	u64 good_cut;		     /* [engine] of the last whose walk was complete */
@@ -169,15 +174,19 @@ int __must_check cut_take(struct persist *p, struct cut *c);
 void cut_failed(struct cut *c);
 void cut_free(struct cut *c); /* whether it was taken or not */
 
-/* records.c. records_spill is the writer's; what it took goes with the next three, which are for
- * the object that was written last: the hash of its record (made by record_hash); keeping it for
- * the commit, if the store has another one (0, -ENOMEM); dropping it. */
+/* records.c. records_spill is the writer's; what it took goes with the next two, which are for the
+ * object that was written last: keeping its record (0, -ENOMEM), dropping it. records_settle drops
+ * those that the store has already; that takes time, and need not be done while all stands still.
+ * `unchanged`: a panic unless it is one of these. */
 int __must_check records_spill(struct tag_writer *w);
 struct hash128 record_hash(const void *bytes, size_t length);
-struct hash128 records_hash(const struct cut *c);
 int __must_check records_keep(struct cut *c, struct entry *e, const struct persist_kind *kind,
-			      u64 version);
+			      u64 version, bool unchanged);
 void records_drop(struct cut *c);
+void records_settle(struct cut *c);
+/* Memory for some records, for before it is needed; it is freed with all that lies there. */
+bool records_make_room(struct cut *c);
+void records_free_room(struct cut *c);
 /* => store_lock held, what the record has stays until the commit is over */
 int __must_check record_put(struct store *s, struct record *r);
 void record_free(struct record *r);

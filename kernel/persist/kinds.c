@@ -39,7 +39,7 @@
  *	klog_ring, klog_shared	dmesg begins anew
  *	random		seeded anew, from the record among others
  *	quiesce, persist, persist_known, persist_marks, record, cut, loaded, load, vm_cut,
- *	cut_run, cut_chunk, record_chunk, reached_piece, part, reading, homes, entry
+ *	cut_run, cut_chunk, record_chunk, record_room, reached_piece, part, reading, homes, entry
  *			the engine's own
  *	store_disk, store_disks, found	the store's
  *	selftest	of /proc/holdfast, which begins again

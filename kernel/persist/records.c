@@ -6,6 +6,7 @@
  */
 #include <asm/errno.h>
 
+#include "core/panic.h"
 #include "lib/string.h"
 #include "mm/slab.h"
 #include "persist/impl.h"
@@ -16,7 +17,22 @@ struct record_chunk {
 	u8 bytes[];
 };
 
+/* Small records lie one behind the other in such, so that little has to be done, and little memory
+ * is touched, while everything stands still. */
+struct record_room {
+	struct list link;
+	size_t used;
+};
+
+#define ROOM_BYTES  32768u
 #define CHUNK_BYTES ALIGN_DOWN((u32)(TAGGED_SPILL - sizeof(struct record_chunk)), STORE_BLOCK)
+
+static void
+record_init(struct record *r, size_t length)
+{
+	r->length = length;
+	list_init(&r->chunks);
+}
 
 static struct record *
 record_alloc(size_t length)
@@ -25,9 +41,53 @@ record_alloc(size_t length)
 
 	if (!r)
 		return NULL;
-	r->length = length;
-	list_init(&r->chunks);
+	record_init(r, length);
+	r->in_room = false;
 	return r;
+}
+
+bool
+records_make_room(struct cut *c)
+{
+	struct record_room *m = kmalloc(ROOM_BYTES);
+
+	if (!m)
+		return false;
+	m->used = sizeof(*m);
+	list_add_tail(&c->room, &m->link);
+	return true;
+}
+
+/* Where the next record of that length goes; larger ones, and all without memory for many, are
+ * allocated one by one. */
+static struct record *
+take_room(struct cut *c, size_t length)
+{
+	size_t n = ALIGN_UP(sizeof(struct record) + length, _Alignof(struct record));
+	struct record_room *m = list_entry(c->room.prev, struct record_room, link);
+	struct record *r;
+
+	if (n > ROOM_BYTES / 4)
+		return record_alloc(length);
+	if (list_empty(&c->room) || n > ROOM_BYTES - m->used) {
+		if (!records_make_room(c))
+			return record_alloc(length);
+		m = list_entry(c->room.prev, struct record_room, link);
+	}
+	r = (struct record *)((u8 *)m + m->used);
+	m->used += n;
+	record_init(r, length);
+	r->in_room = true;
+	return r;
+}
+
+void
+records_free_room(struct cut *c)
+{
+	struct record_room *m, *next;
+
+	list_for_each_entry_safe (m, next, &c->room, link)
+		kfree(m);
 }
 
 void
@@ -37,7 +97,8 @@ record_free(struct record *r)
 
 	list_for_each_entry_safe (c, next, &r->chunks, link)
 		kfree(c);
-	kfree(r);
+	if (!r->in_room)
+		kfree(r);
 }
 
 void
@@ -83,7 +144,7 @@ append(struct record *r, const u8 *from, size_t n)
 }
 
 /* Only whether a record is as the last one of its object depends on it, in memory: 64 bits, and the
- * length. It is made while everything stands still, for each record that is written down. */
+ * length. */
 struct hash128
 record_hash(const void *bytes, size_t length)
 {
@@ -99,6 +160,20 @@ add_hash(struct hash128 before, struct hash128 part)
 	return record_hash(both, sizeof(both));
 }
 
+static struct hash128
+hash_of(const struct record *r)
+{
+	const struct record_chunk *k;
+	struct hash128 hash = {0};
+
+	if (list_empty(&r->chunks))
+		return record_hash(r->bytes + sizeof(struct record_head),
+				   r->length - sizeof(struct record_head));
+	list_for_each_entry (k, &r->chunks, link)
+		hash = add_hash(hash, record_hash(k->bytes, k->length));
+	return hash;
+}
+
 int
 records_spill(struct tag_writer *w)
 {
@@ -110,22 +185,9 @@ records_spill(struct tag_writer *w)
 		c->big = record_alloc(0);
 		if (!c->big)
 			return -ENOMEM;
-		c->big->hash = (struct hash128){0};
 		err = append(c->big, (const u8 *)&no_head, sizeof(no_head));
 	}
-	if (!err)
-		err = append(c->big, w->buf, w->length);
-	c->big->hash = add_hash(c->big->hash, record_hash(w->buf, w->length));
-	return err;
-}
-
-struct hash128
-records_hash(const struct cut *c)
-{
-	const struct tag_writer *t = &c->writer.tags;
-	struct hash128 last = record_hash(t->buf, t->length);
-
-	return c->big ? add_hash(c->big->hash, last) : last;
+	return err ? err : append(c->big, w->buf, w->length);
 }
 
 static struct record *
@@ -144,7 +206,7 @@ static struct record *
 make_small(struct cut *c, const struct record_head *head)
 {
 	const struct tag_writer *t = &c->writer.tags;
-	struct record *r = record_alloc(sizeof(*head) + t->length);
+	struct record *r = take_room(c, sizeof(*head) + t->length);
 
 	if (!r)
 		return NULL;
@@ -154,28 +216,43 @@ make_small(struct cut *c, const struct record_head *head)
 }
 
 int
-records_keep(struct cut *c, struct entry *e, const struct persist_kind *kind, u64 version)
+records_keep(struct cut *c, struct entry *e, const struct persist_kind *kind, u64 version,
+	     bool unchanged)
 {
 	const struct tag_writer *t = &c->writer.tags;
 	size_t length = t->spilled + t->length;
 	struct record_head head = {kind ? kind->number : ID_SYSTEM, RECORD_VERSION, (u32)length};
-	struct hash128 hash = records_hash(c);
-	struct record *r;
+	struct record *r = c->big ? end_big(c, &head) : make_small(c, &head);
 
-	if (e->stored && hash128_equal(hash, e->hash)) {
-		records_drop(c);
-		e->version = version;
-		return 0;
-	}
-	r = c->big ? end_big(c, &head) : make_small(c, &head);
 	if (!r)
 		return -ENOMEM;
 	r->entry = e;
-	r->hash = hash;
+	r->kind = kind;
 	r->version = version;
+	r->unchanged = unchanged;
 	list_add_tail(&c->records, &r->link);
-	c->bytes += sizeof(head) + length;
 	return 0;
+}
+
+void
+records_settle(struct cut *c)
+{
+	struct record *r, *next;
+
+	list_for_each_entry_safe (r, next, &c->records, link) {
+		struct entry *e = r->entry;
+
+		r->hash = hash_of(r);
+		if (!e->stored || !hash128_equal(r->hash, e->hash)) {
+			if (r->unchanged)
+				panic("%s %lu has changed and has not said so", r->kind->name,
+				      e->id);
+			continue;
+		}
+		e->version = r->version;
+		list_del(&r->link);
+		record_free(r);
+	}
 }
 
 static int

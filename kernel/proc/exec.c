@@ -256,6 +256,7 @@ commit_map(struct process *p, struct task *t, struct exec_work *w)
 	spin_lock(&p->lock);
 	p->map = w->map;
 	p->exe = w->file->dentry;
+	p->exe_place = (struct place_seen){0};
 	memcpy(p->auxv, w->auxv, sizeof(p->auxv));
 	p->auxv_words = w->auxv_words;
 	spin_unlock(&p->lock);

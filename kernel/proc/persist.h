@@ -37,6 +37,15 @@ tag_words(struct tag_writer *w, u16 tag, const u64 *word, size_t n)
 	tag_bytes(w, tag, word, n * sizeof(*word));
 }
 
+/* Several of them. One call for all: where processors are emulated, the first time that a
+ * checkpoint comes to a place in the code costs more than what is done there. */
+struct tag_row {
+	u16 tag;
+	u16 n;
+	const u64 *word;
+};
+void tag_rows(struct tag_writer *w, const struct tag_row *row, unsigned rows);
+
 /* => returns how many were there, at most n */
 size_t tag_get_words(const struct tag_reader *in, u16 tag, u64 *word, size_t n);
 

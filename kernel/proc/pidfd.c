@@ -55,6 +55,12 @@ pidfd_save(struct persist_writer *w, struct file *f)
 	persist_ref(w, PIDFD_PROCESS, &process_persist, f->private);
 }
 
+static u64
+pidfd_version(struct persist_writer *w, u64 h, struct file *f)
+{
+	return persist_mix_ref(w, h, &process_persist, f->private);
+}
+
 static int
 pidfd_link(struct persist_reader *r, const struct tag_reader *in, struct file *f)
 {
@@ -70,6 +76,7 @@ pidfd_link(struct persist_reader *r, const struct tag_reader *in, struct file *f
 static const struct file_persist pidfd_persist = {
 	.number = FILE_PIDFD,
 	.save = pidfd_save,
+	.version = pidfd_version,
 	.link = pidfd_link,
 };
 

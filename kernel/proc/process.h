@@ -115,6 +115,7 @@ struct process {
 	int oom_score_adj;
 	u64 io_read_bytes, io_write_bytes;
 	struct persistent persistent;
+	struct place_seen exe_place; /* [cut] */
 };
 
 struct restart_block { /* for ERESTART_BLOCK: restart_syscall */

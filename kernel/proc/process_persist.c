@@ -9,6 +9,7 @@
 #include "dev/power.h"
 #include "dev/tty.h"
 #include "file/persist.h"
+#include "lib/hash.h"
 #include "lib/string.h"
 #include "mm/cut.h"
 #include "proc/persist.h"
@@ -83,9 +84,12 @@ save_credentials(struct tag_writer *w, const struct credentials *c)
 	tag_words(w, P_CRED, word, 9 + c->ngroups);
 }
 
+_Static_assert(sizeof(struct rlimit_pair) == 2 * sizeof(u64), "limits are words");
+
 static void
 save_numbers(struct tag_writer *w, const struct process *p)
 {
+	const u64 pid = (u64)p->pid, flags = flags_of(p);
 	const u64 group[] = {(u64)p->pgrp, (u64)p->session};
 	const u64 status[] = {p->exit_code, p->stop_signal, (u64)p->exit_signal,
 			      (u64)p->pdeath_signal};
@@ -101,39 +105,111 @@ save_numbers(struct tag_writer *w, const struct process *p)
 			      p->io_read_bytes,
 			      p->io_write_bytes};
 	const u64 misc[] = {p->personality, (u64)p->oom_score_adj};
-	u64 limit[PROC_RLIMITS][2];
+	const struct tag_row row[] = {
+		{P_PID, 1, &pid},
+		{P_GROUP, ARRAY_SIZE(group), group},
+		{P_FLAGS, 1, &flags},
+		{P_STATUS, ARRAY_SIZE(status), status},
+		{P_RLIMIT, PROC_RLIMITS * 2, &p->rlimit[0].cur},
+		{P_AUXV, (u16)p->auxv_words, p->auxv},
+		{P_TIMES, ARRAY_SIZE(times), times},
+		{P_COUNTS, ARRAY_SIZE(counts), counts},
+		{P_MISC, ARRAY_SIZE(misc), misc},
+	};
 
-	for (int i = 0; i < PROC_RLIMITS; i++) {
-		limit[i][0] = p->rlimit[i].cur;
-		limit[i][1] = p->rlimit[i].max;
-	}
-	tag_u64(w, P_PID, (u64)p->pid);
-	tag_words(w, P_GROUP, group, ARRAY_SIZE(group));
-	tag_u64(w, P_FLAGS, flags_of(p));
-	tag_words(w, P_STATUS, status, ARRAY_SIZE(status));
-	tag_words(w, P_RLIMIT, limit[0], PROC_RLIMITS * 2);
+	tag_rows(w, row, ARRAY_SIZE(row));
 	tag_string(w, P_COMM, p->comm);
-	tag_words(w, P_AUXV, p->auxv, p->auxv_words);
-	tag_words(w, P_TIMES, times, ARRAY_SIZE(times));
-	tag_words(w, P_COUNTS, counts, ARRAY_SIZE(counts));
-	tag_words(w, P_MISC, misc, ARRAY_SIZE(misc));
+}
+
+/* What a process refers to once. */
+struct reference {
+	u16 tag;
+	const struct persist_kind *kind;
+	void *object; /* NULL: none */
+};
+
+#define REFERENCES 4
+
+static void
+list_references(struct reference out[REFERENCES], const struct process *p)
+{
+	out[0] = (struct reference){P_MAP, &vm_map_persist, p->map};
+	out[1] = (struct reference){P_FILES, &fdtable_persist, p->files};
+	out[2] = (struct reference){P_FS, &fs_context_persist, p->fs};
+	out[3] = (struct reference){P_HANDLERS, &sighandlers_persist, p->handlers};
+}
+
+static bool
+has_timers(const struct process *p)
+{
+	return p->itimers || p->next_timer_id || !list_empty(&p->posix_timers);
+}
+
+/* All of the process that lies there as such is told by its bytes; some more than is written. */
+static u64
+mix_numbers(u64 h, const struct process *p)
+{
+	const size_t from = offsetof(struct process, exit_code);
+	const struct vm_map *m = p->map;
+
+	h = persist_mix(
+		h, hash64((const char *)p + from, offsetof(struct process, persistent) - from));
+	h = persist_mix(h, (u64)p->pgrp << 32 | (u32)p->session);
+	h = persist_mix(h, p->files_shared);
+	if (!m)
+		return h;
+	h = persist_mix(h, vm_map_peak(m));
+	return persist_mix(persist_mix(h, m->faults_minor), m->faults_major);
+}
+
+static u64
+mix_refs(struct persist_writer *w, u64 h, struct process *p)
+{
+	struct reference once[REFERENCES];
+	struct process *c;
+	struct task *t;
+
+	list_references(once, p);
+	for (unsigned i = 0; i < REFERENCES; i++)
+		h = persist_mix_ref(w, h, once[i].kind, once[i].object);
+	h = tty_mix_ref(w, h, p->tty);
+	list_for_each_entry (t, &p->tasks, link)
+		h = persist_mix_ref(w, h, &task_persist, t);
+	h = persist_mix(h, 0); /* here one list ends */
+	list_for_each_entry (c, &p->children, sibling)
+		h = persist_mix_ref(w, h, &process_persist, c);
+	return h;
+}
+
+/* Of one without timers and pending signals. */
+static u64
+process_version(struct persist_writer *w, void *object)
+{
+	struct process *p = object;
+	u64 h;
+
+	if (p->pending.set || !list_empty(&p->pending.infos) || has_timers(p))
+		return 0;
+	h = place_version_seen(w, mix_numbers((u64)p->pid, p), p->exe, &p->exe_place);
+	return h ? mix_refs(w, h, p) : 0;
 }
 
 static void
 process_save(struct persist_writer *w, void *object)
 {
 	struct process *p = object, *c;
+	struct reference once[REFERENCES];
 	struct task *t;
 
+	list_references(once, p);
 	save_numbers(&w->tags, p);
 	save_credentials(&w->tags, &p->cred);
 	sigqueue_save(&w->tags, P_PENDING, &p->pending);
-	timers_save(w, p);
+	if (has_timers(p))
+		timers_save(w, p);
 	place_save(w, P_EXE, p->exe);
-	persist_ref(w, P_MAP, &vm_map_persist, p->map);
-	persist_ref(w, P_FILES, &fdtable_persist, p->files);
-	persist_ref(w, P_FS, &fs_context_persist, p->fs);
-	persist_ref(w, P_HANDLERS, &sighandlers_persist, p->handlers);
+	for (unsigned i = 0; i < REFERENCES; i++)
+		persist_ref(w, once[i].tag, once[i].kind, once[i].object);
 	tty_save_ref(w, P_TTY, p->tty);
 	list_for_each_entry (t, &p->tasks, link)
 		persist_ref(w, P_TASK, &task_persist, t);
@@ -374,13 +450,14 @@ put_process(void *object)
  *		personality oom_score_adj io_read_bytes io_write_bytes
  *	made	refs parent sibling group_link session_link all lock ntasks nlive
  *		tasks_wait execing child_wait signal_wait stop_wait exit_wait
- *		stop_dequeued vfork_wait timer_mutex persistent
+ *		stop_dequeued vfork_wait timer_mutex exe_place persistent
  */
 const struct persist_kind process_persist = {
 	.name = "process",
 	.number = RECORD_PROCESS,
 	.member = offsetof(struct process, persistent),
 	.save = process_save,
+	.version = process_version,
 	.make = process_make,
 	.link = process_link,
 	.start = process_start,

@@ -12,6 +12,13 @@ enum { H_ACTION = 1 };
 #define INFO_WORDS   16
 #define ACTION_WORDS 4
 
+void
+tag_rows(struct tag_writer *w, const struct tag_row *row, unsigned rows)
+{
+	for (unsigned i = 0; i < rows; i++)
+		tag_words(w, row[i].tag, row[i].word, row[i].n);
+}
+
 size_t
 tag_get_words(const struct tag_reader *in, u16 tag, u64 *word, size_t n)
 {

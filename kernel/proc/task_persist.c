@@ -59,23 +59,26 @@ restart_number(const struct restart_block *b)
 static void
 save_thread(struct tag_writer *w, const struct thread *th)
 {
+	const u64 tid = (u64)th->tid, xcr0 = fpu_features();
 	const u64 segment[] = {th->fs_base, th->gs_base};
 	const u64 memory[] = {th->policy.mode, th->policy.nodes, th->policy.flags, th->interleave};
 	const u64 times[] = {(u64)th->user_ns, (u64)th->system_ns, th->switches_voluntary,
 			     th->switches_forced};
 	const u64 call[] = {th->wait_timer.pending ? (u64)th->wait_timer.expires : (u64)NS_FOREVER,
 			    th->blocked.done, th->blocked.parts};
+	const struct tag_row row[] = {
+		{T_TID, 1, &tid},
+		{T_FRAME, FRAME_WORDS, (const u64 *)th->frame},
+		{T_XCR0, 1, &xcr0},
+		{T_FPU, (u16)(fpu_area_size() / sizeof(u64)), th->fpu},
+		{T_SEGMENT, ARRAY_SIZE(segment), segment},
+		{T_MEMORY, ARRAY_SIZE(memory), memory},
+		{T_TIMES, ARRAY_SIZE(times), times},
+		{T_CALL, ARRAY_SIZE(call), call},
+	};
 
-	tag_u64(w, T_TID, (u64)th->tid);
 	tag_string(w, T_NAME, th->name);
-	tag_words(w, T_FRAME, (const u64 *)th->frame, FRAME_WORDS);
-	tag_u64(w, T_XCR0, fpu_features());
-	tag_bytes(w, T_FPU, th->fpu, fpu_area_size());
-	tag_words(w, T_SEGMENT, segment, ARRAY_SIZE(segment));
-	tag_words(w, T_MEMORY, memory, ARRAY_SIZE(memory));
-	tag_words(w, T_TIMES, times, ARRAY_SIZE(times));
-	if (!(th->wait_how & WAIT_BOUNDARY))
-		tag_words(w, T_CALL, call, ARRAY_SIZE(call));
+	tag_rows(w, row, ARRAY_SIZE(row) - (th->wait_how & WAIT_BOUNDARY ? 1 : 0));
 	if (th->blocked.carried)
 		tag_bytes(w, T_CARRIED, th->blocked.carried, th->blocked.carried_bytes);
 }
@@ -83,20 +86,10 @@ save_thread(struct tag_writer *w, const struct thread *th)
 /* What the thread itself changes it has changed only if it was switched away from since; else only
  * what others change counts. 0 in cases that are rare and have more to look at. */
 static u64
-task_version(const void *object)
+task_version(struct persist_writer *w, void *object)
 {
 	const struct task *t = object;
 	const struct thread *th = &t->thread;
-	const u64 word[] = {th->switches_forced,
-			    th->affinity,
-			    (u64)th->nice,
-			    (u64)t->policy,
-			    (u64)t->timer_slack_ns,
-			    th->wait_how,
-			    th->wait_timer.pending ? (u64)th->wait_timer.expires : (u64)NS_FOREVER,
-			    th->blocked.done,
-			    th->blocked.parts,
-			    (u64)th->blocked.carried};
 	u64 version = th->switches_voluntary, name[2];
 
 	_Static_assert(sizeof(name) == sizeof(th->name), "all of the name");
@@ -104,9 +97,16 @@ task_version(const void *object)
 		return 0;
 	memcpy(name, th->name, sizeof(name));
 	version = persist_mix(persist_mix(version, name[0]), name[1]);
-	for (unsigned i = 0; i < ARRAY_SIZE(word); i++)
-		version = persist_mix(version, word[i]);
-	return version;
+	version = persist_mix(version, th->switches_forced);
+	version = persist_mix(version, th->affinity);
+	version = persist_mix(version, (u64)th->nice << 32 | (u32)t->policy);
+	version = persist_mix(version, (u64)t->timer_slack_ns);
+	version = persist_mix(version, (u64)th->wait_how << 1 | th->wait_timer.pending);
+	version = persist_mix(version, (u64)th->wait_timer.expires);
+	version = persist_mix(version, th->blocked.done);
+	version = persist_mix(version, th->blocked.parts);
+	version = persist_mix(version, (u64)th->blocked.carried);
+	return persist_mix_ref(w, version, &process_persist, t->process);
 }
 
 static void
@@ -122,20 +122,16 @@ task_save(struct persist_writer *w, void *object)
 			       t->restart.arg[0],	    t->restart.arg[1],
 			       t->restart.arg[2],	    t->restart.arg[3]};
 	const u64 fault[] = {t->fault_addr, t->fault_vector, t->fault_error};
+	const struct tag_row row[] = {
+		{T_SCHED, ARRAY_SIZE(sched), sched},	   {T_MASK, ARRAY_SIZE(mask), mask},
+		{T_USER, ARRAY_SIZE(user), user},	   {T_ALTSTACK, ARRAY_SIZE(alt), alt},
+		{T_RESTART, ARRAY_SIZE(restart), restart}, {T_FAULT, ARRAY_SIZE(fault), fault},
+	};
 
-	if (w->tags.err == PERSIST_ONLY_REACH) {
-		persist_ref(w, T_PROCESS, &process_persist, t->process);
-		return;
-	}
 	save_thread(&w->tags, &t->thread);
 	persist_ref(w, T_PROCESS, &process_persist, t->process);
-	tag_words(&w->tags, T_SCHED, sched, ARRAY_SIZE(sched));
-	tag_words(&w->tags, T_MASK, mask, ARRAY_SIZE(mask));
+	tag_rows(&w->tags, row, ARRAY_SIZE(row));
 	sigqueue_save(&w->tags, T_PENDING, &t->pending);
-	tag_words(&w->tags, T_USER, user, ARRAY_SIZE(user));
-	tag_words(&w->tags, T_ALTSTACK, alt, ARRAY_SIZE(alt));
-	tag_words(&w->tags, T_RESTART, restart, ARRAY_SIZE(restart));
-	tag_words(&w->tags, T_FAULT, fault, ARRAY_SIZE(fault));
 	futex_save(w, T_FUTEX, t);
 }
 

@@ -1,5 +1,6 @@
 /*
- * Copying pages at a cut: see copies.h.
+ * Copying pages at a cut: see copies.h. The commit wants their hashes, which cost least while what
+ * was copied is near.
  *
  * One core adds to the list, at `n`; `ready` of them may be taken by any core, a piece at a time,
  * which moves `taken`. Where the frames lie is not looked at: a core that is near is as likely to
@@ -9,6 +10,7 @@
  */
 #include "lib/assert.h"
 #include "lib/atomic.h"
+#include "lib/hash.h"
 #include "mm/copies.h"
 #include "mm/slab.h"
 
@@ -28,8 +30,12 @@ copies_make(struct copies *w)
 
 	if (at >= end || !atomic_cas(&w->taken, at, end))
 		return 0;
-	for (u32 i = at; i < end; i++)
-		page_copy(frame_virt(w->copy[i]), frame_virt(copies_source(w->copy[i])));
+	for (u32 i = at; i < end; i++) {
+		void *to = frame_virt(w->copy[i]);
+
+		page_copy(to, frame_virt(copies_source(w->copy[i])));
+		w->copy[i]->index = hash64(to, PAGE_SIZE);
+	}
 	return end - at;
 }
 

@@ -28,4 +28,11 @@ copies_source(const struct frame *copy)
 	return (const struct frame *)copy->private;
 }
 
+/* hash64() of it. => it was made */
+static inline u64
+copies_hash(const struct frame *copy)
+{
+	return copy->index;
+}
+
 #endif

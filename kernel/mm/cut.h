@@ -46,6 +46,8 @@ struct vm_cut_item {
 	const void
 		*data; /* NULL: delete the pages index..last; stays as it is until done or failed */
 	u32 length;    /* 1..4096; the rest of the page is zero */
+	bool hashed;   /* `hash` is hash64() of all 4096 */
+	u64 hash;
 };
 
 struct vm_cut_figures {

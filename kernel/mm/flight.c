@@ -217,11 +217,16 @@ put_item(struct vm_cut *c, unsigned i, struct vm_cut_item *item)
 
 	item->index = item->last = run->group->first + i;
 	item->length = PAGE_SIZE;
+	item->hashed = false;
 	if (run->image != NULL) {
 		item->data = run->image + (u64)i * PAGE_SIZE;
 		item->length = (u32)min(PAGE_SIZE, run->image_end - (u64)i * PAGE_SIZE);
 	} else {
-		item->data = frame_virt(run->frame[c->nth++]);
+		const struct frame *f = run->frame[c->nth++];
+
+		item->data = frame_virt(f);
+		item->hashed = !(f->flags & FF_FLIGHT);
+		item->hash = copies_hash(f);
 	}
 	c->at = i + 1;
 }

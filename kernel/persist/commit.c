@@ -19,7 +19,10 @@ put_memory(struct store *s, struct cut *c)
 	int err = 0;
 
 	while (!err && vm_cut_next(c->memory, &item)) {
-		if (item.data)
+		if (item.data && item.hashed)
+			err = store_put_hashed(s, item.id, STORE_PAGE(item.index), item.data,
+					       item.hash);
+		else if (item.data)
 			err = store_put(s, item.id, STORE_PAGE(item.index), item.data, item.length);
 		else
 			err = store_delete(s, item.id, STORE_PAGE(item.index),

@@ -86,6 +86,7 @@ struct space {
 struct payload {
 	const void *data;
 	u64 block;
+	bool hashed; /* its one item is */
 };
 
 struct chain { /* the end of the records so far */

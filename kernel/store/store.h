@@ -86,6 +86,8 @@ void store_close(struct store *s); /* what was not committed is forgotten */
  * as it is until the commit. -ENOMEM, -ENOSPC, -EROFS, -EIO, -EBADMSG: all that was put is
  * forgotten, as by store_abort. */
 int __must_check store_put(struct store *s, u64 oid, u64 idx, const void *data, u32 length);
+/* The same for a whole block whose hash64() is known. */
+int __must_check store_put_hashed(struct store *s, u64 oid, u64 idx, const void *block, u64 hash);
 /* Takes out what the object has from index `first` to `last`. Errors as store_put. */
 int __must_check store_delete(struct store *s, u64 oid, u64 first, u64 last);
 int __must_check store_commit(struct store *s, const struct store_note *note, u64 *epoch);

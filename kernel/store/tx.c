@@ -231,7 +231,8 @@ fill_descs(struct tx *tx, struct store_record *r)
 			const struct payload *b = &tx->blk[item->block];
 
 			item->block = b->block;
-			item->hash = item_hash(item, (const u8 *)b->data + item->offset);
+			if (!b->hashed)
+				item->hash = item_hash(item, (const u8 *)b->data + item->offset);
 		}
 		if (r->extents == 0)
 			r->item[i] = *item;
@@ -449,7 +450,7 @@ pack_add(struct store *s, struct store_item *item, const void *data)
 		if (!tx->pack)
 			return -ENOMEM;
 		tx->pack_used = tx->pack_items = 0;
-		tx->blk[tx->blks++] = (struct payload){tx->pack, 0};
+		tx->blk[tx->blks++] = (struct payload){.data = tx->pack};
 		tx->pack_block = tx->blks - 1;
 	}
 	memcpy(tx->pack + tx->pack_used, data, item->length);
@@ -460,24 +461,44 @@ pack_add(struct store *s, struct store_item *item, const void *data)
 	return 0;
 }
 
+static int
+put(struct store *s, struct store_item *item, const void *data, bool hashed)
+{
+	int err;
+
+	assert(item->oid >= STORE_OID_USER);
+	err = tx_ready(s);
+	if (err)
+		return tx_error(s, err);
+	if (item->length == STORE_BLOCK) {
+		item->block = s->tx.blks;
+		s->tx.blk[s->tx.blks++] = (struct payload){.data = data, .hashed = hashed};
+	} else {
+		err = pack_add(s, item, data);
+	}
+	return tx_error(s, err ? err : desc_add(s, item));
+}
+
 int
 store_put(struct store *s, u64 oid, u64 idx, const void *data, u32 length)
 {
 	struct store_item item = {
 		.oid = oid, .idx = idx, .length = (u16)length, .sum = STORE_SUM_64};
-	int err;
 
-	assert(oid >= STORE_OID_USER && length > 0 && length <= STORE_BLOCK);
-	err = tx_ready(s);
-	if (err)
-		return tx_error(s, err);
-	if (length == STORE_BLOCK) {
-		item.block = s->tx.blks;
-		s->tx.blk[s->tx.blks++] = (struct payload){data, 0};
-	} else {
-		err = pack_add(s, &item, data);
-	}
-	return tx_error(s, err ? err : desc_add(s, &item));
+	assert(length > 0 && length <= STORE_BLOCK);
+	return put(s, &item, data, false);
+}
+
+int
+store_put_hashed(struct store *s, u64 oid, u64 idx, const void *block, u64 hash)
+{
+	struct store_item item = {.oid = oid,
+				  .idx = idx,
+				  .length = STORE_BLOCK,
+				  .sum = STORE_SUM_64,
+				  .hash = {.low = hash}};
+
+	return put(s, &item, block, true);
 }
 
 int

@@ -720,6 +720,27 @@ hash_is_xxhash(void **state)
 	assert_true(hash64("", 0) == 0xef46db3751d8e999ull);
 }
 
+/* Who puts a block may know its hash: it is taken as it is. */
+static void
+hashes_that_are_known_are_taken(void **state)
+{
+	struct bench *b = bench_new(STORE_MIN_BLOCKS, 50);
+	struct store_note note = {.real_ns = 1};
+	u8 block[STORE_BLOCK], got[STORE_BLOCK];
+	u64 epoch;
+	u32 len;
+
+	memset(block, 0x5a, sizeof(block));
+	assert_int_equal(store_put_hashed(b->s, 16, 1, block, hash64(block, sizeof(block))), 0);
+	assert_int_equal(store_put_hashed(b->s, 16, 2, block, 1), 0);
+	assert_int_equal(store_commit(b->s, &note, &epoch), 0);
+	assert_int_equal(store_get(b->s, 16, 1, got, &len), 0);
+	assert_int_equal(len, STORE_BLOCK);
+	assert_memory_equal(got, block, sizeof(block));
+	assert_int_equal(store_get(b->s, 16, 2, got, &len), -EBADMSG);
+	bench_end(b);
+}
+
 int
 main(void)
 {
@@ -745,6 +766,7 @@ main(void)
 		cmocka_unit_test(attempts_are_counted),
 		cmocka_unit_test(other_disks_are_told_apart),
 		cmocka_unit_test(read_only_writes_nothing),
+		cmocka_unit_test(hashes_that_are_known_are_taken),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,6 +61,7 @@ vm_persist_start(const struct vm_pager_ops *ops)
 	list_init(&h->changed);
 	list_init(&h->borrowers);
 	list_init(&h->images);
+	list_init(&h->unused);
 	machine()->mm->homes = h;
 	registry_walk(REGISTRY_OBJECTS, adopt_all, &err);
 	return err;

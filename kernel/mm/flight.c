@@ -320,6 +320,18 @@ run_end(const struct vm_cut *c, struct cut_run *run)
 }
 
 static void
+drop_unused(void)
+{
+	struct home_use *u, *next;
+
+	list_for_each_entry_safe (u, next, &homes()->unused, link) {
+		list_del(&u->link);
+		home_put(u->home);
+		kfree(u);
+	}
+}
+
+static void
 cut_end(struct vm_cut *c)
 {
 	struct cut_chunk *chunk, *next_chunk;
@@ -330,6 +342,7 @@ cut_end(struct vm_cut *c)
 	list_for_each_entry_safe (chunk, next_chunk, &c->chunks, link)
 		kfree(chunk);
 	set_flight(false);
+	drop_unused();
 	kfree(c->copies);
 	kfree(c);
 }

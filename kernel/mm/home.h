@@ -71,6 +71,7 @@ struct homes {
 	struct waitq landed;		  /* [flight_lock] */
 	bool in_flight;			  /* [flight_lock] a cut is being written */
 	struct list images; /* [cut] objects whose part of the root image has to be stored */
+	struct list unused; /* [cut] struct home_use: of no object any more */
 };
 
 static inline struct homes *

@@ -47,17 +47,17 @@ mark_used(struct vm_object *o, const struct vm_home *h)
 			u->seen = true;
 }
 
-/* Lets go of what the object has no page of any more. */
+/* What the object has no page of any more is let go of when the machine goes on: until then the cut
+ * may have come to it. */
 static void
-drop_unused(struct vm_object *o)
+part_with_unused(struct vm_object *o)
 {
 	struct home_use *u, *next;
 
 	list_for_each_entry_safe (u, next, &o->borrowed, link) {
 		if (!u->seen) {
 			list_del(&u->link);
-			home_put(u->home);
-			kfree(u);
+			list_add_tail(&homes()->unused, &u->link);
 			continue;
 		}
 		u->seen = false;
@@ -84,7 +84,7 @@ save_borrowed(struct persist_writer *w, struct vm_object *o)
 		part.end = at + 1;
 	}
 	save_part(w, &part);
-	drop_unused(o);
+	part_with_unused(o);
 }
 
 /* What it shows of the root image becomes pages like all others. */

@@ -389,12 +389,13 @@ see_reached(struct cut *c)
 
 	list_for_each_entry (q, &c->queue, link)
 		for (unsigned i = 0; i < q->n; i++) {
-			const struct persist_kind *kind = q->at[i].kind;
-			u64 id = persistent_of(kind, q->at[i].object)->id;
+			const struct reached *at = &q->at[i];
+			struct entry *e;
 
-			if (!kind->marked)
-				((struct entry *)radix_get(&c->engine->objects, id))->cut =
-					c->number;
+			if (at->kind->marked)
+				continue;
+			e = radix_get(&c->engine->objects, persistent_of(at->kind, at->object)->id);
+			e->cut = c->number;
 		}
 }
 

@@ -3,16 +3,19 @@
 test_queues.py has a card that steers as Linux's tap does, and interrupts for
 each queue; this one needs no tap.
 """
+import mmap
+import os
 import queue
 import random
 import re
 import struct
+import time
 
 import pytest
 
 import guest
 from ethernet import ACK, GUEST_IP, OUR_IP, SYN
-from vhostuser import Card
+from vhostuser import Card, load16, store16
 
 pytestmark = pytest.mark.skipif(guest.ON_LINUX, reason="reads /proc/holdfast")
 
@@ -31,7 +34,9 @@ class Flow:
         self.seen = []              # the queues that its segments left by
         self.seq, self.ack = 1000, 0
         wire.flows[self.ours] = self
+        end = time.monotonic() + LIMIT_S * guest.SCALE
         while True:                 # until the guest has an address and listens
+            assert time.monotonic() < end, "no answer to SYN\n" + wire.state()
             self._send(SYN, by=by)
             try:
                 flags, seq, _, _ = self.frames.get(timeout=0.5)
@@ -110,6 +115,21 @@ def queues(card):
     lines = re.findall(r"^net0\w* .*$", text, re.M)
     return {n: {k: int(v) for k, v in re.findall(r"(\w+) (\d+)", line)}
             for n, line in enumerate(lines)}
+
+
+def test_an_index_is_written_in_one_step():
+    """Does who looks at the card's index, from elsewhere, see nothing but what was written?"""
+    shared = mmap.mmap(-1, mmap.PAGESIZE)
+    store16(shared, 2, 1)
+    reader = os.fork()
+    if reader == 0:
+        seen = {load16(shared, 2) for _ in range(200000)}
+        store16(shared, 0, 1)
+        os._exit(0 if seen <= {1, 0xFFFE} else 1)
+    while not load16(shared, 0):
+        store16(shared, 2, 0xFFFE)
+        store16(shared, 2, 1)
+    assert os.waitpid(reader, 0)[1] == 0
 
 
 def test_answers_leave_by_their_cluster(wire):

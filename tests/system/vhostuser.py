@@ -29,6 +29,17 @@ HEADER = 12
 DESC_NEXT, NO_INTERRUPT = 1, 1
 
 
+def load16(memory, at):
+    """A word at an even offset, read in one step."""
+    return memoryview(memory)[at:at + 2].cast("H")[0]
+
+
+def store16(memory, at, value):
+    """A word at an even offset, written in one step: struct.pack_into writes zeroes first, and a
+    guest that looks at an index then finds the ring broken."""
+    memoryview(memory)[at:at + 2].cast("H")[0] = value
+
+
 class Ring:
     """A split virtqueue, from the device's side."""
 
@@ -38,18 +49,19 @@ class Ring:
         self.kick = self.call = -1
 
     @staticmethod
-    def _get(place, offset, form):
-        return struct.unpack_from(form, place[0], place[1] + offset)
+    def _word(place, offset):
+        return load16(place[0], place[1] + offset)
 
     def take(self):
         """The next chain's head and descriptors [(address, bytes)]; None: there is none."""
-        if self.avail is None or self._get(self.avail, 2, "<H")[0] == self.last:
+        if self.avail is None or self._word(self.avail, 2) == self.last:
             return None
-        head = self._get(self.avail, 4 + self.last % self.size * 2, "<H")[0]
+        head = self._word(self.avail, 4 + self.last % self.size * 2)
         self.last = (self.last + 1) & 0xFFFF
         chain, at, flags = [], head, DESC_NEXT
         while flags & DESC_NEXT:
-            address, count, flags, following = self._get(self.desc, at * 16, "<QIHH")
+            address, count, flags, following = struct.unpack_from(
+                "<QIHH", self.desc[0], self.desc[1] + at * 16)
             chain.append((address, count))
             at = following
         return head, chain
@@ -58,9 +70,18 @@ class Ring:
         struct.pack_into("<II", self.used[0], self.used[1] + 4 + self.used_index % self.size * 8,
                          head, count)
         self.used_index = (self.used_index + 1) & 0xFFFF
-        struct.pack_into("<H", self.used[0], self.used[1] + 2, self.used_index)
-        if not self._get(self.avail, 0, "<H")[0] & NO_INTERRUPT and self.call >= 0:
+        store16(self.used[0], self.used[1] + 2, self.used_index)
+        if not self._word(self.avail, 0) & NO_INTERRUPT and self.call >= 0:
             os.write(self.call, struct.pack("<Q", 1))
+
+
+    def state(self):
+        """One line for who looks for a lost frame."""
+        if self.avail is None:
+            return "not started"
+        return "avail %d taken %d used %d flags %d" % (
+            self._word(self.avail, 2), self.last, self._word(self.used, 2),
+            self._word(self.avail, 0))
 
 
 class Card(Neighbour):
@@ -135,6 +156,12 @@ class Card(Neighbour):
     def handle(self, frame, queue):
         """One of the guest's frames."""
         self.take(frame)
+
+    def state(self):
+        """A line for each ring: what the guest wrote, and how far the card has come."""
+        with self.lock:
+            return "\n".join("%sx%d: %s" % ("rt"[n % 2], n // 2, ring.state())
+                             for n, ring in enumerate(self.rings))
 
     # --- the protocol ---
 

@@ -25,3 +25,31 @@ hash64(const void *data, size_t size)
 {
 	return XXH64(data, size, 0);
 }
+
+/* The steps of its specification for whole stripes of 32 bytes. */
+u64
+hash64_copy(void *to, const void *from, size_t size)
+{
+	u64 v1 = XXH_PRIME64_1 + XXH_PRIME64_2, v2 = XXH_PRIME64_2, v3 = 0, v4 = -XXH_PRIME64_1, h;
+	const u64 *s = from, *end = s + size / sizeof(*s);
+	u64 *d = to;
+
+	for (; s < end; s += 4, d += 4) {
+		u64 a = s[0], b = s[1], c = s[2], e = s[3];
+
+		d[0] = a;
+		d[1] = b;
+		d[2] = c;
+		d[3] = e;
+		v1 = XXH64_round(v1, a);
+		v2 = XXH64_round(v2, b);
+		v3 = XXH64_round(v3, c);
+		v4 = XXH64_round(v4, e);
+	}
+	h = XXH_rotl64(v1, 1) + XXH_rotl64(v2, 7) + XXH_rotl64(v3, 12) + XXH_rotl64(v4, 18);
+	h = XXH64_mergeRound(h, v1);
+	h = XXH64_mergeRound(h, v2);
+	h = XXH64_mergeRound(h, v3);
+	h = XXH64_mergeRound(h, v4);
+	return XXH64_avalanche(h + size);
+}

@@ -15,6 +15,9 @@ struct hash128 {
 
 struct hash128 hash128(const void *data, size_t size);
 u64 hash64(const void *data, size_t size);
+/* hash64() of what it copies, each word read once. => both aligned to 8 bytes, not overlapping;
+ * size a multiple of 32, not 0 */
+u64 hash64_copy(void *to, const void *from, size_t size);
 
 static inline bool
 hash128_equal(struct hash128 a, struct hash128 b)

@@ -2,6 +2,9 @@
  * Copying pages at a cut: see copies.h. The commit wants their hashes, which cost least while what
  * was copied is near.
  *
+ * Their frames are taken many at a time, side by side: what lies so goes to the disk as one piece
+ * of memory, and an emulated disk looks at each piece.
+ *
  * One core adds to the list, at `n`; `ready` of them may be taken by any core, a piece at a time,
  * which moves `taken`. Where the frames lie is not looked at: a core that is near is as likely to
  * sleep as any.
@@ -14,12 +17,15 @@
 #include "mm/copies.h"
 #include "mm/slab.h"
 
-#define PIECE 8
+#define PIECE	   8
+#define ROOM_ORDER 5 /* so many frames are taken at a time */
 
 struct copies {
 	u32 n;	   /* [c] */
 	u32 ready; /* [a] */
 	u32 taken; /* [a] */
+	u32 left;  /* [c] frames at `room` */
+	struct frame *room;
 	struct frame *copy[COPIES_MAX];
 };
 
@@ -32,9 +38,9 @@ copies_make(struct copies *w)
 		return 0;
 	for (u32 i = at; i < end; i++) {
 		void *to = frame_virt(w->copy[i]);
+		const void *from = frame_virt(copies_source(w->copy[i]));
 
-		page_copy(to, frame_virt(copies_source(w->copy[i])));
-		w->copy[i]->index = hash64(to, PAGE_SIZE);
+		w->copy[i]->index = hash64_copy(to, from, PAGE_SIZE);
 	}
 	return end - at;
 }
@@ -45,8 +51,30 @@ copies_create(void)
 	struct copies *w = kmalloc(sizeof(*w));
 
 	if (w != NULL)
-		w->n = w->ready = w->taken = 0;
+		w->n = w->ready = w->taken = w->left = 0;
 	return w;
+}
+
+void
+copies_free(struct copies *w)
+{
+	for (; w != NULL && w->left > 0; w->left--)
+		frame_put(w->room++);
+	kfree(w);
+}
+
+struct frame *
+copies_frame(struct copies *w)
+{
+	if (w->left == 0) {
+		w->room = frame_alloc(ROOM_ORDER, FRAME_KERNEL | FRAME_LOCAL);
+		if (w->room == NULL)
+			return frame_alloc(0, FRAME_KERNEL);
+		frame_split(w->room, ROOM_ORDER);
+		w->left = 1u << ROOM_ORDER;
+	}
+	w->left--;
+	return w->room++;
 }
 
 void

@@ -128,7 +128,7 @@ flight_copy(struct vm_cut *c, struct frame *f)
 	f->flags &= (u16)~FF_HOT;
 	if (c->copies == NULL || (c->number + f->index) % TEST_EVERY == 0)
 		return NULL;
-	copy = frame_alloc(0, FRAME_KERNEL);
+	copy = copies_frame(c->copies);
 	if (copy == NULL)
 		return NULL;
 	f->flags |= hot;
@@ -343,7 +343,7 @@ cut_end(struct vm_cut *c)
 		kfree(chunk);
 	set_flight(false);
 	drop_unused();
-	kfree(c->copies);
+	copies_free(c->copies);
 	kfree(c);
 }
 

@@ -291,7 +291,7 @@ frame_split(struct frame *f, unsigned order)
 {
 	for (u64 i = 0; i < 1UL << order; i++) {
 		refcount_init(&f[i].refs, 1);
-		f[i].flags = 0;
+		f[i].flags = f->flags;
 		f[i].order = 0;
 		f[i].private = 0;
 	}

@@ -706,7 +706,7 @@ read_only_writes_nothing(void **state)
 static void
 hash_is_xxhash(void **state)
 {
-	u8 buf[4096];
+	_Alignas(8) u8 buf[4096], copy[4096];
 	struct hash128 h = hash128("", 0);
 
 	/* XXH3_128bits of nothing, and of 0..255 repeated (xxhsum -H2). */
@@ -718,6 +718,10 @@ hash_is_xxhash(void **state)
 	assert_false(hash128_equal(h, hash128(buf, sizeof(buf))));
 	/* XXH64 of nothing (xxhsum -H1). */
 	assert_true(hash64("", 0) == 0xef46db3751d8e999ull);
+	for (size_t n = 32; n <= sizeof(buf); n *= 2) {
+		assert_true(hash64_copy(copy, buf, n) == hash64(buf, n));
+		assert_memory_equal(copy, buf, n);
+	}
 }
 
 /* Who puts a block may know its hash: it is taken as it is. */

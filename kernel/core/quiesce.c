@@ -118,14 +118,16 @@ quiesce_end(void)
 	spin_unlock(&q->lock);
 }
 
+/* Who is killed goes: a thread that calls execve waits for that, and cannot stand still before. */
 void
 quiesce_park(void)
 {
 	struct quiesce *q = machine()->quiesce;
+	struct thread *t = current_thread();
 
-	atomic_fetch_and(&current_thread()->flags, ~TF_PARK);
+	atomic_fetch_and(&t->flags, ~TF_PARK);
 	spin_lock(&q->lock);
-	while (atomic_load(&q->active))
-		(void)!waitq_sleep(&q->parked, &q->lock, NS_FOREVER, WAIT_BOUNDARY);
+	while (atomic_load(&q->active) && !(atomic_load(&t->flags) & TF_KILLED))
+		(void)!waitq_sleep(&q->parked, &q->lock, NS_FOREVER, WAIT_BOUNDARY | WAIT_KILLABLE);
 	spin_unlock(&q->lock);
 }

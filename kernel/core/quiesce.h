@@ -73,7 +73,8 @@ void quiesce_end(void);
 /* For finish_switch(): `who` (which may be gone) went to sleep or ended while quiescing.
  * => no lock held */
 void quiesce_note(const struct thread *who);
-/* At the user boundary, when TF_PARK was set: stays until the end of the standstill. */
+/* At the user boundary, when TF_PARK was set: stays until the end of the standstill, or until it is
+ * killed. */
 void quiesce_park(void);
 
 /* For kernel threads that work on what is saved, between two pieces of work. => no lock held */

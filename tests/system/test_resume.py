@@ -184,6 +184,16 @@ FIGURES = ("#{size_bytes := Size, used_bytes := Used, room_bytes := Room, pages 
 
 
 @needs_store
+def test_exec_ends_threads_that_stand_still(programs, tmp_path):
+    """Who calls execve waits for its other threads, which may be parked for a checkpoint, and that
+    waits for the caller."""
+    result = run("--base", "busybox", "--cpus", "2", "--disk", str(tmp_path / "d.img"),
+                 "--checkpoint", "10ms", "--add", os.path.join(programs, "reexec") + ":/bin/reexec",
+                 argv=["reexec", "3", "300"])
+    assert result.status == 0 and "all rounds" in result.out, result
+
+
+@needs_store
 def test_the_same_node_of_erlang(tmp_path):
     """No checkpoints but the one: with four more the epoch could not be had any more."""
     disk = ("--cpus", "2", "--disk", str(tmp_path / "d.img"), "--checkpoint", "1000s")

@@ -18,7 +18,7 @@
 #include "mm/slab.h"
 
 #define PIECE	   8
-#define ROOM_ORDER 5 /* so many frames are taken at a time */
+#define ROOM_ORDER 5 /* frames that are taken at a time, as a power of two */
 
 struct copies {
 	u32 n;	   /* [c] */

@@ -71,6 +71,7 @@ struct arch_core {
 	u32 standing;			 /* [a] see arch/stand.h */
 	u64 standing_root;		 /* [a] what CR3 holds, while it stands still */
 	struct stand_work *stand_work;	 /* while it has STAND_SHARE or STAND_BUSY */
+	u64 stopped_rip, stopped_rbp;	 /* [a] where an NMI found it; rbp 0: user mode */
 	u64 fpu_features;		 /* [I] XCR0, or what it would be without it */
 	u32 fpu_bytes;			 /* [I] of a thread's FPU state */
 	struct clock_params time;	 /* [I] when programs run: a copy near the core */

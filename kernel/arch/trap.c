@@ -49,7 +49,6 @@
 #define RFLAGS_RF 0x10000u
 #define RFLAGS_AC 0x40000u
 
-#define VECTOR_NMI	     2
 #define VECTOR_DOUBLE_FAULT  8
 #define VECTOR_MACHINE_CHECK 18
 
@@ -329,9 +328,21 @@ trap_dispatch(struct trapframe *f)
 	}
 }
 
+/* For core/dump.c. */
+static void
+note_where(const struct trapframe *f)
+{
+	struct arch_core *c = arch_core();
+
+	c->stopped_rbp = trapframe_is_user(f) ? 0 : f->rbp;
+	atomic_store(&c->stopped_rip, f->rip);
+}
+
 void
 trap_fatal(struct trapframe *f)
 {
+	if (f->vector == VECTOR_NMI)
+		note_where(f);
 	if (f->vector == VECTOR_NMI && (atomic_load(&arch_core()->mailbox) & IPI_STOP))
 		for (;;)
 			__asm__ volatile("cli; hlt");

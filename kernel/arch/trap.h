@@ -27,6 +27,7 @@ struct trapframe {
 #define SEL_UCODE 0x23
 #define SEL_TSS	  0x28
 
+#define VECTOR_NMI	    2
 #define VECTOR_PAGE_FAULT   14
 #define VECTOR_DEVICE_FIRST 0x30
 #define VECTOR_DEVICE_LAST  0xdf

@@ -7,6 +7,7 @@
 #include "arch/ipi.h"
 #include "arch/trap.h"
 #include "core/core.h"
+#include "core/dump.h"
 #include "core/klog.h"
 #include "core/klog_ring.h"
 #include "core/symbols.h"
@@ -16,9 +17,11 @@
 #include "lib/format.h"
 #include "lib/string.h"
 
-#define MSR_GS_BASE 0xc0000101
+#define MSR_GS_BASE	 0xc0000101
+#define BACKTRACE_FRAMES 32
 
-static void __printf(1, 2) say(const char *fmt, ...)
+void
+panic_say(const char *fmt, ...)
 {
 	char line[256];
 	va_list ap;
@@ -36,44 +39,54 @@ say_address(u64 rip)
 	u64 offset;
 	const char *name = symbol_of(rip, &offset);
 
-	say("    %016llx  %s+0x%llx\n", (unsigned long long)rip, name ? name : "?",
-	    (unsigned long long)offset);
+	panic_say("    %016llx  %s+0x%llx\n", (unsigned long long)rip, name ? name : "?",
+		  (unsigned long long)offset);
 }
 
-static bool
-is_stack_word(u64 p)
+bool
+panic_may_read(u64 p)
 {
 	return IS_ALIGNED(p, 8) && p >= PHYSMAP_BASE && p < (u64)-4096;
 }
 
 void
-backtrace_print(u64 rip, u64 rbp)
+stack_walk(u64 rip, u64 rbp, unsigned most, void (*fn)(u64 rip))
 {
-	say("backtrace:\n");
 	if (rip)
-		say_address(rip);
-	for (int depth = 0; depth < 32 && is_stack_word(rbp); depth++) {
+		fn(rip);
+	for (unsigned depth = 0; depth < most && panic_may_read(rbp); depth++) {
 		const u64 *frame = (const u64 *)rbp;
 
 		if (!frame[1])
 			break;
-		say_address(frame[1]);
+		fn(frame[1]);
 		if (frame[0] <= rbp)
 			break;
 		rbp = frame[0];
 	}
 }
 
+void
+backtrace_print(u64 rip, u64 rbp)
+{
+	panic_say("backtrace:\n");
+	stack_walk(rip, rbp, BACKTRACE_FRAMES, say_address);
+}
+
 static void
 say_registers(const struct trapframe *f, vaddr_t va)
 {
 #define R(x) ((unsigned long long)(f->x))
-	say("rip %016llx rsp %016llx rflags %08llx cs %02llx vector %llu error %llx cr2 %016llx\n",
-	    R(rip), R(rsp), R(rflags), R(cs), R(vector), R(error), (unsigned long long)va);
-	say("rax %016llx rbx %016llx rcx %016llx rdx %016llx\n", R(rax), R(rbx), R(rcx), R(rdx));
-	say("rsi %016llx rdi %016llx rbp %016llx r8  %016llx\n", R(rsi), R(rdi), R(rbp), R(r8));
-	say("r9  %016llx r10 %016llx r11 %016llx r12 %016llx\n", R(r9), R(r10), R(r11), R(r12));
-	say("r13 %016llx r14 %016llx r15 %016llx\n", R(r13), R(r14), R(r15));
+	panic_say("rip %016llx rsp %016llx rflags %08llx cs %02llx vector %llu error %llx cr2 "
+		  "%016llx\n",
+		  R(rip), R(rsp), R(rflags), R(cs), R(vector), R(error), (unsigned long long)va);
+	panic_say("rax %016llx rbx %016llx rcx %016llx rdx %016llx\n", R(rax), R(rbx), R(rcx),
+		  R(rdx));
+	panic_say("rsi %016llx rdi %016llx rbp %016llx r8  %016llx\n", R(rsi), R(rdi), R(rbp),
+		  R(r8));
+	panic_say("r9  %016llx r10 %016llx r11 %016llx r12 %016llx\n", R(r9), R(r10), R(r11),
+		  R(r12));
+	panic_say("r13 %016llx r14 %016llx r15 %016llx\n", R(r13), R(r14), R(r15));
 #undef R
 }
 
@@ -96,13 +109,13 @@ begin(const char *text)
 				__asm__ volatile("cli; hlt");
 		p->core = this_core();
 		ipi_stop_others();
-		say("\nHoldfast panic on core %u (cluster %u), thread '%s': %s\n",
-		    this_core()->arch.index, this_core()->arch.cxy,
-		    current_thread() ? current_thread()->name : "none", text);
+		panic_say("\nHoldfast panic on core %u (cluster %u), thread '%s': %s\n",
+			  this_core()->arch.index, this_core()->arch.cxy,
+			  current_thread() ? current_thread()->name : "none", text);
 		for (u32 i = 0; i < arch_core()->nheld; i++)
-			say("holds spinlock '%s'\n", arch_core()->held[i]->name);
+			panic_say("holds spinlock '%s'\n", arch_core()->held[i]->name);
 	} else {
-		say("\nHoldfast panic during early boot: %s\n", text);
+		panic_say("\nHoldfast panic during early boot: %s\n", text);
 	}
 }
 
@@ -124,8 +137,9 @@ tell_host(const char *text)
 static __noreturn void
 end(const char *text, u64 rip)
 {
-	say("to look closer: gdb build/holdfast.elf -ex 'info line *0x%llx' -ex 'list *0x%llx'\n",
-	    (unsigned long long)rip, (unsigned long long)rip);
+	panic_say("to look closer: gdb build/holdfast.elf -ex 'info line *0x%llx' -ex 'list "
+		  "*0x%llx'\n",
+		  (unsigned long long)rip, (unsigned long long)rip);
 	tell_host(text);
 	if (has_core() && machine() && machine()->panic_off)
 		machine()->panic_off();
@@ -153,6 +167,8 @@ panic_trap(struct trapframe *f, const char *what, vaddr_t va)
 	begin(what);
 	say_registers(f, va);
 	backtrace_print(f->rip, f->rbp);
+	if (f->vector == VECTOR_NMI && has_core() && machine())
+		dump_all();
 	end(what, f->rip);
 }
 

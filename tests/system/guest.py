@@ -4,7 +4,8 @@ Guest      a running machine: send, expect, wait
 Erlang     a guest at the Erlang shell, with `eval`
 run()      a machine that runs one program to its end
 
-Time limits find hangs; they claim nothing about speed. HOLDFAST_TEST_KERNEL
+Time limits find hangs; they claim nothing about speed. A machine that reaches
+one is asked where its cores and threads stand. HOLDFAST_TEST_KERNEL
 names another kernel (`linux`: Debian's, the oracle), HOLDFAST_TEST_ACCEL an
 accelerator, HOLDFAST_TEST_SCALE stretches every limit, HOLDFAST_TEST_DISK gives
 each machine that has no disk one of its own and a checkpoint after each such
@@ -32,6 +33,8 @@ ACCEL = os.environ.get("HOLDFAST_TEST_ACCEL", "auto")
 SCALE = float(os.environ.get("HOLDFAST_TEST_SCALE", "1"))
 DISK = os.environ.get("HOLDFAST_TEST_DISK", "")
 LIMIT_S = 120
+ASK_S = 30
+DUMP = re.compile(r"\ncores.*", re.S)
 
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 HALF = re.compile(r"\x1b(\[[\d;]*)?")
@@ -77,6 +80,18 @@ class OwnDisk:
 
 class Hang(AssertionError):
     """Something that was expected did not come."""
+
+
+def ask(process):
+    """Have a machine that hangs say where it stands, which ends it."""
+    if not ON_LINUX:
+        process.send_signal(signal.SIGQUIT)
+
+
+def last(text):
+    """The end of what a machine wrote, and all that it said when it was asked."""
+    dump = DUMP.search(text)
+    return text[-3000:] if not dump else text[:dump.start()][-3000:] + dump.group()
 
 
 class Guest:
@@ -137,10 +152,11 @@ class Guest:
                     return found
                 left = end - time.monotonic()
                 if left <= 0 or self._closed:
-                    why = "output ended" if self._closed else "nothing in %g s" % limit
-                    raise Hang("%s while waiting for %r; the last output:\n%s" % (
-                        why, pattern, self.text[-3000:]))
+                    break
                 self._more.wait(left)
+        why = "output ended" if self._closed else "nothing in %g s" % limit
+        raise Hang("%s while waiting for %r; the last output:\n%s" % (
+            why, pattern, self._asked()))
 
     def send(self, text):
         data = text.encode() if isinstance(text, str) else text
@@ -177,7 +193,18 @@ class Guest:
             return self.process.wait(limit * SCALE)
         except subprocess.TimeoutExpired:
             raise Hang("still on after %g s; the last output:\n%s" % (
-                limit, self.text[-3000:])) from None
+                limit, self._asked())) from None
+
+    def _asked(self):
+        """The last output; a machine that is on was asked where it stands."""
+        if self.process.poll() is None:
+            ask(self.process)
+            try:
+                self.process.wait(ASK_S)
+            except subprocess.TimeoutExpired:
+                pass
+            self._reader.join(1)
+        return last(self.text)
 
     def close(self):
         if self.process.poll() is None:
@@ -238,10 +265,14 @@ def _captured(command, limit, stdin, env):
         try:
             out, err = process.communicate(stdin, timeout=limit * SCALE)
         except subprocess.TimeoutExpired:
-            process.kill()
-            out, err = process.communicate()
+            ask(process)
+            try:
+                out, err = process.communicate(timeout=ASK_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                out, err = process.communicate()
             raise Hang("still on after %g s:\n%s\n%s" % (
-                limit, out[-3000:].decode(errors="replace"),
+                limit, last(out.decode(errors="replace")),
                 err.decode(errors="replace"))) from None
     return Result(process.returncode, out.decode("utf-8", "replace").replace("\r\n", "\n"),
                   err.decode("utf-8", "replace"))

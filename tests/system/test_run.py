@@ -52,6 +52,21 @@ def test_kernel_panic():
         assert "kernel panic: " in result.err, result
 
 
+@pytest.mark.skipif(guest.ON_LINUX, reason="Linux says something else at an NMI")
+def test_a_machine_that_hangs_says_where_it_stands():
+    """Does SIGQUIT show each core and each thread that waits, with what it waits in?"""
+    with guest.Guest(*BUSYBOX, "--cpus", "2", argv=[
+            "sh", "-c", "echo here; while :; do :; done"]) as machine:
+        machine.expect(r"here\r*\n")
+        with pytest.raises(guest.Hang) as hang:
+            machine.expect("what never comes", 2)
+        assert machine.wait() == 125
+    text = str(hang.value).replace("\r", "")
+    assert re.search(r"\ncore 0, .*\ncore 1, .*\nthreads that do not run:", text, re.S), text
+    assert re.search(r"\ncore \d, \d runnable: 'sh' \d+, ", text), text
+    assert re.search(r"\n'init' 1, asleep.* signal_wait.* sys_rt_sigtimedwait", text), text
+
+
 def test_environment_and_arguments():
     script = ('echo "[$A][$B][$LANG][$HOME]"; hostname; pwd; for x; do echo "<$x>"; done; '
               'echo "$PATH"; id -u; tty')

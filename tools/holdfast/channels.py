@@ -2,7 +2,8 @@
 
 Control is the guest's second serial port. The guest writes lines `exit N`,
 `panic TEXT` and `again` (start me once more); the host writes `winsize ROWS COLUMNS`. Lines with other
-keys are kept in `values`. Monitor is QEMU's QMP, used for the power button.
+keys are kept in `values`. Monitor is QEMU's QMP, used for the power button and
+for an NMI, which makes the kernel say where everything stands.
 """
 import socket
 
@@ -72,3 +73,6 @@ class Monitor:
 
     def power_button(self):
         self._say('{"execute": "system_powerdown"}')
+
+    def nmi(self):
+        self._say('{"execute": "inject-nmi"}')

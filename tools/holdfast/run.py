@@ -164,7 +164,8 @@ class Session:
     """One QEMU from start to end.
 
     Signals: SIGWINCH goes to the guest as its new size, SIGTERM and SIGHUP
-    press the power button; a second one, or none of it helping, kills.
+    press the power button; a second one, or none of it helping, kills. SIGQUIT
+    is for a machine that hangs: it says where its cores and threads stand.
     """
 
     def __init__(self, machine, timeout, headless):
@@ -216,7 +217,7 @@ class Session:
         wake_read.setblocking(False)
         wake_write.setblocking(False)
         old = signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGWINCH, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGWINCH, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, lambda *_: None)
         child = os.pidfd_open(self.process.pid)
         for fd in (wake_read.fileno(), self.control.ours.fileno(), child):
@@ -262,6 +263,8 @@ class Session:
             size = terminal.size()
             if size is not None and not self.headless:
                 self.control.send("winsize %d %d" % size)
+        elif number == signal.SIGQUIT:
+            self.monitor.nmi()
         elif number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             if self.outcome is not None:
                 return False

@@ -1,6 +1,7 @@
 /*
  * The standstill of kernel/core/quiesce.h: the caller takes CUTS cuts; two threads of a process run
- * in user mode, in the kernel, asleep in waits of both kinds, and one is made meanwhile.
+ * in user mode, in the kernel, asleep in waits of both kinds, and one is made meanwhile, which the
+ * other may kill and wait for, as execve does.
  * doc/quiesce.md explains it. Check with
  *
  *	spin -a doc/quiesce.pml && cc -O2 -DSAFETY -o pan pan.c && ./pan -m1000000
@@ -9,7 +10,7 @@
  * a cut is an assertion. Mistakes to see that both are found: -DBROKEN=1 (the census is taken before
  * the number of events is read), 2 (flags are set before `active`), 3 (nobody looks again when the
  * machine is stopped), 4 (a new thread does not look at `active`), 5 (who goes to sleep does not
- * say so), 6 (the end wakes who is parked before it says so).
+ * say so), 6 (the end wakes who is parked before it says so), 7 (who is killed stays parked).
  */
 #ifndef BROKEN
 #define BROKEN 0
@@ -21,7 +22,8 @@
 #define CALLS	1 /* each thread sleeps in so many of them */
 
 mtype = { NONE, MOVING, SLEEPING, DEAD }; /* thread.state; NONE: not made yet */
-mtype = { DISK, CALL, BOUNDARY };	    /* wait_how: uninterruptible, interruptible, parked */
+mtype = { DISK, EXEC, CALL, BOUNDARY };   /* wait_how: uninterruptible (for what comes, for the
+					   * other's end), interruptible, parked */
 
 mtype state[THREADS] = NONE;
 mtype how[THREADS];
@@ -37,6 +39,7 @@ bool t_lock;	/* thread_table->lock */
 bool c_asleep;	/* the caller, in quiesce->changed */
 byte cuts;	/* taken */
 byte made;	/* threads that have been made */
+bool killed;	/* TF_KILLED of thread 1, set by thread 0 */
 
 /* Nothing of the others moves while the machine is stopped; it stops with no spinlock held. */
 inline lock(l)
@@ -60,6 +63,8 @@ inline sleep(t, kind)
 	}
 }
 
+#define KILLED(t) (killed && t == 1)
+
 /* --- a thread of a process --- */
 
 inline quiesce_park(t)
@@ -67,8 +72,14 @@ inline quiesce_park(t)
 	atomic { !stopped -> park[t] = false };
 	lock(q_lock);
 	do
-	:: quiescing ->
-		atomic { sleep(t, BOUNDARY); unlock(q_lock) };
+	:: quiescing && (!KILLED(t) || BROKEN == 7) ->
+		atomic {
+			!stopped -> unlock(q_lock);
+			if
+			:: KILLED(t) && BROKEN != 7 -> skip
+			:: else -> sleep(t, BOUNDARY)
+			fi
+		};
 		atomic { state[t] == MOVING && !q_lock && !stopped -> q_lock = true }
 	:: else -> break
 	od;
@@ -81,9 +92,29 @@ inline system_call(t)
 {
 	if
 	:: sleep(t, DISK)
-	:: sleep(t, CALL)
+	:: atomic { !KILLED(t) -> sleep(t, CALL) }
 	fi;
 	(state[t] == MOVING)
+}
+
+/* thread_interrupt() of the other, then its end is waited for: process_become_single(). */
+inline execve()
+{
+	atomic {
+		!stopped -> killed = true;
+		if
+		:: state[1] == SLEEPING &&
+		   (how[1] == CALL || (how[1] == BOUNDARY && BROKEN != 7)) -> state[1] = MOVING
+		:: else
+		fi
+	};
+	atomic {
+		!stopped -> if
+		:: state[1] != DEAD -> sleep(0, EXEC)
+		:: else
+		fi
+	};
+	(state[0] == MOVING)
 }
 
 proctype thread(byte t)
@@ -91,7 +122,8 @@ proctype thread(byte t)
 	byte calls;
 
 	do
-	:: atomic { !stopped && park[t] -> skip }; quiesce_park(t)
+	:: atomic { !stopped && KILLED(t) -> break }
+	:: atomic { !stopped && park[t] && !KILLED(t) -> skip }; quiesce_park(t)
 	:: atomic { !stopped && !park[t] && calls < CALLS -> calls++ }; system_call(t)
 	:: atomic { !stopped && !park[t] && made < THREADS ->
 		made++;
@@ -106,11 +138,20 @@ proctype thread(byte t)
 		fi;
 		unlock(t_lock);
 		run thread(1)
+	:: atomic { !stopped && !park[t] && t == 0 && made == THREADS && !killed -> skip }; execve()
 	/* In user mode it stays for ever, if nobody asks it to park. */
 	:: atomic { !stopped && cuts == CUTS && !park[t] && calls == CALLS && made == THREADS ->
 		break }
 	od;
-	atomic { !stopped -> listed[t] = false; state[t] = DEAD; note[t] = quiescing }
+	atomic {
+		!stopped -> listed[t] = false;
+		state[t] = DEAD;
+		note[t] = quiescing;
+		if
+		:: t == 1 && state[0] == SLEEPING && how[0] == EXEC -> state[0] = MOVING
+		:: else
+		fi
+	}
 }
 
 /* Interrupts and other threads: what is waited for comes. */
@@ -119,7 +160,8 @@ active proctype world()
 	byte i;
 
 	do
-	:: atomic { !stopped && state[0] == SLEEPING && how[0] != BOUNDARY -> state[0] = MOVING }
+	:: atomic { !stopped && state[0] == SLEEPING && how[0] != BOUNDARY && how[0] != EXEC ->
+		state[0] = MOVING }
 	:: atomic { !stopped && state[1] == SLEEPING && how[1] != BOUNDARY -> state[1] = MOVING }
 	:: state[0] == DEAD && state[1] == DEAD -> break
 	od
@@ -145,7 +187,7 @@ done:	skip
 
 /* --- the caller --- */
 
-#define STILL(t) (!listed[t] || (state[t] == SLEEPING && how[t] != DISK))
+#define STILL(t) (!listed[t] || (state[t] == SLEEPING && (how[t] == CALL || how[t] == BOUNDARY)))
 
 /* count_moving(): one thread after the other, with the table's lock. */
 inline quiesce_reached()

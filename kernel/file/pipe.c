@@ -108,14 +108,14 @@ has_room(const struct pipe *p)
 	return p->bytes + PIPE_BUF <= p->capacity;
 }
 
-/* Readers come one at a time: whoever leaves something behind passes the wake-up on. `had_room` is
- * how it was before the read. => p->lock held. */
+/* Readers come one at a time: whoever leaves something behind passes the wake-up on. `made_room`:
+ * there was none at some moment of the read, then some. => p->lock held. */
 static void
-read_done(struct pipe *p, bool had_room)
+read_done(struct pipe *p, bool made_room)
 {
 	if (p->bytes < p->capacity)
 		waitq_wake_events(&p->can_write, 1,
-				  has_room(p) && !had_room ? POLL_OUT | POLL_WRNORM : POLL_PASS_ON);
+				  has_room(p) && made_room ? POLL_OUT | POLL_WRNORM : POLL_PASS_ON);
 	if (p->bytes > 0)
 		waitq_wake_events(&p->can_read, 1, POLL_PASS_ON);
 }
@@ -134,7 +134,7 @@ wait_bytes(struct pipe *p, struct file *f)
 		err = waitq_sleep(&p->can_read, &p->lock, NS_FOREVER,
 				  WAIT_INTERRUPTIBLE | WAIT_EXCLUSIVE);
 		if (err) {
-			read_done(p, true);
+			read_done(p, false);
 			return err;
 		}
 	}
@@ -154,7 +154,7 @@ give_back(struct pipe *p, const char *buf, size_t n)
 	spin_lock(&p->lock);
 	list_add(&p->frames, &fr->link);
 	p->bytes += n;
-	read_done(p, true);
+	read_done(p, false);
 	spin_unlock(&p->lock);
 }
 
@@ -174,7 +174,7 @@ read_small(struct pipe *p, struct file *f, struct uio *u)
 	}
 	had_room = has_room(p);
 	n = take_bytes(p, buf, u->resid);
-	read_done(p, had_room);
+	read_done(p, !had_room);
 	spin_unlock(&p->lock);
 	done = uio_copy_out(u, buf, n);
 	if (done < n)
@@ -182,10 +182,11 @@ read_small(struct pipe *p, struct file *f, struct uio *u)
 	return uio_result(u, done);
 }
 
-/* Unlinks the first frame, or NULL. => p->lock held. */
+/* Unlinks the first frame, or NULL. *made_room is set if that made room. => p->lock held. */
 static struct frame *
-take_frame(struct pipe *p)
+take_frame(struct pipe *p, bool *made_room)
 {
+	bool had_room = has_room(p);
 	struct frame *fr;
 
 	if (list_empty(&p->frames))
@@ -193,6 +194,7 @@ take_frame(struct pipe *p)
 	fr = list_first(&p->frames, struct frame, link);
 	list_del(&fr->link);
 	p->bytes -= span_end(fr) - span_start(fr);
+	*made_room |= !had_room && has_room(p);
 	return fr;
 }
 
@@ -218,23 +220,23 @@ copy_frame_out(struct pipe *p, struct frame *fr, struct uio *u)
 	return done;
 }
 
+/* A writer may fill the pipe between any two frames, find no room and wait for it. */
 static ssize_t
 pipe_read(struct file *f, struct uio *u, u64 *pos)
 {
 	struct pipe *p = f->private;
 	struct frame *fr;
 	size_t done = 0;
-	bool had_room;
+	bool made_room = false;
 	int r;
 
 	if (u->resid <= SMALL)
 		return u->resid ? read_small(p, f, u) : 0;
 	spin_lock(&p->lock);
 	r = wait_bytes(p, f);
-	had_room = has_room(p);
-	while (r > 0 && u->resid > 0 && !u->fault && (fr = take_frame(p)))
+	while (r > 0 && u->resid > 0 && !u->fault && (fr = take_frame(p, &made_room)))
 		done += copy_frame_out(p, fr, u);
-	read_done(p, had_room);
+	read_done(p, made_room);
 	spin_unlock(&p->lock);
 	return r <= 0 ? r : uio_result(u, done);
 }

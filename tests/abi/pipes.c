@@ -3,6 +3,7 @@
  */
 #include "abi.h"
 #include <stdatomic.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 
@@ -323,6 +324,68 @@ CASE(fifo, "does a fifo's open wait for the other side, and ENXIO without?")
 	CHECK_EQ(write(fd, "b", 1), 1);
 	CHECK_EQ(read(fd, &c, 1), 1);
 	CHECK_EQ(c, 'b');
+}
+
+#define STREAM	 (16u << 20)
+#define PIECE	 65536
+#define PAGES	 16
+#define APART	 (2u << 20)
+#define LIMIT_MS 60000
+
+/* Begins as soon as there is anything, and takes each page into memory that has to be found first:
+ * the writer fills the pipe in the midst of a read. */
+static void *
+read_stream(void *arg)
+{
+	char *mem = mmap(NULL, PAGES * APART, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct iovec to[PAGES];
+	size_t left = STREAM;
+
+	CHECK(mem != MAP_FAILED);
+	OK(madvise(mem, PAGES * APART, MADV_NOHUGEPAGE));
+	for (int i = 0; i < PAGES; i++)
+		to[i] = (struct iovec){mem + i * APART, PIECE / PAGES};
+	while (left > 0) {
+		ssize_t n = readv(*(int *)arg, to, PAGES);
+
+		if (n < 0) {
+			CHECK_EQ(errno, EAGAIN);
+			sched_yield();
+			continue;
+		}
+		CHECK(n > 0);
+		left -= (size_t)n;
+		OK(madvise(mem, PAGES * APART, MADV_DONTNEED));
+	}
+	return NULL;
+}
+
+CASE(room_told, "is who waits for room by epoll told of it, whenever the reader makes it?")
+{
+	static char data[PIECE];
+	struct epoll_event ev = {.events = EPOLLOUT};
+	int fd[2], ep = OK(epoll_create1(0));
+	size_t left = STREAM;
+	pthread_t thread;
+
+	OK(pipe(fd));
+	set_nonblock(fd[0]);
+	set_nonblock(fd[1]);
+	OK(epoll_ctl(ep, EPOLL_CTL_ADD, fd[1], &ev));
+	PT(pthread_create(&thread, NULL, read_stream, &fd[0]));
+	while (left > 0) {
+		ssize_t n = write(fd[1], data, left < PIECE ? left : PIECE);
+
+		if (n < 0) {
+			CHECK_EQ(errno, EAGAIN);
+			CHECK_EQ(epoll_wait(ep, &ev, 1, LIMIT_MS), 1);
+			CHECK(ev.events & EPOLLOUT);
+		} else {
+			left -= (size_t)n;
+		}
+	}
+	PT(pthread_join(thread, NULL));
 }
 
 CASE(proc_reopen, "does opening /proc/self/fd/N of a pipe give the same pipe?")

@@ -10,6 +10,7 @@ void *malloc(size_t size);
 void free(void *p);
 
 #include <xxhash.h>
+#include "lib/atomic.h"
 #include "lib/hash.h"
 
 struct hash128
@@ -26,7 +27,9 @@ hash64(const void *data, size_t size)
 	return XXH64(data, size, 0);
 }
 
-/* The steps of its specification for whole stripes of 32 bytes. */
+/* The steps of its specification for whole stripes of 32 bytes. Loads, stores and sums one after
+ * the other: an emulator puts every register that was changed back into memory before it touches
+ * the guest's memory. */
 u64
 hash64_copy(void *to, const void *from, size_t size)
 {
@@ -37,10 +40,12 @@ hash64_copy(void *to, const void *from, size_t size)
 	for (; s < end; s += 4, d += 4) {
 		u64 a = s[0], b = s[1], c = s[2], e = s[3];
 
+		__asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(e));
 		d[0] = a;
 		d[1] = b;
 		d[2] = c;
 		d[3] = e;
+		compiler_barrier();
 		v1 = XXH64_round(v1, a);
 		v2 = XXH64_round(v2, b);
 		v3 = XXH64_round(v3, c);

@@ -218,7 +218,9 @@ pmap_flush(struct pmap *p, vaddr_t start, vaddr_t end, bool everywhere)
 	const u64 *mask = everywhere ? &p->cores : &p->active;
 	u64 gen = next_gen(p, start, end), targets;
 
-	pmap_serve_shootdown();
+	/* A core that only has it loaded follows when it runs a thread of it again. */
+	if (atomic_load(mask) >> this_core()->arch.index & 1)
+		pmap_serve_shootdown();
 	targets = atomic_load(mask) & ~(1UL << this_core()->arch.index);
 	if (targets == 0)
 		return;

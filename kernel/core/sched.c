@@ -471,13 +471,17 @@ choose_core_away(u64 allowed, struct core *last)
 	return c ? c : last;
 }
 
-/* Whether the thread was helped by another cluster and has not slept since: it only stood still at
- * the boundary to user mode, as all others did. What the load is there has not changed, and to go
- * home would undo the help at each checkpoint. */
+/* Whether the thread goes on where it was: it only stood still at the boundary to user mode, as all
+ * others did, and what the load is there has not changed. To go home would undo another cluster's
+ * help, and elsewhere in a cluster caches are cold, at each checkpoint. But on the core of who lets
+ * all go there is work to be done now. */
 static bool
-is_helped_still(const struct thread *t, u64 home, u64 last_bit)
+goes_on(const struct thread *t, const struct core *here, const struct core *last, u64 home)
 {
-	return (t->wait_how & WAIT_BOUNDARY) && (t->affinity & last_bit) && !(home & last_bit);
+	u64 last_bit = 1UL << last->arch.index;
+
+	return (t->wait_how & WAIT_BOUNDARY) && (t->affinity & last_bit) &&
+	       (last != here || !(home & last_bit));
 }
 
 /* The core a waking thread goes to, in the cluster whose memory its stack is in: its waker's if
@@ -493,11 +497,12 @@ choose_core(struct thread *t)
 
 	if (!home)
 		return choose_core_away(t->affinity, last);
-	if (is_helped_still(t, home, last_bit)) {
+	if (goes_on(t, here, last, home)) {
 		(void)claim_idle(last->arch.cxy, last_bit, last_bit);
 		return last;
 	}
-	if ((home & 1UL << here->arch.index) && waker_makes_room(here))
+	if (!(t->wait_how & WAIT_BOUNDARY) && (home & 1UL << here->arch.index) &&
+	    waker_makes_room(here))
 		return here;
 	c = claim_idle(t->home, home, last_bit);
 	if (c)

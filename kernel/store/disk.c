@@ -125,8 +125,15 @@ disk_write(void *dev, u64 block, const struct store_seg *seg, u32 segs)
 				       (void *)seg[i].data, (size_t)seg[i].blocks * STORE_BLOCK);
 		block += seg[i].blocks;
 	}
-	block_batch_push(&d->batch);
 	return err;
+}
+
+static void
+disk_push(void *dev)
+{
+	struct store_disk *d = dev;
+
+	block_batch_push(&d->batch);
 }
 
 static void
@@ -161,6 +168,7 @@ const struct store_ops store_disk_ops = {
 	.read = disk_read,
 	.write = disk_write,
 	.flush = disk_flush,
+	.push = disk_push,
 	.flush_begin = disk_flush_begin,
 	.written = disk_written,
 	.alloc = kmalloc,

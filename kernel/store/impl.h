@@ -120,7 +120,8 @@ struct tx {
 	struct store_desc_block **desc; /* of the part; [PART_ITEMS / LEAF_MAX] */
 	struct payload *blk;		/* of the part; [PART_BLOCKS] */
 	u32 items, blks;
-	u8 *pack; /* block for small items, one of blk; NULL: none */
+	u32 plain; /* of blks: their hashes have to be made */
+	u8 *pack;  /* block for small items, one of blk; NULL: none */
 	u32 pack_block, pack_used, pack_items;
 	struct store_record *head; /* of its first record, */
 	u64 head_block;		   /* when it was given to the disk; 0: not yet */

@@ -25,14 +25,16 @@ struct store_seg {
 /* Blocks are of STORE_BLOCK bytes; 0 or a negative errno. */
 struct store_ops {
 	int (*read)(void *dev, u64 block, void *buf, u32 blocks);
-	/* Begins to write segments one behind the other. Their memory stays as it is until flush
-	 * returns; an error may also be told by flush. */
+	/* Writes segments one behind the other, from push, flush_begin or flush on if not at once.
+	 * Their memory stays as it is until flush returns; an error may also be told by flush. */
 	int (*write)(void *dev, u64 block, const struct store_seg *seg, u32 segs);
-	/* Waits for the writes begun so far and makes them durable; -EIO if one of them failed. */
+	/* Waits for the writes given so far and makes them durable; -EIO if one of them failed. */
 	int (*flush)(void *dev);
 	void *(*alloc)(size_t size); /* NULL: no memory */
 	void (*free)(void *p);
-	/* Or NULL. Begins the flush for the writes begun so far, and does not wait: the next
+	/* Or NULL. Begins all writes that were given so far. */
+	void (*push)(void *dev);
+	/* Or NULL. Begins the flush for the writes given so far, and does not wait: the next
 	 * `flush` waits for it, and speaks of these writes alone. */
 	void (*flush_begin)(void *dev);
 	/* Or NULL. Called between the two, when nothing of what was put is needed any more but for

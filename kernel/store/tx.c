@@ -5,6 +5,8 @@
  */
 #include "store/impl.h"
 
+#define PLAIN_FEW 64u /* so many hashes cost less than to tell the disk */
+
 int
 tx_begin(struct store *s)
 {
@@ -24,7 +26,7 @@ tx_begin(struct store *s)
 	tx->number++;
 	tx->root = s->root;
 	tx->chain = s->chain;
-	tx->items = tx->blks = tx->part = 0;
+	tx->items = tx->blks = tx->plain = tx->part = 0;
 	tx->all_items = tx->all_blks = tx->freed = 0;
 	tx->pack = NULL;
 	tx->in_place = false;
@@ -258,7 +260,15 @@ apply_descs(struct store *s)
 	return err;
 }
 
-/* Begins to write the payload: the disk has it while its hashes are made. */
+static void
+push(const struct store *s)
+{
+	if (s->ops->push)
+		s->ops->push(s->dev);
+}
+
+/* Gives the payload to the disk. Where many hashes have to be made it has it while they are, else
+ * together with what follows: each time that it is told costs some hashes, too. */
 static int
 out_payload(struct store *s)
 {
@@ -268,7 +278,11 @@ out_payload(struct store *s)
 	tx->begun = true;
 	for (u32 i = 0; i < tx->blks && !err; i++)
 		err = out_put(s, tx->blk[i].block, tx->blk[i].data);
-	return err ? err : out_end(s);
+	if (!err)
+		err = out_end(s);
+	if (tx->plain > PLAIN_FEW)
+		push(s);
+	return err;
 }
 
 static int
@@ -298,9 +312,10 @@ part_done(struct store *s)
 		tx->desc[i] = NULL;
 	tx->all_items += tx->items;
 	tx->all_blks += tx->blks;
-	tx->items = tx->blks = 0;
+	tx->items = tx->blks = tx->plain = 0;
 	tx->pack = NULL;
 	tx->part++;
+	push(s);
 }
 
 /* Whether the part, which has its places, leaves what is reserved. */
@@ -451,6 +466,7 @@ pack_add(struct store *s, struct store_item *item, const void *data)
 			return -ENOMEM;
 		tx->pack_used = tx->pack_items = 0;
 		tx->blk[tx->blks++] = (struct payload){.data = tx->pack};
+		tx->plain++;
 		tx->pack_block = tx->blks - 1;
 	}
 	memcpy(tx->pack + tx->pack_used, data, item->length);
@@ -473,6 +489,7 @@ put(struct store *s, struct store_item *item, const void *data, bool hashed)
 	if (item->length == STORE_BLOCK) {
 		item->block = s->tx.blks;
 		s->tx.blk[s->tx.blks++] = (struct payload){.data = data, .hashed = hashed};
+		s->tx.plain += !hashed;
 	} else {
 		err = pack_add(s, item, data);
 	}
@@ -648,6 +665,7 @@ store_commit(struct store *s, const struct store_note *note, u64 *epoch)
 		reuse_prepare(s, payload);
 	if (payload >= SEAL_BLOCKS)
 		mark_seal(s);
+	push(s);
 	return 0;
 }
 

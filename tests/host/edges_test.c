@@ -423,6 +423,43 @@ what_is_replaced_in_a_young_leaf_costs_no_copies(void **state)
 	bench_end(b);
 }
 
+static unsigned long pushes, pushed_before;
+
+static void
+count_push(void *dev)
+{
+	pushes++;
+}
+
+static void
+note_pushes(void *dev)
+{
+	pushed_before = pushes;
+	bench_flush_begin(dev);
+}
+
+/* The disk is told of an epoch of a few blocks once, by the flush; of one with many hashes to make
+ * before them. Nothing that comes behind a commit waits for the next one. */
+static void
+a_small_epoch_goes_to_the_disk_at_once(void **state)
+{
+	struct bench *b = bench_new(100000);
+	struct store_ops ops = bench_ops;
+
+	store_close(b->s);
+	ops.push = count_push;
+	ops.flush_begin = note_pushes;
+	assert_int_equal(store_open(&ops, b, b->d.blocks, &(struct store_how){0}, &b->s), 0);
+	for (int i = 1; i <= 10; i++) {
+		pushes = 0;
+		put(b, 0, i % 2 ? 60 : 100, i);
+		assert_int_equal(pushed_before, i % 2 ? 0 : 1);
+		assert_true(pushes > pushed_before);
+	}
+	assert_sound(b->s);
+	bench_end(b);
+}
+
 /* A block that something holds is counted free: the map was wrong. Nothing more is written by it,
  * and what is there can be read. */
 static void
@@ -703,6 +740,7 @@ main(void)
 		cmocka_unit_test(a_base_that_was_refused_is_written_again),
 		cmocka_unit_test(what_is_replaced_in_a_young_leaf_costs_no_copies),
 		cmocka_unit_test(a_wrong_map_stops_writing),
+		cmocka_unit_test(a_small_epoch_goes_to_the_disk_at_once),
 		cmocka_unit_test(operations_that_may_be_left_out),
 		cmocka_unit_test(nothing_is_freed_that_is_being_written),
 		cmocka_unit_test(nothing_to_recycle_costs_nothing),

@@ -381,6 +381,14 @@ a_base_that_was_refused_is_written_again(void **state)
 	}
 }
 
+/* The store again, through these operations. */
+static void
+open_through(struct bench *b, const struct store_ops *ops)
+{
+	store_close(b->s);
+	assert_int_equal(store_open(ops, b, b->d.blocks, &(struct store_how){0}, &b->s), 0);
+}
+
 static unsigned long allocs, flushes_begun;
 
 static void *
@@ -405,10 +413,9 @@ what_is_replaced_in_a_young_leaf_costs_no_copies(void **state)
 	struct bench *b = bench_new(100000);
 	struct store_ops ops = bench_ops;
 
-	store_close(b->s);
 	ops.alloc = count_alloc;
 	ops.flush_begin = count_flush_begin;
-	assert_int_equal(store_open(&ops, b, b->d.blocks, &(struct store_how){0}, &b->s), 0);
+	open_through(b, &ops);
 	put(b, 0, 300, 1);
 	put(b, 0, 60, 2);
 	flushes_begun = 0;
@@ -446,10 +453,9 @@ a_small_epoch_goes_to_the_disk_at_once(void **state)
 	struct bench *b = bench_new(100000);
 	struct store_ops ops = bench_ops;
 
-	store_close(b->s);
 	ops.push = count_push;
 	ops.flush_begin = note_pushes;
-	assert_int_equal(store_open(&ops, b, b->d.blocks, &(struct store_how){0}, &b->s), 0);
+	open_through(b, &ops);
 	for (int i = 1; i <= 10; i++) {
 		pushes = 0;
 		put(b, 0, i % 2 ? 60 : 100, i);
@@ -505,11 +511,10 @@ operations_that_may_be_left_out(void **state)
 	struct bench *b = bench_new(1000);
 	struct store_ops ops = bench_ops;
 
-	store_close(b->s);
 	ops.flush_begin = NULL;
 	ops.written = note_written;
 	watched = b;
-	assert_int_equal(store_open(&ops, b, b->d.blocks, &(struct store_how){0}, &b->s), 0);
+	open_through(b, &ops);
 	for (int i = 1; i <= 5; i++) {
 		bench_record(b);
 		put(b, 0, 100, i);

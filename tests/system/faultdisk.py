@@ -33,6 +33,7 @@ BLOCK = 4096
 KINDS = {0: "read", 1: "write", 2: "end", 3: "flush"}
 HAS_FLAGS, SEND_FLUSH = 1, 4
 DROPPED = -1
+DRAIN_S = 60            # only catches a machine that was left on
 
 
 class PowerCut(Exception):
@@ -63,14 +64,17 @@ class FaultDisk:
         self._listener.listen()
         self._file = open(path, "r+b")
         self._image = mmap.mmap(self._file.fileno(), 0)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._servers = []              # a thread per connection
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
 
     @property
     def url(self):
         return "nbd+unix:///?socket=" + self._name
 
     def restart(self, fault=None):
-        """For the next machine: counting begins anew."""
+        """For the next machine: counting begins anew. => no machine is on"""
+        self._drain()
         self.count.clear()
         self.cut.clear()
         self.bad = frozenset()
@@ -78,6 +82,17 @@ class FaultDisk:
 
     def power_cut(self, keep=0.0):
         """What was not flushed is lost, but for a share of it. => no machine is on"""
+        self._drain()
+        self._lose(keep)
+
+    def _drain(self):
+        """What a machine sent before it went is done: nothing of it may come after the cut."""
+        while self._servers:
+            server = self._servers.pop()
+            server.join(DRAIN_S)
+            assert not server.is_alive(), "a machine is on"
+
+    def _lose(self, keep):
         with self._lock:
             for at, data in self._cache:
                 if random.random() < keep:
@@ -94,6 +109,10 @@ class FaultDisk:
         return self
 
     def __exit__(self, *error):
+        # A close alone does not wake who is in accept, and a call that the kernel begins anew would
+        # take the next disk's connections, by the number of its listener.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._acceptor.join()
         self._listener.close()
         self._image.close()
         self._file.close()
@@ -105,7 +124,9 @@ class FaultDisk:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            server = threading.Thread(target=self._serve, args=(connection,), daemon=True)
+            self._servers.append(server)
+            server.start()
 
     def _serve(self, connection):
         with connection:
@@ -171,7 +192,7 @@ class FaultDisk:
         if kind == "read" and not self.bad.isdisjoint(range(at // BLOCK, -(-(at + n) // BLOCK))):
             error = errno.EIO
         if error > 0 and kind == "flush":
-            self.power_cut()
+            self._lose(0.0)
         out = b"" if error else self._do(kind, at, n, data)
         connection.sendall(struct.pack(">IIQ", ANSWER_MAGIC, max(error, 0), cookie) + out)
         return True

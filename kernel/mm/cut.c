@@ -376,12 +376,18 @@ collect(struct vm_cut *c)
 }
 
 static void
-harvest_one(struct registered *r, void *arg)
+harvest_begin_one(struct registered *r, void *arg)
 {
 	struct pmap *p = container_of(r, struct pmap, registered);
 
 	forget_some(p);
-	pmap_harvest(p, arg);
+	pmap_harvest_begin(p);
+}
+
+static void
+harvest_one(struct registered *r, void *arg)
+{
+	pmap_harvest(container_of(r, struct pmap, registered), arg);
 }
 
 static void
@@ -452,6 +458,7 @@ harvest_all(struct vm_cut *c)
 	if (atomic_load(&c->harvest) != HARVEST_WAITS ||
 	    !atomic_cas(&c->harvest, (u32)HARVEST_WAITS, (u32)HARVEST_UNDER_WAY))
 		return false;
+	registry_walk(REGISTRY_PMAPS, harvest_begin_one, NULL);
 	if (c->survey != NULL)
 		survey_harvest(c->survey, &now.harvest);
 	registry_walk(REGISTRY_PMAPS, harvest_one, &now.harvest);

@@ -6,8 +6,8 @@
 
 struct vm_survey;
 
-/* An entry with its D bit, which it loses. => the machine stands still */
-void harvest_leaf(pte_t *e, struct harvest *h);
+/* The entry of va, with its D bit, which it loses. => the machine stands still */
+void harvest_leaf(pte_t *e, vaddr_t va, struct harvest *h);
 /* Harvests what the survey has found in tables that were not walked since; before pmap_harvest(),
  * which does the rest. => the machine stands still */
 void survey_harvest(struct vm_survey *s, struct harvest *h);

@@ -24,6 +24,15 @@ struct pmap_flush {
 	vaddr_t start, end;
 };
 
+#define PMAP_CUT_PAGES 256 /* pages that the last cut changed, remembered by address */
+
+/* What the last cut changed in the tables, so that a core drops these pages and no others. */
+struct pmap_cut {
+	u64 gen;		    /* [a] as which removal; 0: it is being written down */
+	u32 n;			    /* [cut] above PMAP_CUT_PAGES: they are not all here */
+	vaddr_t va[PMAP_CUT_PAGES]; /* [cut] */
+};
+
 struct pmap {
 	struct refcount refs;
 	struct spinlock lock;	    /* rank RANK_PMAP */
@@ -34,10 +43,11 @@ struct pmap {
 	u64 active;		    /* [a] of these: cores that run a thread of it */
 	u64 tlb_gen;		    /* [lock to change] grows with every removal */
 	struct pmap_flush flush[PMAP_FLUSHES]; /* [lock to change] by generation */
-	u64 seen_gen[MAX_CORES];	       /* [c of that core] */
-	u64 table_pages;		       /* [lock] */
-	u64 flown;     /* [cut] pages that went to the disk themselves, lately; */
-	u64 rewritten; /* [a] and how often one was written, and so copied, meanwhile */
+	struct pmap_cut cut;
+	u64 seen_gen[MAX_CORES]; /* [c of that core] */
+	u64 table_pages;	 /* [lock] */
+	u64 flown;		 /* [cut] pages that went to the disk themselves, lately; */
+	u64 rewritten;		 /* [a] and how often one was written, and so copied, meanwhile */
 	struct registered registered; /* mm/registry.c */
 };
 
@@ -102,11 +112,13 @@ struct harvest {
 	/* The frame was; true: it is not to be written through this entry any more. */
 	bool (*written)(struct harvest *h, struct frame *f);
 };
+/* Before all that follows. */
+void pmap_harvest_begin(struct pmap *p);
 void pmap_harvest(struct pmap *p, struct harvest *h);
 /* Takes the right to write from the pages va + i * PAGE_SIZE for each i in the set of a group, as
  * far as they lie in [start, end). */
 void pmap_shield(struct pmap *p, vaddr_t va, const u64 *set, vaddr_t start, vaddr_t end);
-/* Makes every core follow both. */
+/* Makes every core follow all of it. */
 void pmap_harvested(struct pmap *p);
 
 /* Makes p this core's address space: when a user thread is switched in. NULL, when it is switched
@@ -126,6 +138,8 @@ bool pmap_allows(struct pmap *p, vaddr_t va, unsigned access);
  * => the frames and tables must stay until it returns; no lock but the object's held */
 paddr_t pmap_root(struct pmap *p);
 void pmap_flush(struct pmap *p, vaddr_t start, vaddr_t end, bool everywhere);
+/* Between harvest.c and tlb.c: the flush of what is in p->cut. */
+void pmap_flush_cut(struct pmap *p);
 void pmap_leave_all(struct pmap *p);
 
 /* Maps device registers, uncacheable; the mapping stays for ever. NULL: out of memory. */

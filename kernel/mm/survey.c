@@ -187,7 +187,7 @@ harvest_seen(const struct table_seen *seen, struct harvest *h)
 	{
 		h->entries++;
 		if (t[i] & PTE_D)
-			harvest_leaf(&t[i], h);
+			harvest_leaf(&t[i], seen->va + (vaddr_t)i * PAGE_SIZE, h);
 	}
 }
 

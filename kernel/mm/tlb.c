@@ -8,9 +8,11 @@
  * No lock is held while waiting except the caller's; a core that waits serves its own requests, and
  * so does one that spins for a lock, so two removers cannot block each other.
  *
- * The last few removals are remembered by address: a core that is not far behind drops single
- * pages, else its whole TLB. A table is freed only after all cores that have the pmap loaded at
- * all followed, since an idle core may still walk the tables speculatively.
+ * The last few removals are remembered by address, and the pages that the last cut changed: a core
+ * that is not far behind drops single pages, else its whole TLB. After a cut all that the program
+ * does begins with what is translated anew, so this is worth it for more pages there. A table is
+ * freed only after all cores that have the pmap loaded at all followed, since an idle core may
+ * still walk the tables speculatively.
  *
  * Process context identifiers are not used: they pay only where tagged TLBs exist, which the
  * emulator has not, and every generation would be needed per identifier.
@@ -31,6 +33,21 @@ flush_all(void)
 	WRITE_CR(3, READ_CR(3));
 }
 
+/* Drops what the last cut changed; false when that is too much, or not removal `gen` any more. One
+ * page is dropped in any case: with any of them go all entries of paging-structure caches (SDM 3,
+ * 4.10.4.1), which have A bits that the cut took away. */
+static bool
+flush_cut(const struct pmap *p, u64 gen)
+{
+	if (p->cut.n > PMAP_CUT_PAGES)
+		return false;
+	invlpg(0);
+	for (u32 i = 0; i < p->cut.n; i++)
+		invlpg(p->cut.va[i]);
+	atomic_fence();
+	return atomic_load(&p->cut.gen) == gen;
+}
+
 /* Drops the pages of the removals behind `seen` up to `gen`; false when that is too much. */
 static bool
 flush_pages(const struct pmap *p, u64 seen, u64 gen)
@@ -43,6 +60,8 @@ flush_pages(const struct pmap *p, u64 seen, u64 gen)
 		vaddr_t start = atomic_load_relaxed(&p->flush[g % PMAP_FLUSHES].start);
 		vaddr_t end = atomic_load_relaxed(&p->flush[g % PMAP_FLUSHES].end);
 
+		if (g == atomic_load(&p->cut.gen) && flush_cut(p, g))
+			continue;
 		pages += (end - start) >> PAGE_SHIFT;
 		if (end < start || pages > FLUSH_PAGES)
 			return false;
@@ -226,6 +245,14 @@ pmap_flush(struct pmap *p, vaddr_t start, vaddr_t end, bool everywhere)
 		return;
 	atomic_add_relaxed(&this_cluster()->shootdowns, 1);
 	wait_for_cores(p, targets, mask, gen);
+}
+
+/* => the machine stands still: no other removal is told meanwhile */
+void
+pmap_flush_cut(struct pmap *p)
+{
+	atomic_store(&p->cut.gen, p->tlb_gen + 1);
+	pmap_flush(p, 0, USER_TOP, false);
 }
 
 void

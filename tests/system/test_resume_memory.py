@@ -144,6 +144,25 @@ def test_what_one_thread_writes_others_see_over_checkpoints(programs, tmp_path, 
 
 
 @needs_store
+@pytest.mark.parametrize("cpus, clusters, most", ((2, 1, 8), (4, 1, 60), (4, 2, 8)))
+def test_what_is_written_over_translations_from_before_a_checkpoint(programs, tmp_path, cpus,
+                                                                    clusters, most):
+    """Where a cut changed few pages, processors keep the rest of their translations: is each write
+    over one of them seen by the next cut?"""
+    args = ("--base", "busybox", "--cpus", str(cpus), "--clusters", str(clusters), "--memory", "256M",
+            *VERIFY, "--disk", str(tmp_path / "d.img"), "--checkpoint", "10ms",
+            "--add", os.path.join(programs, "few") + ":/bin/few")
+    for turn in range(2):
+        with Guest(*args, argv=["few", str(cpus), "400", str(most)]) as machine:
+            if turn:
+                machine.expect(r"epoch \d+, \d+ ms old, goes on")
+            for _ in range(8):
+                machine.expect(r"turn \d+\r*\n|WRONG|panic")
+            machine.power_cut()
+            assert not re.search("WRONG|panic", machine.text), machine.text[-4000:]
+
+
+@needs_store
 def test_a_writer_without_room_for_copies_waits_for_the_disk(programs, tmp_path):
     result = run("--base", "busybox", "--memory", "64M", "--disk", str(tmp_path / "d.img"),
                  "--checkpoint", "20ms", "--add", os.path.join(programs, "rewrite") + ":/bin/rewrite",

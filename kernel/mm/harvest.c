@@ -164,9 +164,3 @@ pmap_shield(struct pmap *p, vaddr_t va, const u64 *set, vaddr_t start, vaddr_t e
 		if (p->root[i] != 0)
 			shield_replica(p, i, va, set, start, end);
 }
-
-void
-pmap_harvested(struct pmap *p)
-{
-	pmap_flush_cut(p);
-}

@@ -118,7 +118,7 @@ void pmap_harvest(struct pmap *p, struct harvest *h);
 /* Takes the right to write from the pages va + i * PAGE_SIZE for each i in the set of a group, as
  * far as they lie in [start, end). */
 void pmap_shield(struct pmap *p, vaddr_t va, const u64 *set, vaddr_t start, vaddr_t end);
-/* Makes every core follow all of it. */
+/* Makes every core follow all of it (tlb.c). */
 void pmap_harvested(struct pmap *p);
 
 /* Makes p this core's address space: when a user thread is switched in. NULL, when it is switched
@@ -138,8 +138,6 @@ bool pmap_allows(struct pmap *p, vaddr_t va, unsigned access);
  * => the frames and tables must stay until it returns; no lock but the object's held */
 paddr_t pmap_root(struct pmap *p);
 void pmap_flush(struct pmap *p, vaddr_t start, vaddr_t end, bool everywhere);
-/* Between harvest.c and tlb.c: the flush of what is in p->cut. */
-void pmap_flush_cut(struct pmap *p);
 void pmap_leave_all(struct pmap *p);
 
 /* Maps device registers, uncacheable; the mapping stays for ever. NULL: out of memory. */

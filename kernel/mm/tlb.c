@@ -39,10 +39,12 @@ flush_all(void)
 static bool
 flush_cut(const struct pmap *p, u64 gen)
 {
-	if (p->cut.n > PMAP_CUT_PAGES)
+	u32 n = atomic_load_relaxed(&p->cut.n);
+
+	if (n > PMAP_CUT_PAGES)
 		return false;
 	invlpg(0);
-	for (u32 i = 0; i < p->cut.n; i++)
+	for (u32 i = 0; i < n; i++)
 		invlpg(p->cut.va[i]);
 	atomic_fence();
 	return atomic_load(&p->cut.gen) == gen;
@@ -247,9 +249,9 @@ pmap_flush(struct pmap *p, vaddr_t start, vaddr_t end, bool everywhere)
 	wait_for_cores(p, targets, mask, gen);
 }
 
-/* => the machine stands still: no other removal is told meanwhile */
+/* No other removal is told while the machine stands still: this is the next one. */
 void
-pmap_flush_cut(struct pmap *p)
+pmap_harvested(struct pmap *p)
 {
 	atomic_store(&p->cut.gen, p->tlb_gen + 1);
 	pmap_flush(p, 0, USER_TOP, false);

@@ -125,8 +125,8 @@ class FaultDisk:
             except OSError:
                 return
             server = threading.Thread(target=self._serve, args=(connection,), daemon=True)
-            self._servers.append(server)
             server.start()
+            self._servers.append(server)
 
     def _serve(self, connection):
         with connection:

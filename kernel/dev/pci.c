@@ -21,6 +21,7 @@
 #define MSI_ENABLE	1u
 #define BRIDGE_CLASS	0x06
 #define BRIDGE_SUBCLASS 0x04
+#define HEADER_DEVICE	0
 #define HEADER_MULTI	0x80
 #define MAX_DEPTH	16
 
@@ -116,6 +117,68 @@ pci_find_capability(const struct pci_device *d, u8 id, unsigned after)
 
 /* ---- scan ---- */
 
+static bool
+bar_is_io(u32 bar)
+{
+	return bar & 1;
+}
+
+static bool
+bar_is_64(u32 bar)
+{
+	return (bar & 7) == 4;
+}
+
+/* The bits of a BAR's register that say where it is: those that can be set. */
+static u32
+bar_mask(const struct pci_device *d, unsigned n, u32 bar)
+{
+	u32 mask;
+
+	pci_write(d, PCI_BAR(n), 4, ~0u);
+	mask = pci_read(d, PCI_BAR(n), 4);
+	pci_write(d, PCI_BAR(n), 4, bar);
+	return mask;
+}
+
+/* => the device does not decode memory. How many registers the BAR takes. */
+static unsigned
+measure_bar(struct pci_device *d, unsigned n)
+{
+	u32 bar = pci_read(d, PCI_BAR(n), 4), high;
+	u64 mask;
+
+	if (bar_is_io(bar) || (bar_is_64(bar) && n + 1 == PCI_BARS))
+		return 1;
+	mask = bar_mask(d, n, bar) & ~15u;
+	d->bar[n].base = bar & ~15u;
+	if (bar_is_64(bar)) {
+		high = pci_read(d, PCI_BAR(n + 1), 4);
+		mask |= (u64)bar_mask(d, n + 1, high) << 32;
+		d->bar[n].base |= (u64)high << 32;
+	} else if (mask) {
+		mask |= 0xffffffff00000000UL;
+	}
+	d->bar[n].size = ~mask + 1;
+	return bar_is_64(bar) ? 2 : 1;
+}
+
+/* Where the device's memory is and how much. It goes away for a moment, which nobody else may
+ * notice: QEMU before 8.2 can take another core's access to any device for one to this one
+ * meanwhile. => no other core touches a device */
+static void
+measure_bars(struct pci_device *d)
+{
+	u32 command = pci_read(d, PCI_COMMAND, 2);
+
+	if ((pci_read(d, PCI_HEADER_TYPE, 1) & ~HEADER_MULTI) != HEADER_DEVICE)
+		return;
+	pci_write(d, PCI_COMMAND, 2, command & ~PCI_COMMAND_MEMORY);
+	for (unsigned n = 0; n < PCI_BARS;)
+		n += measure_bar(d, n);
+	pci_write(d, PCI_COMMAND, 2, command);
+}
+
 static void scan_bus(struct devices *devs, unsigned bus, unsigned depth);
 
 static void
@@ -146,6 +209,7 @@ found(struct devices *devs, const struct pci_device *probe, u32 ids, unsigned de
 	d->msix_cap = (u8)pci_find_capability(d, PCI_CAP_MSIX, 0);
 	if (d->msix_cap)
 		d->msix_count = (pci_read(d, d->msix_cap + 2u, 2) & 0x7ff) + 1;
+	measure_bars(d);
 	list_add_tail(&devs->pci, &d->link);
 	devs->pci_nr++;
 	if (d->class_code == BRIDGE_CLASS && d->subclass == BRIDGE_SUBCLASS) {
@@ -198,64 +262,19 @@ pci_scan(struct devices *devs)
 
 /* ---- BARs ---- */
 
-static bool
-bar_is_io(u32 bar)
-{
-	return bar & 1;
-}
-
-static bool
-bar_is_64(u32 bar)
-{
-	return (bar & 7) == 4;
-}
-
-static u64
-bar_size(struct pci_device *d, unsigned n, u32 bar)
-{
-	u32 command = pci_read(d, PCI_COMMAND, 2), high = 0;
-	u64 mask;
-
-	pci_write(d, PCI_COMMAND, 2, command & ~(PCI_COMMAND_IO | PCI_COMMAND_MEMORY));
-	pci_write(d, PCI_BAR(n), 4, ~0u);
-	mask = pci_read(d, PCI_BAR(n), 4) & ~15u;
-	pci_write(d, PCI_BAR(n), 4, bar);
-	if (bar_is_64(bar)) {
-		high = pci_read(d, PCI_BAR(n + 1), 4);
-		pci_write(d, PCI_BAR(n + 1), 4, ~0u);
-		mask |= (u64)pci_read(d, PCI_BAR(n + 1), 4) << 32;
-		pci_write(d, PCI_BAR(n + 1), 4, high);
-	} else {
-		mask |= 0xffffffff00000000UL;
-	}
-	pci_write(d, PCI_COMMAND, 2, command);
-	return ~mask + 1;
-}
-
 volatile void *
-pci_map_bar(struct pci_device *d, unsigned n, size_t *size)
+pci_map_bar(const struct pci_device *d, unsigned n, size_t *size)
 {
-	u32 bar;
-	u64 base;
-
-	if (n > 5)
+	if (n >= PCI_BARS || d->bar[n].base == 0 || d->bar[n].size == 0)
 		return NULL;
-	bar = pci_read(d, PCI_BAR(n), 4);
-	if (bar_is_io(bar) || (bar_is_64(bar) && n == 5))
-		return NULL;
-	base = bar & ~15u;
-	if (bar_is_64(bar))
-		base |= (u64)pci_read(d, PCI_BAR(n + 1), 4) << 32;
-	if (base == 0)
-		return NULL;
-	*size = bar_size(d, n, bar);
-	return *size ? mmio_map(base, *size) : NULL;
+	*size = d->bar[n].size;
+	return mmio_map(d->bar[n].base, *size);
 }
 
 u16
 pci_io_bar(struct pci_device *d, unsigned n)
 {
-	u32 bar = n > 5 ? 0 : pci_read(d, PCI_BAR(n), 4);
+	u32 bar = n >= PCI_BARS ? 0 : pci_read(d, PCI_BAR(n), 4);
 
 	return bar_is_io(bar) ? (u16)(bar & ~3u) : 0;
 }

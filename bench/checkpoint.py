@@ -130,26 +130,34 @@ def large(runs):
 
 # --- what it slows ---
 
+def _turns(text):
+    """[(period in ms, seconds that the set took)], one behind the other"""
+    took = {}
+    for turn, period, took_us in re.findall(r"^turn (\d+) period (\d+) .+ (\d+)$", text, re.M):
+        period, before = took.get(int(turn), (int(period), 0))
+        took[int(turn)] = period, before + int(took_us) / 1e6
+    return [took[turn] for turn in sorted(took)]
+
+
 def periods(runs):
-    """Throughput of the BEAM set with a checkpoint every so often, against none."""
+    """Throughput of the BEAM set with a checkpoint every so often, against the turns without one
+    before and behind: the host is not as fast now as half a minute ago."""
+    runs = max(2, runs)
     argv = ["erl", "-noshell", "-pa", "/bench", "-eval",
-            "hf_bench:periods([0,%s], %d), halt()." % (
-                ",".join(map(str, PERIODS_MS)), max(2, runs))]
+            "hf_bench:periods([%s], %d), halt()." % (",".join(map(str, PERIODS_MS)), runs)]
     with Disk() as disk, boot(disk, argv, "--memory", "512M") as machine:
         text = machine.output(1200)
-    took = {}
-    for round_, period, took_us in re.findall(r"^round (\d+) period (\d+) .+ (\d+)$", text, re.M):
-        turn = took.setdefault(int(round_), {})
-        turn[int(period)] = turn.get(int(period), 0) + int(took_us)
-    if not took:
+    turns = _turns(text)
+    if len(turns) != 2 * runs * len(PERIODS_MS) + 1:
         raise Stuck("no figures in: " + text[-400:])
-    for turn in took.values():
-        progress(", ".join("%s %.2f s" % ("period %d ms" % p if p else "off", t / 1e6)
-                           for p, t in sorted(turn.items())))
-    off = statistics.median(turn[0] for turn in took.values())
+    ratios = {}
+    for (_, before), (period, took), (_, behind) in zip(turns[::2], turns[1::2], turns[2::2]):
+        ratios.setdefault(period, []).append((before + behind) / 2 / took)
+        progress("period %d ms: %.2f s, without %.2f s and %.2f s" % (period, took, before, behind))
+    off = statistics.median(took for _, took in turns[::2])
     return [Row("throughput of the BEAM set, period %d ms" % period, "1/s",
-                {"off": 1e6 / off, "holdfast": 1e6 / off * statistics.median(
-                    turn[0] / turn[period] for turn in took.values())}, must, aim, more=True)
+                {"off": 1 / off, "holdfast": 1 / off * statistics.median(ratios[period])},
+                must, aim, more=True)
             for period, (must, aim) in PERIODS_MS.items()]
 
 

@@ -203,26 +203,19 @@ http_headers(S) ->
         _ -> gen_tcp:close(S)
     end.
 
-%% The whole set with a checkpoint every so many milliseconds (0: none), in turns. What was done
-%% before the first counts is on the disk then.
+%% The whole set with a checkpoint every so many milliseconds, each turn of it between two without
+%% any (0). What was done before the first counts is on the disk then.
 periods(Periods, Rounds) ->
     [alone(Fun) || {_, Fun} <- set()],
+    Turns = [0 | lists:append([[P, 0] || _ <- lists:seq(1, Rounds), P <- Periods])],
     [begin
          period(0),
          holdfast("checkpoint"),    % what the turn before has left is no work of this one
          period(P),
-         [io:format("round ~b period ~b ~s ~b~n", [Round, P, Name, alone(Fun)])
+         [io:format("turn ~b period ~b ~s ~b~n", [Turn, P, Name, alone(Fun)])
           || {Name, Fun} <- set()]
-     end || Round <- lists:seq(1, Rounds), P <- turned(Round, Periods)],
+     end || {Turn, P} <- lists:zip(lists:seq(1, length(Turns)), Turns)],
     period(0).
-
-%% No period always comes behind the same one.
-turned(Round, List) ->
-    {Front, Back} = lists:split(Round rem length(List), List),
-    case Round rem 2 of
-        0 -> Back ++ Front;
-        1 -> lists:reverse(Back ++ Front)
-    end.
 
 period(Ms) -> holdfast("period " ++ integer_to_list(Ms)).
 

@@ -165,13 +165,15 @@ measure_bar(struct pci_device *d, unsigned n)
 
 /* Where the device's memory is and how much. It goes away for a moment, which nobody else may
  * notice: QEMU before 8.2 can take another core's access to any device for one to this one
- * meanwhile. => no other core touches a device */
+ * meanwhile. A bridge is left alone: others are reached through it. => no other core touches a
+ * device */
 static void
 measure_bars(struct pci_device *d)
 {
 	u32 command = pci_read(d, PCI_COMMAND, 2);
 
-	if ((pci_read(d, PCI_HEADER_TYPE, 1) & ~HEADER_MULTI) != HEADER_DEVICE)
+	if (d->class_code == BRIDGE_CLASS ||
+	    (pci_read(d, PCI_HEADER_TYPE, 1) & ~HEADER_MULTI) != HEADER_DEVICE)
 		return;
 	pci_write(d, PCI_COMMAND, 2, command & ~PCI_COMMAND_MEMORY);
 	for (unsigned n = 0; n < PCI_BARS;)

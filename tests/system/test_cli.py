@@ -147,6 +147,25 @@ def test_a_hung_kvm_costs_two_seconds(kernel, image, tmp_path):
     assert "-accel tcg" in result.out
 
 
+@pytest.mark.parametrize("script, aio", [("read word; exit 0", "io_uring"), ("exit 1", "threads"),
+                                         ("trap '' TERM; exec sleep 60", "threads")])
+def test_io_uring_is_used_where_qemu_opens_a_file_by_it(kernel, image, tmp_path, script, aio):
+    fake, disk = tmp_path / "qemu", tmp_path / "disk"
+    fake.write_text("#!/bin/sh\n%s\n" % script)
+    fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
+
+    def used(*args):
+        return holdfast("run", "--kernel", kernel, "--dry-run", "--accel", "tcg", "--rootfs", image,
+                        *args, "--", "sh", env=dict(os.environ, HOLDFAST_QEMU=str(fake),
+                                                    HOLDFAST_BUILD=str(tmp_path / "build")),
+                        limit=20).out
+    for _ in range(2):              # asked, and remembered
+        assert "aio=%s,file=%s" % (aio, disk) in used("--disk", str(disk))
+    assert "aio=threads,file=nbd:unix:/x" in used("--disk", "nbd:unix:/x")
+    assert "aio=threads,file=%s" % disk in used("--disk", str(disk), "--disk-aio", "threads")
+    assert "aio=io_uring,file=%s" % disk in used("--disk", str(disk), "--disk-aio", "io_uring")
+
+
 def test_dry_run_starts_nothing(kernel, image):
     line = dry(kernel, image, "--cpus", "4", "--memory", "300M", "--port", "0.0.0.0:8000:80")
     for words in ("-machine q35", "-smp 4", "-m 307200K", "tcp:0.0.0.0:8000-:80",

@@ -187,7 +187,7 @@ def test_a_disk_is_made_where_there_is_none(tmp_path):
                         str(kernel), "--tree", str(tmp_path / "tree"), *args, "--", "x")
     assert "virtio-blk-pci" in run("--dry-run", "--disk", str(path)).out
     assert "ide-hd" in run("--dry-run", "--disk", str(path), "--disk-bus", "ahci").out
-    assert "file=nbd:unix:/x" in run("--dry-run", "--disk", "nbd:unix:/x").out
+    assert "aio=threads,file=nbd:unix:/x" in run("--dry-run", "--disk", "nbd:unix:/x").out
     assert not path.exists()
     refused(run("--disk", "nbd:unix:/x", "--disk-size", "1G"), "--disk-size is for a file")
     refused(run("--disk-size", "1G"), "--disk FILE")

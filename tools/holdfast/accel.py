@@ -1,10 +1,13 @@
-"""Does KVM really run a guest here?
+"""Does KVM really run a guest here, and may QEMU use io_uring?
 
 /dev/kvm may exist, open and yet hang, so a guest is run: a BIOS whose
 first instructions write to QEMU's exit port. Without the expected exit
-status within the limit KVM is not used. The answer holds until the host
-is booted again and is kept in the cache.
+status within the limit KVM is not used. io_uring may be missing in QEMU,
+or the host may forbid it, so QEMU is started with a file that it is to
+open so. Answers hold until the host is booted again and are kept in the
+cache, for each QEMU.
 """
+import hashlib
 import os
 import signal
 import subprocess
@@ -73,20 +76,47 @@ def _boot_id():
         return "unknown"
 
 
+def _remembered(what, qemu, ask):
+    """What `ask` returned for this QEMU since the host was booted."""
+    program = hashlib.sha256(os.path.realpath(qemu).encode()).hexdigest()[:16]
+    path = os.path.join(CACHE, "%s-%s-%s" % (what, program, _boot_id()))
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        pass
+    answer = ask(qemu)
+    os.makedirs(CACHE, exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(answer)
+    return answer
+
+
 def why_not_kvm(qemu):
     """=> returns None if KVM is to be used, else the reason"""
     if not os.path.exists("/dev/kvm"):
         return "there is no /dev/kvm"
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "you may not open /dev/kvm"
-    path = os.path.join(CACHE, "kvm-" + _boot_id())
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read() or None
-    except FileNotFoundError:
-        pass
-    reason = runs_guest(qemu)
-    os.makedirs(CACHE, exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(reason or "")
-    return reason
+    return _remembered("kvm", qemu, lambda qemu: runs_guest(qemu) or "") or None
+
+
+def opens_by_ring(qemu, limit_s=LIMIT_S):
+    """Whether QEMU opens a file for io_uring."""
+    with tempfile.NamedTemporaryFile(prefix="holdfast-") as file:
+        file.truncate(1 << 20)
+        process = subprocess.Popen([qemu, "-machine", "none", "-nodefaults", "-no-user-config",
+                                    "-display", "none", "-monitor", "stdio", "-drive",
+                                    "if=none,format=raw,aio=io_uring,file=" + file.name],
+                                   start_new_session=True, stdin=subprocess.PIPE,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.communicate(b"quit\n", limit_s)
+        except subprocess.TimeoutExpired:
+            kill_group(process)
+        return process.returncode == 0
+
+
+def has_ring(qemu):
+    """Whether QEMU is to use io_uring for a file."""
+    return _remembered("ring", qemu, lambda qemu: "yes" if opens_by_ring(qemu) else "no") == "yes"

@@ -119,6 +119,7 @@ def prepare(options, recipe, work):
         raise WrongUse("this image has no command of its own: name one after --")
     _choose_memory(machine, options)
     machine.disk, machine.disk_bus = _disk(options), options.disk_bus
+    machine.disk_aio = _disk_aio(options)
     machine.append = options.kernel_args
     contents = {"argv": _blob(command), "env": _blob(environment)}
     size = None if options.headless or not terminal.interactive() else terminal.size()
@@ -147,6 +148,14 @@ def _disk(options):
     if not options.dry_run:
         store.disk(options.disk, options.disk_size)
     return options.disk
+
+
+def _disk_aio(options):
+    if options.disk_aio != "auto":
+        return options.disk_aio
+    if options.disk is None or store.PROTOCOL.match(options.disk):
+        return "threads"
+    return "io_uring" if accel.has_ring(qemu.program()) else "threads"
 
 
 def _choose_memory(machine, options):

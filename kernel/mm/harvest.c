@@ -77,24 +77,34 @@ harvest_leaves(pte_t *t, vaddr_t va, struct harvest *h)
 	}
 }
 
+static void harvest_table(pte_t *t, unsigned level, vaddr_t va, struct harvest *h);
+
+static void
+harvest_walked(pte_t *t, unsigned level, vaddr_t va, struct harvest *h)
+{
+	if ((*t & (PTE_P | PTE_A)) != (PTE_P | PTE_A))
+		return;
+	assert(!(*t & PTE_PS)); /* none are made where there is a store */
+	*t &= ~PTE_A;
+	if (level == 1)
+		harvest_leaves(pte_table(*t), va, h);
+	else
+		harvest_table(pte_table(*t), level - 1, va, h);
+}
+
+/* Most entries above the leaves are empty. */
 static void
 harvest_table(pte_t *t, unsigned level, vaddr_t va, struct harvest *h)
 {
 	unsigned n = level == ROOT_LEVEL ? KERNEL_FIRST : TABLE_SIZE;
 
 	h->tables++;
-	for (unsigned i = 0; i < n; i++) {
-		vaddr_t at = va + ((vaddr_t)i << (PAGE_SHIFT + 9 * level));
-		pte_t e = t[i];
-
-		if ((e & (PTE_P | PTE_A)) != (PTE_P | PTE_A))
+	for (unsigned i = 0; i < n; i += 8) {
+		if (likely(!(any_of_eight(t + i) & PTE_A)))
 			continue;
-		assert(!(e & PTE_PS)); /* none are made where there is a store */
-		t[i] = e & ~PTE_A;
-		if (level == 1)
-			harvest_leaves(pte_table(e), at, h);
-		else
-			harvest_table(pte_table(e), level - 1, at, h);
+		for (unsigned k = i; k < i + 8; k++)
+			harvest_walked(&t[k], level, va + ((vaddr_t)k << (PAGE_SHIFT + 9 * level)),
+				       h);
 	}
 }
 

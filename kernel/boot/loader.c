@@ -138,6 +138,19 @@ read_pvh(struct boot_state *st, paddr_t info)
 	st->rsdp = p->rsdp;
 }
 
+/* The root image is shown where it lies, so all of it is memory. QEMU's loader leaves a fixed room
+ * for the firmware behind it, which takes more where there are many disks: the map then ends amid
+ * the image, that was written last. */
+static void
+keep_module(struct boot_state *st)
+{
+	u64 base = ALIGN_DOWN(st->module_paddr, PAGE_SIZE);
+
+	if (st->module_size)
+		ranges_add(&st->ram, base,
+			   ALIGN_UP(st->module_paddr + st->module_size, PAGE_SIZE) - base);
+}
+
 void
 loader_read(struct boot_state *st, paddr_t info)
 {
@@ -147,6 +160,7 @@ loader_read(struct boot_state *st, paddr_t info)
 		read_multiboot(st, info);
 	if (!st->ram.n)
 		panic("the boot loader gave no memory map");
+	keep_module(st);
 	if (st->ram.n == BOOT_MAP)
 		boot_say(st, KLOG_WARN, "memory map cut short: more than %u pieces", BOOT_MAP);
 	st->ram_end = st->ram.r[st->ram.n - 1].base + st->ram.r[st->ram.n - 1].size;

@@ -62,6 +62,20 @@ def test_no_bar_moves_once_drivers_run(tmp_path):
         assert len(begun) == 2, after
 
 
+@pytest.mark.parametrize("clusters", [1, 2])
+def test_the_root_image_is_whole_among_many_disks(tmp_path, clusters):
+    """Is all of it memory? With so many disks the firmware says of its end that it is not."""
+    (tmp_path / "disk").write_bytes(bytes(1 << 20))
+    disks = []
+    for n in range(9):
+        disks += ["--qemu=-drive", "--qemu=id=more%d,if=none,format=raw,readonly=on,file=%s"
+                  % (n, tmp_path / "disk"), "--qemu=-device", "--qemu=virtio-blk-pci,drive=more%d" % n]
+    result = run(*BUSYBOX, "--cpus", "2", "--clusters", str(clusters), *disks, argv=[
+        "sh", "-c", "for n in 1 2 3 4 5 6 7 8; do md5sum /bin/busybox | cat; done"])
+    sums = re.findall(r"^([0-9a-f]{32})  /bin/busybox\r?$", result.out, re.M)
+    assert result.status == 0 and len(sums) == 8 and len(set(sums)) == 1, result
+
+
 def test_pvh_entry():
     """Does the kernel start by the PVH note alone?"""
     assert "started by PVH" in look(4, 2, "--clusters", "2")

@@ -119,7 +119,7 @@ def prepare(options, recipe, work):
         raise WrongUse("this image has no command of its own: name one after --")
     _choose_memory(machine, options)
     machine.disk, machine.disk_bus = _disk(options), options.disk_bus
-    machine.disk_aio = _disk_aio(options)
+    machine.disk_aio = disk_aio(options.disk, options.disk_aio)
     machine.append = options.kernel_args
     contents = {"argv": _blob(command), "env": _blob(environment)}
     size = None if options.headless or not terminal.interactive() else terminal.size()
@@ -150,10 +150,11 @@ def _disk(options):
     return options.disk
 
 
-def _disk_aio(options):
-    if options.disk_aio != "auto":
-        return options.disk_aio
-    if options.disk is None or store.PROTOCOL.match(options.disk):
+def disk_aio(path, wanted="auto"):
+    """How QEMU is to read and write that disk, or None: its word for it."""
+    if wanted != "auto":
+        return wanted
+    if path is None or store.PROTOCOL.match(path):
         return "threads"
     return "io_uring" if accel.has_ring(qemu.program()) else "threads"
 

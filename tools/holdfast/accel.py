@@ -87,8 +87,9 @@ def _remembered(what, qemu, ask):
         pass
     answer = ask(qemu)
     os.makedirs(CACHE, exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
+    with tempfile.NamedTemporaryFile("w", dir=CACHE, delete=False, encoding="utf-8") as file:
         file.write(answer)
+    os.replace(file.name, path)     # others may be looking
     return answer
 
 

@@ -98,7 +98,8 @@ def _disk(machine):
     if machine.disk is None:
         return []
     return ["-drive", "id=disk0,if=none,format=raw,discard=unmap,aio=%s,file=%s"
-            % (machine.disk_aio, _escaped(machine.disk)), "-device", DISKS[machine.disk_bus][0] + ",drive=disk0"]
+            % (machine.disk_aio, _escaped(machine.disk)),
+            "-device", DISKS[machine.disk_bus][0] + ",drive=disk0"]
 
 
 def command(machine):

@@ -464,15 +464,14 @@ static int
 ahci_probe(struct pci_device *d)
 {
 	struct ahci *h = kzalloc(sizeof(*h));
-	size_t len;
-	int err;
+	int err = -ENODEV;
 
 	if (!h)
 		return -ENOMEM;
 	pci_enable(d);
-	h->regs = pci_map_bar(d, 5, &len);
-	err = -ENODEV;
-	if (!h->regs || len < PORT(1))
+	/* A controller may have less: then it says in PI that it has not the ports. */
+	h->regs = pci_map_bar(d, 5, 0, PORT(AHCI_PORTS));
+	if (!h->regs)
 		goto fail;
 	*hba_reg(h, HBA_GHC) |= GHC_ENABLE;
 	if (!(*hba_reg(h, HBA_CAP) & CAP_64BIT) || ports_create(h) == 0)

@@ -20,8 +20,9 @@
 
 #define NVME_MAJOR   259u
 #define NVME_SLOTS   32u
-#define NVME_ENTRIES 64u /* of a queue: a page of commands */
-#define NVME_REGS    0x1000u
+#define NVME_ENTRIES 64u     /* of a queue: a page of commands */
+#define NVME_QUEUES  2u	     /* administration; input and output */
+#define NVME_REGS    0x1000u /* without the doorbells behind them */
 #define ADMIN_WAIT   (5 * NS_PER_SEC)
 
 /* Registers, by bytes. */
@@ -71,7 +72,6 @@ struct nvme_queue {
 
 struct nvme {
 	volatile u8 *regs;
-	size_t regs_len;
 	u32 stride;		     /* bytes between doorbells */
 	struct nvme_queue admin, io; /* io: [lock] */
 	struct chdev *chdev;	     /* [I] */
@@ -486,12 +486,16 @@ nvme_probe(struct pci_device *d)
 	pci_enable(d);
 	spin_init(&n->lock, "nvme", RANK_NONE);
 	list_init(&n->waiting);
-	n->regs = pci_map_bar(d, 0, &n->regs_len);
-	if (!n->regs || n->regs_len < 2 * NVME_REGS) {
+	n->regs = pci_map_bar(d, 0, 0, NVME_REGS);
+	if (!n->regs) {
 		kfree(n);
 		return -ENXIO;
 	}
 	n->stride = 4u << (reg_read(n, REG_CAP + 4) & 15);
+	if (!pci_map_bar(d, 0, NVME_REGS, 2ul * NVME_QUEUES * n->stride)) {
+		kfree(n);
+		return -ENOMEM;
+	}
 	err = bring_up(n, d);
 	if (err) {
 		reg_write(n, REG_CC, 0);

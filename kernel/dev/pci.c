@@ -3,7 +3,9 @@
  * 7.2.2 for ECAM).
  *
  * Buses are walked from 0 through bridges, so a machine without firmware's help for other root
- * buses shows only the first. BARs are taken as firmware set them.
+ * buses shows only the first. BARs are taken as firmware set them, and their sizes are not asked:
+ * for the answer a device's memory would have to go away for a moment, and QEMU before 8.2 can take
+ * another core's access to any device, its own APIC too, for one to this device meanwhile.
  * Interrupts: MSI-X, else MSI with one message, else the INTx line, which firmware's interrupt-line
  * register names and which devices share.
  */
@@ -21,9 +23,9 @@
 #define MSI_ENABLE	1u
 #define BRIDGE_CLASS	0x06
 #define BRIDGE_SUBCLASS 0x04
-#define HEADER_DEVICE	0
 #define HEADER_MULTI	0x80
 #define MAX_DEPTH	16
+#define BAR_IO		1u
 
 struct intx_handler {
 	struct intx_handler *next;
@@ -117,70 +119,6 @@ pci_find_capability(const struct pci_device *d, u8 id, unsigned after)
 
 /* ---- scan ---- */
 
-static bool
-bar_is_io(u32 bar)
-{
-	return bar & 1;
-}
-
-static bool
-bar_is_64(u32 bar)
-{
-	return (bar & 7) == 4;
-}
-
-/* The bits of a BAR's register that say where it is: those that can be set. */
-static u32
-bar_mask(const struct pci_device *d, unsigned n, u32 bar)
-{
-	u32 mask;
-
-	pci_write(d, PCI_BAR(n), 4, ~0u);
-	mask = pci_read(d, PCI_BAR(n), 4);
-	pci_write(d, PCI_BAR(n), 4, bar);
-	return mask;
-}
-
-/* => the device does not decode memory. How many registers the BAR takes. */
-static unsigned
-measure_bar(struct pci_device *d, unsigned n)
-{
-	u32 bar = pci_read(d, PCI_BAR(n), 4), high;
-	u64 mask;
-
-	if (bar_is_io(bar) || (bar_is_64(bar) && n + 1 == PCI_BARS))
-		return 1;
-	mask = bar_mask(d, n, bar) & ~15u;
-	d->bar[n].base = bar & ~15u;
-	if (bar_is_64(bar)) {
-		high = pci_read(d, PCI_BAR(n + 1), 4);
-		mask |= (u64)bar_mask(d, n + 1, high) << 32;
-		d->bar[n].base |= (u64)high << 32;
-	} else if (mask) {
-		mask |= 0xffffffff00000000UL;
-	}
-	d->bar[n].size = ~mask + 1;
-	return bar_is_64(bar) ? 2 : 1;
-}
-
-/* Where the device's memory is and how much. It goes away for a moment, which nobody else may
- * notice: QEMU before 8.2 can take another core's access to any device for one to this one
- * meanwhile. A bridge is left alone: others are reached through it. => no other core touches a
- * device */
-static void
-measure_bars(struct pci_device *d)
-{
-	u32 command = pci_read(d, PCI_COMMAND, 2);
-
-	if (d->class_code == BRIDGE_CLASS ||
-	    (pci_read(d, PCI_HEADER_TYPE, 1) & ~HEADER_MULTI) != HEADER_DEVICE)
-		return;
-	pci_write(d, PCI_COMMAND, 2, command & ~PCI_COMMAND_MEMORY);
-	for (unsigned n = 0; n < PCI_BARS;)
-		n += measure_bar(d, n);
-	pci_write(d, PCI_COMMAND, 2, command);
-}
-
 static void scan_bus(struct devices *devs, unsigned bus, unsigned depth);
 
 static void
@@ -211,7 +149,6 @@ found(struct devices *devs, const struct pci_device *probe, u32 ids, unsigned de
 	d->msix_cap = (u8)pci_find_capability(d, PCI_CAP_MSIX, 0);
 	if (d->msix_cap)
 		d->msix_count = (pci_read(d, d->msix_cap + 2u, 2) & 0x7ff) + 1;
-	measure_bars(d);
 	list_add_tail(&devs->pci, &d->link);
 	devs->pci_nr++;
 	if (d->class_code == BRIDGE_CLASS && d->subclass == BRIDGE_SUBCLASS) {
@@ -264,13 +201,29 @@ pci_scan(struct devices *devs)
 
 /* ---- BARs ---- */
 
-volatile void *
-pci_map_bar(const struct pci_device *d, unsigned n, size_t *size)
+static bool
+bar_is_io(u32 bar)
 {
-	if (n >= PCI_BARS || d->bar[n].base == 0 || d->bar[n].size == 0)
+	return bar & BAR_IO;
+}
+
+static bool
+bar_is_64(u32 bar)
+{
+	return (bar & 7) == 4;
+}
+
+volatile void *
+pci_map_bar(const struct pci_device *d, unsigned n, size_t offset, size_t size)
+{
+	u32 bar = n < PCI_BARS ? pci_read(d, PCI_BAR(n), 4) : BAR_IO;
+	paddr_t base = bar & ~15u;
+
+	if (bar_is_io(bar) || (bar_is_64(bar) && n + 1 == PCI_BARS))
 		return NULL;
-	*size = d->bar[n].size;
-	return mmio_map(d->bar[n].base, *size);
+	if (bar_is_64(bar))
+		base |= (u64)pci_read(d, PCI_BAR(n + 1), 4) << 32;
+	return base ? mmio_map(base + offset, size) : NULL;
 }
 
 u16
@@ -308,12 +261,10 @@ static int
 msix_map(struct pci_device *d)
 {
 	u32 table = pci_read(d, d->msix_cap + 4u, 4);
-	size_t size, offset = table & ~7u;
-	volatile char *base = pci_map_bar(d, table & 7, &size);
 
-	if (!base || offset + d->msix_count * 16ul > size)
+	d->msix_table = pci_map_bar(d, table & 7, table & ~7u, d->msix_count * 16ul);
+	if (!d->msix_table)
 		return -ENXIO;
-	d->msix_table = (volatile u32 *)(base + offset);
 	for (unsigned i = 0; i < d->msix_count; i++)
 		d->msix_table[i * 4 + 3] = 1; /* masked until bound */
 	pci_write(d, PCI_COMMAND, 2, pci_read(d, PCI_COMMAND, 2) | PCI_COMMAND_NO_INTX);

@@ -33,11 +33,6 @@
 struct driver;
 struct core;
 
-struct pci_bar {
-	paddr_t base; /* [I] 0: not memory, or firmware gave it none */
-	size_t size;  /* [I] bytes */
-};
-
 struct pci_device {
 	struct list link; /* [I] devices->pci */
 	u16 segment;	  /* [I] as all that follow to revision */
@@ -51,15 +46,15 @@ struct pci_device {
 	u8 msix_cap, msi_cap;	     /* [I] */
 	volatile u32 *msix_table;    /* [driver] NULL until the first request */
 	unsigned msix_count;	     /* [I] */
-	struct pci_bar bar[PCI_BARS];
 };
 
 u32 pci_read(const struct pci_device *d, unsigned reg, unsigned bytes);
 void pci_write(const struct pci_device *d, unsigned reg, unsigned bytes, u32 v);
 /* The offset of the next capability `id` behind `after` (0: from the start); 0 if there is none. */
 unsigned pci_find_capability(const struct pci_device *d, u8 id, unsigned after);
-/* Maps memory BAR n; NULL if it is an I/O BAR or absent. */
-volatile void *pci_map_bar(const struct pci_device *d, unsigned n, size_t *size);
+/* Maps `size` bytes from `offset` of memory BAR n, which the caller knows it has; NULL if it is an
+ * I/O BAR or absent, or without memory for the tables. */
+volatile void *pci_map_bar(const struct pci_device *d, unsigned n, size_t offset, size_t size);
 /* Port base of an I/O BAR; 0 if there is none. */
 u16 pci_io_bar(struct pci_device *d, unsigned n);
 void pci_enable(struct pci_device *d); /* memory, I/O, bus master */
@@ -71,7 +66,7 @@ unsigned pci_irq_count(const struct pci_device *d);
  * `core`. 0 or -errno. An INTx line may be shared: fn has to ask its device whether it was meant.
  */
 int pci_irq_request(struct pci_device *d, unsigned n, struct core *core, irq_handler fn, void *arg);
-/* Finds the devices; called once by devices_init. => no other core touches a device */
+/* Finds the devices; called once by devices_init. */
 struct devices;
 void pci_scan(struct devices *devs);
 

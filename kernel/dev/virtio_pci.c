@@ -365,20 +365,12 @@ virtio_pci_is(const struct pci_device *d, unsigned type)
 	return d->device >= 0x1000 && d->device < 0x1040 && d->subsystem == type;
 }
 
-/* Maps the structure that a vendor capability names; NULL if it does not fit its BAR. */
+/* Maps the structure that a vendor capability names. */
 static volatile u8 *
 cap_map(struct pci_device *d, unsigned cap, u32 *len)
 {
-	u8 bar = (u8)pci_read(d, cap + 4, 1);
-	u32 offset = pci_read(d, cap + 8, 4);
-	size_t size;
-	volatile u8 *base;
-
 	*len = pci_read(d, cap + 12, 4);
-	base = pci_map_bar(d, bar, &size);
-	if (!base || (u64)offset + *len > size)
-		return NULL;
-	return base + offset;
+	return pci_map_bar(d, pci_read(d, cap + 4, 1), pci_read(d, cap + 8, 4), *len);
 }
 
 static void

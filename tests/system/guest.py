@@ -274,8 +274,10 @@ def _captured(command, limit, stdin, env):
             raise Hang("still on after %g s:\n%s\n%s" % (
                 limit, last(out.decode(errors="replace")),
                 err.decode(errors="replace"))) from None
-    return Result(process.returncode, out.decode("utf-8", "replace").replace("\r\n", "\n"),
-                  err.decode("utf-8", "replace"))
+    result = Result(process.returncode, out.decode("utf-8", "replace").replace("\r\n", "\n"),
+                    err.decode("utf-8", "replace"))
+    print(result)  # pytest shows it where a test fails, and cuts what an assertion says
+    return result
 
 
 def holdfast(*args, limit=300, env=None):

@@ -20,6 +20,7 @@
 
 #define OPTIONS_BLOB "opt/holdfast/store"
 #define OPTIONS_MAX  256
+#define DISK_ERRORS  "start again when the disk has no errors, or with --epoch for an older one"
 
 /* --- options --- */
 
@@ -228,6 +229,10 @@ no_store(struct persist *p, int err)
 	if (err == -ENOENT)
 		klog(KLOG_WARN, "persist", "%s: it has no epoch %lu (error %d); nothing is kept",
 		     p->options.disk, p->options.epoch, -err);
+	else if (err == -EIO)
+		klog(KLOG_WARN, "persist",
+		     "%s cannot be read (error %d); nothing is kept: " DISK_ERRORS, p->options.disk,
+		     -err);
 	else
 		klog(KLOG_WARN, "persist", "%s is no store: %s (error %d); nothing is kept",
 		     p->options.disk, why, -err);
@@ -242,8 +247,7 @@ leave_alone(struct persist *p, int err)
 			   : err == -EOPNOTSUPP
 				   ? "start on a processor that has it, or with --fresh"
 			   : err == -EROFS ? "start the kernel that wrote it"
-					   : "start again when the disk has no errors, or "
-					     "with --epoch for an older one";
+					   : DISK_ERRORS;
 
 	klog(KLOG_WARN, "persist",
 	     "epoch %lu of %s cannot be resumed: error %d; it is left alone, nothing is kept: %s",

@@ -1,7 +1,7 @@
 /*
  * What is on a disk, or comes from it, and must not be believed: superblocks, marks, records and
  * items that are damaged, or say what cannot be under right hashes; a disk that says one thing and
- * then another. What is believed is an epoch as it was put.
+ * then another, or nothing. What is believed is an epoch as it was put.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -519,6 +519,49 @@ a_read_that_is_wrong_once_is_found(void **state)
 	bench_end(b);
 }
 
+/* What the youngest epoch put cannot be read: it is told, until an older epoch is asked for. What
+ * lies behind it on the disk, and is read with it, does not matter. */
+static void
+what_cannot_be_read_of_the_youngest_epoch(void **state)
+{
+	struct bench *b = bench_new(1000);
+	struct store_item item;
+	u64 behind = 0;
+	struct store *s;
+
+	for (int i = 1; i <= 3; i++)
+		put(b, 0, 3, i);
+	for (u64 k = 0; k < 3; k++) {
+		assert_int_equal(store_next(b->s, OBJECT, STORE_PAGE(k), &item), 0);
+		assert_int_equal(item.idx, STORE_PAGE(k));
+		behind = max(behind, item.block + 1);
+		b->unread = item.block;
+		assert_int_equal(store_open(&bench_ops, b, b->d.blocks, &(struct store_how){0}, &s),
+				 -EIO);
+		assert_int_equal(
+			store_open(&bench_ops, b, b->d.blocks, &(struct store_how){.epoch = 3}, &s),
+			-EIO);
+		assert_int_equal(
+			store_open(&bench_ops, b, b->d.blocks, &(struct store_how){.epoch = 2}, &s),
+			0);
+		assert_int_equal(shown(s), 2);
+		assert_int_equal(page_byte(s, k), 2);
+		store_close(s);
+		assert_int_equal(
+			store_open(&bench_ops, b, b->d.blocks, &(struct store_how){.epoch = 4}, &s),
+			-EIO);
+	}
+	for (b->unread = behind; b->unread < behind + 16; b->unread++) {
+		if (b->unread == b->s->chain.next[0] || b->unread == b->s->chain.next[1])
+			continue;
+		bench_reopen(b, 0, 1000);
+		assert_int_equal(shown(b->s), 3);
+	}
+	b->unread = 0;
+	assert_sound(b->s);
+	bench_end(b);
+}
+
 int
 main(void)
 {
@@ -531,6 +574,7 @@ main(void)
 		cmocka_unit_test(records_that_lie_never_happened),
 		cmocka_unit_test(descriptors_that_lie_never_happened),
 		cmocka_unit_test(a_read_that_is_wrong_once_is_found),
+		cmocka_unit_test(what_cannot_be_read_of_the_youngest_epoch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,7 @@
 struct bench {
 	struct tdisk d;
 	struct store *s;
+	u64 unread;		/* reads of this block fail, 0: of none */
 	u64 bad_block;		/* writes of it fail, 0: of none; */
 	bool drops;		/* or come to nothing, and nobody says so */
 	unsigned bad_slots;	/* bits: neither do these superblocks' take any */
@@ -29,7 +30,11 @@ struct bench {
 static inline int
 bench_read(void *dev, u64 block, void *buf, u32 blocks)
 {
-	return tdisk_read(&((struct bench *)dev)->d, block, buf, blocks);
+	struct bench *b = dev;
+
+	if (b->unread && b->unread >= block && b->unread < block + blocks)
+		return -EIO;
+	return tdisk_read(&b->d, block, buf, blocks);
 }
 
 static inline int

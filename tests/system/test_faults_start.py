@@ -93,6 +93,27 @@ def test_a_system_that_cannot_be_read_is_left_alone(left):
     goes_on(disk, epoch, LAST)
 
 
+def test_an_older_epoch_is_there_where_the_youngest_cannot_be_read(left):
+    """The power went before its mark: is all it put read, told, and left as it is?"""
+    disk, image, epoch, (block, _) = left
+    unmarked = bytearray(image)
+    for at in MARKS:
+        unmarked[at:at + 4096] = bytes(4096)
+    disk.load(bytes(unmarked))
+    with start(disk, bad=[block]) as machine:
+        machine.expect(r"vda cannot be read \(error 5\); nothing is kept: start again when the disk "
+                       r"has no errors, or with --epoch for an older one")
+        machine.expect(r"\bturn 0\.")
+        machine.power_cut()
+    assert "write" not in disk.count
+    with start(disk, bad=[block], args=["--epoch", str(epoch - 1)]) as machine:
+        machine.expect(r"epoch %d, \d+ ms old, goes on" % (epoch - 1))
+        machine.expect(r"\bturn %d\." % (LAST - 1))
+        machine.line("")
+        machine.expect(r"\bturn %d\." % LAST)
+        machine.power_cut()
+
+
 def test_a_damaged_system_gives_way_to_the_epoch_before(left):
     disk, image, epoch, (block, offset) = left
     disk.load(flipped(image, block * 4096 + offset + 33))

@@ -110,7 +110,7 @@ def test_an_error_of_a_read_while_resuming(left, disk):
     for number in some(range(1, reads + 1), reads // 4):
         disk.load(image)
         with keeper.start(fails_once("read", number)) as machine:
-            way = machine.expect(r"goes on|it cannot be used \(error 5\); nothing is kept|"
+            way = machine.expect(r"goes on|vda cannot be read \(error 5\); nothing is kept|"
                                  r"cannot be resumed: error 5; starting again").group(0)
             ways.add(way.split()[-1])
             if way.endswith("again"):

@@ -5,7 +5,7 @@
  */
 #include "store/impl.h"
 
-#define TURN_USED  4u	/* so many times of what is used was written before, */
+#define TURN_USED  2u	/* so many times of what is used was written before, */
 #define TURN_LEAST 256u /* and so many blocks: the cursor turns back */
 
 int
@@ -141,11 +141,31 @@ turn_back(struct store *s)
 		sp->cursor = STORE_DATA_FIRST;
 }
 
+/* How many blocks from here on are surely held, by words of the counts: what never changes lies in
+ * long runs, and the cursor comes by again and again. */
+static u64
+held_words(const struct space *sp, u64 block)
+{
+	typedef u64 __attribute__((may_alias)) word;
+	const u8 *count = sp->chunk[block / MAP_BLOCKS].count;
+	u64 first = block % MAP_BLOCKS, at = first;
+
+	if (count == NULL || first % sizeof(word) != 0)
+		return 0;
+	for (; at < MAP_BLOCKS; at += sizeof(word)) {
+		word w = *(const word *)&count[at];
+
+		if ((w - 0x0101010101010101) & ~w & 0x8080808080808080) /* a byte of it is 0 */
+			break;
+	}
+	return at - first;
+}
+
 int
 space_alloc(struct store *s, u64 *block)
 {
 	struct space *sp = &s->space;
-	u64 span = s->super.blocks - STORE_DATA_FIRST;
+	u64 span = s->super.blocks - STORE_DATA_FIRST, held;
 	bool free = false;
 	int err;
 
@@ -155,6 +175,12 @@ space_alloc(struct store *s, u64 *block)
 	for (u64 n = 0; n < span; n++, sp->cursor++) {
 		if (sp->cursor < STORE_DATA_FIRST || sp->cursor >= s->super.blocks)
 			sp->cursor = STORE_DATA_FIRST;
+		held = held_words(sp, sp->cursor);
+		if (held > 0) {
+			n += held - 1;
+			sp->cursor += held - 1;
+			continue;
+		}
 		err = space_take(s, sp->cursor, &free);
 		if (err)
 			return err;

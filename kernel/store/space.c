@@ -150,7 +150,7 @@ held_words(const struct space *sp, u64 block)
 	const u8 *count = sp->chunk[block / MAP_BLOCKS].count;
 	u64 first = block % MAP_BLOCKS, at = first;
 
-	if (count == NULL || first % sizeof(word) != 0)
+	if (!count || first % sizeof(word) != 0)
 		return 0;
 	for (; at < MAP_BLOCKS; at += sizeof(word)) {
 		word w = *(const word *)&count[at];

@@ -4,10 +4,15 @@ import re
 import shutil
 import socket
 import stat
+import sys
 
 import pytest
 
 from guest import TOP, holdfast
+
+sys.path.insert(0, os.path.join(TOP, "tools"))
+
+from holdfast import KERNEL, accel      # noqa: E402
 
 TREE_FILE = "bin/hello"
 
@@ -132,19 +137,33 @@ def test_qemu_missing_or_failing(kernel, image, tmp_path):
         assert result.status == 126 and "QEMU" in result.err.replace("qemu", "QEMU"), result
 
 
-def test_a_hung_kvm_costs_two_seconds(kernel, image, tmp_path):
-    """Does a QEMU that hangs on KVM, deaf to signals, leave us with TCG?"""
+@pytest.mark.parametrize("script, reason", [
+    ("trap '' TERM INT; while :; do sleep 1; done", "no answer in 2 s"),
+    ("exit 0", "died"),
+    ("echo 'boot: D5 done'; exit 0", "died"),
+    ("echo 'boot: D7 done'; exit 1", "cannot start"),
+    ("echo 'boot: D7 done'; exit 0", None)])
+def test_kvm_is_taken_where_the_kernel_comes_up_on_it(kernel, image, tmp_path, script, reason):
+    """Is it TCG, with a line that says why, where KVM hangs, deaf to signals, or ends its guests?"""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         pytest.skip("no /dev/kvm to probe")
     fake = tmp_path / "qemu"
-    fake.write_text("#!/bin/sh\ntrap '' TERM INT\nwhile :; do sleep 1; done\n")
+    fake.write_text("#!/bin/sh\n%s\n" % script)
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
     result = holdfast("run", "--kernel", kernel, "--dry-run", "--rootfs", image, "--", "sh",
                       env=dict(os.environ, HOLDFAST_QEMU=str(fake),
                                HOLDFAST_BUILD=str(tmp_path / "build")), limit=20)
     assert result.status == 0
-    assert "no answer in 2 s" in result.err and "TCG" in result.err
-    assert "-accel tcg" in result.out
+    if reason is None:
+        assert "-accel kvm" in result.out
+    else:
+        assert reason in result.err and "TCG" in result.err
+        assert "-accel tcg" in result.out
+
+
+def test_the_kernel_comes_up_as_it_is_tried():
+    """Does what `--accel auto` starts on KVM come up where KVM has no part in it?"""
+    assert accel.runs_guest(shutil.which("qemu-system-x86_64"), KERNEL, "tcg", 60) is None
 
 
 @pytest.mark.parametrize("script, aio", [("read word; exit 0", "io_uring"), ("exit 1", "threads"),

@@ -1,11 +1,12 @@
 """Does KVM really run a guest here, and may QEMU use io_uring?
 
-/dev/kvm may exist, open and yet hang, so a guest is run: a BIOS whose
-first instructions write to QEMU's exit port. Without the expected exit
-status within the limit KVM is not used. io_uring may be missing in QEMU,
-or the host may forbid it, so QEMU is started with a file that it is to
-open so. Answers hold until the host is booted again and are kept in the
-cache, for each QEMU.
+/dev/kvm may exist, open and yet hang; or run a few instructions and end
+what does more, as one without the processor's help may. So the kernel is
+started on it, without a root image: it has to come up within the limit,
+with two processors, and to switch itself off. io_uring may be missing in
+QEMU, or the host may forbid it, so QEMU is started with a file that it is
+to open so. Answers hold until the host is booted again and are kept in
+the cache, for each QEMU and kernel.
 """
 import hashlib
 import os
@@ -17,23 +18,13 @@ import time
 from . import CACHE
 
 LIMIT_S = 2.0
-EXIT_PORT = 0xF4
-EXIT_VALUE = 0x10
-
-# At the reset vector, in real mode: mov dx, port; mov al, value;
-# out dx, al; 1: hlt; jmp 1b
-_CODE = bytes([0xBA, EXIT_PORT, 0x00, 0xB0, EXIT_VALUE, 0xEE, 0xF4, 0xEB, 0xFD])
+CAME_UP = b"boot: D7 done"      # the last line before user programs
 
 
-def probe_bios():
-    """64 KiB that end at 4 GiB, where an x86 processor starts."""
-    return b"\xf4" * 0xFFF0 + _CODE.ljust(16, b"\xf4")
-
-
-def probe_command(qemu, bios, accel):
-    return [qemu, "-machine", "q35", "-accel", accel, "-cpu", "max", "-m", "16",
-            "-nodefaults", "-no-user-config", "-display", "none", "-bios", bios,
-            "-device", "isa-debug-exit,iobase=%#x,iosize=1" % EXIT_PORT]
+def probe_command(qemu, kernel, accel):
+    return [qemu, "-machine", "q35", "-accel", accel, "-cpu", "max", "-smp", "2", "-m", "64",
+            "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+            "-serial", "stdio", "-kernel", kernel]
 
 
 def kill_group(process, patience_s=0.5):
@@ -48,14 +39,11 @@ def kill_group(process, patience_s=0.5):
     return process.poll() is not None
 
 
-def runs_guest(qemu, accel="kvm", limit_s=LIMIT_S):
+def runs_guest(qemu, kernel, accel="kvm", limit_s=LIMIT_S):
     """=> returns None if it does, else the reason in a few words"""
-    with tempfile.TemporaryDirectory(prefix="holdfast-") as work:
-        bios = os.path.join(work, "probe.bin")
-        with open(bios, "wb") as file:
-            file.write(probe_bios())
-        process = subprocess.Popen(probe_command(qemu, bios, accel), start_new_session=True,
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    with tempfile.TemporaryFile(prefix="holdfast-") as console:
+        process = subprocess.Popen(probe_command(qemu, kernel, accel), start_new_session=True,
+                                   stdin=subprocess.DEVNULL, stdout=console,
                                    stderr=subprocess.DEVNULL)
         end = time.monotonic() + limit_s
         while process.poll() is None and time.monotonic() < end:
@@ -63,8 +51,10 @@ def runs_guest(qemu, accel="kvm", limit_s=LIMIT_S):
         if process.poll() is None:
             kill_group(process)
             return "a test guest gave no answer in %g s" % limit_s
-        if process.returncode != EXIT_VALUE << 1 | 1:
+        if process.returncode != 0:
             return "QEMU cannot start a guest with it"
+        if CAME_UP not in os.pread(console.fileno(), 1 << 16, 0):
+            return "a test guest died on it"
     return None
 
 
@@ -76,16 +66,16 @@ def _boot_id():
         return "unknown"
 
 
-def _remembered(what, qemu, ask):
-    """What `ask` returned for this QEMU since the host was booted."""
-    program = hashlib.sha256(os.path.realpath(qemu).encode()).hexdigest()[:16]
-    path = os.path.join(CACHE, "%s-%s-%s" % (what, program, _boot_id()))
+def _remembered(what, of, ask):
+    """What `ask` returned for these words since the host was booted."""
+    digest = hashlib.sha256("\n".join(of).encode()).hexdigest()[:16]
+    path = os.path.join(CACHE, "%s-%s-%s" % (what, digest, _boot_id()))
     try:
         with open(path, encoding="utf-8") as file:
             return file.read()
     except FileNotFoundError:
         pass
-    answer = ask(qemu)
+    answer = ask()
     os.makedirs(CACHE, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=CACHE, delete=False, encoding="utf-8") as file:
         file.write(answer)
@@ -93,13 +83,17 @@ def _remembered(what, qemu, ask):
     return answer
 
 
-def why_not_kvm(qemu):
-    """=> returns None if KVM is to be used, else the reason"""
+def why_not_kvm(qemu, kernel):
+    """`kernel`: one of ours => returns None if KVM is to be used, else the reason"""
     if not os.path.exists("/dev/kvm"):
         return "there is no /dev/kvm"
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "you may not open /dev/kvm"
-    return _remembered("kvm", qemu, lambda qemu: runs_guest(qemu) or "") or None
+    if not os.path.isfile(kernel):
+        return "no kernel is built to try it with"
+    built = "%s %d" % (os.path.realpath(kernel), os.stat(kernel).st_mtime_ns)
+    return _remembered("kvm", (os.path.realpath(qemu), built),
+                       lambda: runs_guest(qemu, kernel) or "") or None
 
 
 def opens_by_ring(qemu, limit_s=LIMIT_S):
@@ -120,4 +114,5 @@ def opens_by_ring(qemu, limit_s=LIMIT_S):
 
 def has_ring(qemu):
     """Whether QEMU is to use io_uring for a file."""
-    return _remembered("ring", qemu, lambda qemu: "yes" if opens_by_ring(qemu) else "no") == "yes"
+    return _remembered("ring", (os.path.realpath(qemu),),
+                       lambda: "yes" if opens_by_ring(qemu) else "no") == "yes"

@@ -83,10 +83,10 @@ def _arch_info(options, work):
     return path
 
 
-def _choose_accel(wanted):
+def _choose_accel(wanted, kernel):
     if wanted != "auto":
         return wanted
-    reason = accel.why_not_kvm(qemu.program())
+    reason = accel.why_not_kvm(qemu.program(), kernel)
     if reason is None:
         return "kvm"
     say("no KVM (%s): using TCG, which is slower" % reason)
@@ -135,7 +135,8 @@ def prepare(options, recipe, work):
         machine.files["opt/holdfast/" + name] = path
     if options.kernel == "linux":
         linux.prepare(machine, contents, work)
-    machine.accel = _choose_accel(options.accel)
+    machine.accel = _choose_accel(options.accel,
+                                  KERNEL if options.kernel == "linux" else machine.kernel)
     return machine
 
 
@@ -299,7 +300,8 @@ class Session:
         if code:
             say("QEMU failed" + (" (signal %d)" % -code if code < 0 else ""))
             return NO_QEMU
-        say("the machine stopped without a word about its program")
+        say("the machine stopped without a word about its program"
+            + ("; try --accel tcg" if self.machine.accel == "kvm" else ""))
         return PANIC
 
 

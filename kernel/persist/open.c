@@ -18,9 +18,11 @@
 #include "persist/impl.h"
 #include "persist/persist.h"
 
-#define OPTIONS_BLOB "opt/holdfast/store"
-#define OPTIONS_MAX  256
-#define DISK_ERRORS  "start again when the disk has no errors, or with --epoch for an older one"
+#define OPTIONS_BLOB   "opt/holdfast/store"
+#define OPTIONS_MAX    256
+#define EXIT_NO_RESUME 125 /* as of a panic: no program ended */
+#define MORE_MEMORY    "start with more (--memory)"
+#define DISK_ERRORS    "start again when the disk has no errors, or with --epoch for an older one"
 
 /* --- options --- */
 
@@ -243,7 +245,7 @@ no_store(struct persist *p, int err)
 static void
 leave_alone(struct persist *p, int err)
 {
-	const char *what = err == -ENOMEM ? "start with more memory"
+	const char *what = err == -ENOMEM ? MORE_MEMORY
 			   : err == -EOPNOTSUPP
 				   ? "start on a processor that has it, or with --fresh"
 			   : err == -EROFS ? "start the kernel that wrote it"
@@ -267,11 +269,25 @@ use_up_tries(struct persist *p)
 	while (st.attempts < tries && store_attempt(p->store) == 0);
 }
 
+/* The epoch is not to blame: a larger machine can resume it. => does not return */
+static void
+end_small_machine(const struct persist *p)
+{
+	klog(KLOG_WARN, "persist",
+	     "epoch %lu of %s needs more memory than this machine has; it is left "
+	     "alone: " MORE_MEMORY,
+	     p->epoch, p->options.disk);
+	control_line("exit %d", EXIT_NO_RESUME);
+	power_off();
+}
+
 /* The epoch that was opened cannot be resumed. => the attempt is noted: so it comes to an end
  * => does not return */
 static void
 start_again(struct persist *p, int err)
 {
+	if (err == -ENOMEM && store_attempt_void(p->store) == 0)
+		end_small_machine(p);
 	klog(KLOG_WARN, "persist", "epoch %lu cannot be resumed: error %d; starting again",
 	     p->epoch, -err);
 	if (err == -EBADMSG)
@@ -291,6 +307,8 @@ begin_resume(struct persist *p)
 		klog(KLOG_WARN, "persist", "epoch %lu has no system: a clean start", p->epoch);
 		return 0;
 	}
+	if (found == -ENOMEM)
+		end_small_machine(p);
 	if (found && found != -EBADMSG)
 		return found;
 	err = store_attempt(p->store);

@@ -30,8 +30,9 @@ enum {
 	S_FEATURES = 4, /* XCR0, then CPUID: words of cpu_features() */
 	S_PROCESSES = 5,
 	S_RESUMES = 6,
-	S_ENDED = 7, /* process 1 was about to switch the machine off */
-	S_INIT = 64, /* the roots: process 1, the name space */
+	S_ENDED = 7,  /* process 1 was about to switch the machine off */
+	S_MEMORY = 8, /* pages: what processes had of their own, the machine's */
+	S_INIT = 64,  /* the roots: process 1, the name space */
 	S_NAMESPACE = 65,
 };
 

@@ -15,9 +15,12 @@
 #include "core/random.h"
 #include "core/timer.h"
 #include "lib/string.h"
+#include "mm/frame.h"
 #include "persist/impl.h"
 #include "proc/persist.h"
 #include "proc/process.h"
+
+#define TO_MIB(pages) ((pages) >> (20 - PAGE_SHIFT))
 
 /* What programs may have found by CPUID and use: 1 ECX, EDX; 7.0 EBX, ECX, EDX; 0x80000001 ECX. */
 void
@@ -42,7 +45,9 @@ system_save(const struct persist *p, struct persist_writer *w, const u8 seed[SEE
 {
 	const u64 clocks[] = {(u64)clock_now(), (u64)(clock_now() + clock_real_offset()),
 			      (u64)clock_boot_offset()};
+	struct memory_info m;
 
+	memory_info(&m);
 	tag_u64(&w->tags, S_NEXT_ID, p->next_id);
 	tag_words(&w->tags, S_CLOCKS, clocks, ARRAY_SIZE(clocks));
 	tag_bytes(&w->tags, S_SEED, seed, SEED_BYTES);
@@ -50,6 +55,7 @@ system_save(const struct persist *p, struct persist_writer *w, const u8 seed[SEE
 	processes_save(w, S_PROCESSES);
 	tag_u64(&w->tags, S_RESUMES, p->resumes);
 	tag_u64(&w->tags, S_ENDED, p->ended);
+	tag_words(&w->tags, S_MEMORY, (const u64[]){m.anonymous, m.total}, 2);
 	system_reach(w);
 }
 
@@ -78,6 +84,26 @@ check_features(const struct tag_reader *in)
 	return 0;
 }
 
+/* What processes had in memory of their own they will want again. Where it has no room they would
+ * go on, be ended one by one for want of memory, and the next checkpoint would keep that. What they
+ * had not touched since the resume before was on the disk alone and does not count. */
+static int
+check_memory(const struct tag_reader *in)
+{
+	struct memory_info now;
+	u64 then[2];
+
+	if (tag_get_words(in, S_MEMORY, then, 2) != 2) /* of an older kernel */
+		return 0;
+	memory_info(&now);
+	if (then[0] <= now.free)
+		return 0;
+	klog(KLOG_WARN, "persist",
+	     "the processes have %lu MiB in memory; this machine has %lu free, that one had %lu",
+	     TO_MIB(then[0]), TO_MIB(now.free), TO_MIB(then[1]));
+	return -ENOMEM;
+}
+
 static int
 load_clocks(struct persist *p, const struct tag_reader *in)
 {
@@ -103,9 +129,15 @@ load_clocks(struct persist *p, const struct tag_reader *in)
 int
 system_check(struct persist *p, struct persist_reader *r)
 {
+	int err = 0;
+
 	if (tag_get_u64(&r->tags, S_ENDED, 0))
 		p->options.fresh = true;
-	return p->options.fresh ? 0 : check_features(&r->tags);
+	if (!p->options.fresh)
+		err = check_features(&r->tags);
+	if (!err && !p->options.fresh)
+		err = check_memory(&r->tags);
+	return err;
 }
 
 int

@@ -110,6 +110,8 @@ int __must_check store_epoch(struct store *s, u64 epoch, struct store_epoch *e);
 /* Counts an attempt to resume the shown epoch, durably. What it wrote is read again: flash that has
  * come to its end says that it takes writes. -EROFS, -ENOMEM, -EIO: not counted. */
 int __must_check store_attempt(struct store *s);
+/* Takes the last one back: that it came to nothing says nothing of the epoch. Errors as there. */
+int __must_check store_attempt_void(struct store *s);
 
 /* Reads everything that the shown epoch leads to and counts every block. Tells each fault in a
  * line; => returns how many there were, or a negative errno. */

@@ -263,8 +263,8 @@ mark_flush(struct store *s)
 	return err ? err : e;
 }
 
-int
-store_attempt(struct store *s)
+static int
+note_attempts(struct store *s, u32 attempts)
 {
 	int err = s->readonly ? -EROFS : s->failed;
 	struct store_mark m;
@@ -272,11 +272,24 @@ store_attempt(struct store *s)
 	if (err)
 		return err;
 	assert(!s->tx.open);
-	s->attempts++;
+	s->attempts = attempts;
 	err = mark_flush(s);
 	if (!err)
 		err = mark_read(s, &s->chain, &m);
 	return err || m.attempts == s->attempts ? err : -EIO;
+}
+
+int
+store_attempt(struct store *s)
+{
+	return note_attempts(s, s->attempts + 1);
+}
+
+int
+store_attempt_void(struct store *s)
+{
+	assert(s->attempts > 0);
+	return note_attempts(s, s->attempts - 1);
 }
 
 static bool

@@ -602,6 +602,26 @@ an_attempt_that_is_not_noted_is_told(void **state)
 	bench_end(b);
 }
 
+/* One that is taken back is not there at the next start, and one that was not is. */
+static void
+an_attempt_is_taken_back(void **state)
+{
+	struct bench *b = bench_new(1000);
+
+	put(b, 0, 3, 1);
+	assert_int_equal(store_attempt(b->s), 0);
+	assert_int_equal(store_attempt(b->s), 0);
+	assert_int_equal(store_attempt_void(b->s), 0);
+	bench_reopen(b, 0, 10);
+	assert_int_equal(status_of(b->s).attempts, 1);
+	b->d.fail_flush = 1;
+	assert_int_equal(store_attempt_void(b->s), -EIO);
+	b->d.fail_flush = 0;
+	assert_int_equal(store_attempt(b->s), 0);
+	assert_int_equal(status_of(b->s).attempts, 1);
+	bench_end(b);
+}
+
 /* Nor was one that the disk took and did not keep. */
 static void
 a_note_that_the_disk_drops_is_none(void **state)
@@ -768,6 +788,7 @@ main(void)
 		cmocka_unit_test(nothing_is_freed_that_is_being_written),
 		cmocka_unit_test(nothing_to_recycle_costs_nothing),
 		cmocka_unit_test(an_attempt_that_is_not_noted_is_told),
+		cmocka_unit_test(an_attempt_is_taken_back),
 		cmocka_unit_test(a_note_that_the_disk_drops_is_none),
 		cmocka_unit_test(what_takes_the_place_of_as_much_fits),
 		cmocka_unit_test(a_map_of_many_chunks),

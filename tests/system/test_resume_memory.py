@@ -162,6 +162,51 @@ def test_what_is_written_over_translations_from_before_a_checkpoint(programs, tm
             assert not re.search("WRONG|panic", machine.text), machine.text[-4000:]
 
 
+def start_holds(programs, tmp_path, machine_args, mib, kind):
+    return Guest("--base", "busybox", *machine_args, "--disk", str(tmp_path / "d.img"),
+                 "--checkpoint", "100ms", "--add", os.path.join(programs, "holds") + ":/bin/holds",
+                 argv=["holds", str(mib), kind])
+
+
+def power_cut_in_turn(machine, resumed):
+    if resumed:
+        machine.expect(r"epoch \d+, \d+ ms old, goes on")
+    for _ in range(3 if resumed else 40):
+        machine.expect(r"turn \d+\r*\n|WRONG|panic|out of memory")
+    machine.power_cut()
+    assert not re.search("WRONG|panic|out of memory", machine.text), machine.text[-4000:]
+
+
+@needs_store
+@pytest.mark.parametrize("kind", ("private", "shared"))
+def test_less_or_more_memory_than_before(programs, tmp_path, kind):
+    for turn, machine_args in enumerate((
+            ("--memory", "256M"), ("--memory", "128M"), ("--memory", "1G"),
+            ("--cpus", "4", "--clusters", "2", "--memory", "192M"), ("--memory", "128M"))):
+        with start_holds(programs, tmp_path, machine_args, 40, kind) as machine:
+            power_cut_in_turn(machine, turn > 0)
+
+
+@needs_store
+@pytest.mark.parametrize("kind", ("private", "shared"))
+def test_too_little_memory_is_told_and_costs_nothing(programs, tmp_path, kind):
+    """More often than an epoch is tried, which waits for a machine with room for it. What is
+    private is counted before anything is resumed, what is shared is read then."""
+    with start_holds(programs, tmp_path, ("--memory", "256M"), 160, kind) as machine:
+        power_cut_in_turn(machine, False)
+    for _ in range(4):
+        with start_holds(programs, tmp_path, ("--memory", "128M"), 160, kind) as machine:
+            assert machine.wait() == 125
+            assert re.search(r"epoch \d+ of vda needs more memory than this machine has; "
+                             r"it is left alone: start with more \(--memory\)", machine.text)
+            assert not re.search("turn|panic|starting again", machine.text), machine.text
+            assert kind == "shared" or re.search(
+                r"the processes have 16\d MiB in memory; this machine has \d+ free, that one had 2",
+                machine.text), machine.text
+    with start_holds(programs, tmp_path, ("--memory", "256M"), 160, kind) as machine:
+        power_cut_in_turn(machine, True)
+
+
 @needs_store
 def test_a_writer_without_room_for_copies_waits_for_the_disk(programs, tmp_path):
     result = run("--base", "busybox", "--memory", "64M", "--disk", str(tmp_path / "d.img"),

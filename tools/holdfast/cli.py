@@ -7,7 +7,7 @@ from .errors import Failure, WrongUse, say
 
 
 STATUSES = ("Exit status: the program's; 128+n if signal n ended it; 2 wrong use; "
-            "124 timeout; 125 kernel panic; 126 QEMU is missing or failed.")
+            "124 timeout; 125 kernel panic, or no resume; 126 QEMU is missing or failed.")
 
 
 class Parser(argparse.ArgumentParser):

@@ -18,6 +18,7 @@ from machines import BUILD, MIB, OUT, Machine, Stuck, ask, first_reply, free_por
 
 PERIODS_MS = {1000: (0.98, 1.0), 100: (0.95, 0.98), 10: (0.80, 0.95)}
 QUIET_S = 60
+PERIOD_TURNS = 3                # for each run
 SMALL, LARGE = 64, 4096         # MiB
 LARGE_MEMORY = "6G"
 FIRST_PAGES = SMALL * 256 // 100
@@ -142,8 +143,9 @@ def _turns(text):
 
 def periods(runs):
     """Throughput of the BEAM set with a checkpoint every so often, against the turns without one
-    before and behind: the host is not as fast now as half a minute ago."""
-    runs = max(2, runs)
+    before and behind: the host is not as fast now as half a minute ago. Many turns, as they differ
+    by more than the figures' distance from what is asked for."""
+    runs = PERIOD_TURNS * max(1, runs)
     argv = ["erl", "-noshell", "-pa", "/bench", "-eval",
             "hf_bench:periods([%s], %d), halt()." % (",".join(map(str, PERIODS_MS)), runs)]
     with Disk() as disk, boot(disk, argv, "--memory", "512M") as machine:

@@ -109,6 +109,8 @@ struct machine {
 	int (*commit)(void);			 /* core/persist.h, persist_durable; or NULL */
 	void (*ending)(void);			 /* the same, persist_ending; or NULL */
 	int (*room)(u64 bytes);			 /* the same, persist_room; or NULL */
+	void (*ask)(void);			 /* the same, persist_ask; or NULL */
+	void (*wait)(void);			 /* the same, persist_wait; or NULL */
 };
 
 static inline struct core *

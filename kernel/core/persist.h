@@ -165,6 +165,23 @@ persist_room(u64 bytes)
 	return machine()->room ? machine()->room(bytes) : 0;
 }
 
+/* Asks for a checkpoint that is begun after the call. */
+static inline void
+persist_ask(void)
+{
+	if (machine()->ask)
+		machine()->ask();
+}
+
+/* The same, and returns when it is over, well or not, or the caller is being killed. => the thread
+ * is on its way to user mode, and in no call */
+static inline void
+persist_wait(void)
+{
+	if (machine()->wait)
+		machine()->wait();
+}
+
 /* Before the machine is switched off because its first program ended: the next start has its files,
  * not its processes. May sleep. */
 static inline void

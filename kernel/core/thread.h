@@ -32,6 +32,7 @@ enum thread_state {
 #define TF_USER_WORK 8u /* proc/ has other work at the return to user mode */
 #define TF_KTHREAD   16u
 #define TF_PARK	     32u /* stand still at the user boundary: core/quiesce.h */
+#define TF_STORE     64u /* wait for a checkpoint at the user boundary: mm/reclaim.h */
 
 struct thread;
 struct pmap;
@@ -108,6 +109,7 @@ struct thread {
 	unsigned wait_how;	      /* WAIT_* of the current sleep */
 	struct timer wait_timer;
 	bool timed_out;
+	bool waited;	 /* [c] for a checkpoint, since it found no memory: mm/reclaim.h */
 	struct list all; /* in thread_table */
 	char name[16];	 /* comm */
 	void (*entry)(void *arg);

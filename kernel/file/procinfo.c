@@ -14,6 +14,7 @@
 #include "lib/string.h"
 #include "mm/frame.h"
 #include "mm/kstack.h"
+#include "mm/reclaim.h"
 
 #define HZ	   100
 #define KIB(pages) ((pages) * (PAGE_SIZE / 1024))
@@ -32,7 +33,7 @@ meminfo_show(char *buf, size_t size, void *arg)
 	} lines[] = {
 		{"MemTotal:", m.total},
 		{"MemFree:", m.free},
-		{"MemAvailable:", m.free},
+		{"MemAvailable:", m.free + reclaim_available()},
 		{"Buffers:", 0},
 		{"Cached:", m.cached},
 		{"SwapCached:", 0},

@@ -55,13 +55,7 @@ vm_persist_start(const struct vm_pager_ops *ops)
 		return -ENOMEM;
 	h->pager = ops;
 	h->verify = machine()->persist_verify;
-	spin_init(&h->lock, "homes", RANK_SLAB);
-	spin_init(&h->flight_lock, "flight", RANK_WAITQ);
-	waitq_init(&h->landed);
-	list_init(&h->changed);
-	list_init(&h->borrowers);
-	list_init(&h->images);
-	list_init(&h->unused);
+	homes_init(h);
 	machine()->mm->homes = h;
 	registry_walk(REGISTRY_OBJECTS, adopt_all, &err);
 	return err;
@@ -402,9 +396,7 @@ static void
 verify_page(const struct vm_object *o, const struct frame *f)
 {
 	const struct home_group *g = f->owner;
-	const struct hash128 *put = g->put[f->index % GROUP_PAGES / 64];
 	const u64 *word = frame_virt(f);
-	struct hash128 now;
 
 	if (!group_has(g->stored, f->index)) {
 		for (unsigned i = 0; i < PAGE_SIZE / sizeof(*word); i++)
@@ -413,10 +405,7 @@ verify_page(const struct vm_object *o, const struct frame *f)
 				      f->index, o->ops->kind, home_id(g->home), i);
 		return;
 	}
-	now = hash128(word, PAGE_SIZE);
-	if (put != NULL && !hash128_equal(now, put[f->index % 64]))
-		panic("page %lu of %s object %lu has changed since it was stored", f->index,
-		      o->ops->kind, home_id(g->home));
+	home_check_put(g, f->index, word);
 }
 
 static void

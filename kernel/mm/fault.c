@@ -19,6 +19,7 @@
 #include "mm/fault_impl.h"
 #include "mm/home.h"
 #include "mm/policy.h"
+#include "mm/reclaim.h"
 #include "mm/replica.h"
 
 #define RETRY	    1 /* begin the step again */
@@ -594,6 +595,8 @@ fault_frame(struct vm_map *m, vaddr_t va, unsigned access, struct frame **out)
 			f.locked_write = true;
 			map_lock(&f);
 			err = RETRY;
+		} else if (err == -ENOMEM && reclaim_some()) {
+			err = RETRY;
 		}
 	} while (err == RETRY);
 	map_unlock(&f);
@@ -615,6 +618,7 @@ vm_fault(struct vm_map *m, vaddr_t va, unsigned access)
 	int err = fault_frame(m, va, access, NULL);
 
 	atomic_add_relaxed(&m->faults_minor, 1);
+	reclaim_balance();
 	rss = m->rss_anon + m->rss_file;
 	if (rss > m->max_rss)
 		m->max_rss = rss;

@@ -179,6 +179,7 @@ flight_close(struct vm_cut *c)
 			continue;
 		g->dirty[i] &= ~word;
 		g->gone[i] &= ~word;
+		g->kept[i] &= ~word;
 		g->stored[i] |= word;
 	}
 	if (!c->verify)
@@ -347,14 +348,26 @@ cut_end(struct vm_cut *c)
 	kfree(c);
 }
 
+/* The last epoch has these pages as they were at the cut. */
+static void
+run_done(struct cut_run *run)
+{
+	struct home_group *g = run->group;
+
+	for (unsigned i = 0; i < GROUP_WORDS && !run->deleted; i++)
+		if (run->set[i] != 0)
+			atomic_fetch_or(&g->kept[i], run->set[i]);
+	if (run->whole != NULL)
+		run->whole->image_stored = true;
+}
+
 void
 vm_cut_done(struct vm_cut *c)
 {
 	struct cut_run *run;
 
 	list_for_each_entry (run, &c->runs, link)
-		if (run->whole != NULL)
-			run->whole->image_stored = true;
+		run_done(run);
 	cut_end(c);
 }
 

@@ -11,7 +11,7 @@
  * are bypassed, so that no core sits on free frames while another finds none.
  *
  * Entry points: frame_alloc, frame_alloc_on, frame_free, frame_put, page_alloc, memory_info. It
- * does not reclaim: there is nothing to page out to.
+ * does not reclaim: who can wait for that asks mm/reclaim.c and comes again.
  */
 #include <asm/errno.h>
 
@@ -445,6 +445,16 @@ use_of(const struct page_allocator *p, enum frame_use use)
 	s64 n = atomic_load_relaxed(&p->use[use]);
 
 	return n < 0 ? 0 : n;
+}
+
+u64
+frame_cached_pages(void)
+{
+	u64 sum = 0;
+
+	for (unsigned i = 0; i < machine()->nclusters; i++)
+		sum += use_of(machine()->cluster[i]->pages, FRAME_USE_CACHE);
+	return sum;
 }
 
 void

@@ -37,6 +37,7 @@
 #define FF_HOT                                                                                     \
 	4096u /* was written when its page was on its way to the disk: a cut may take a copy of it \
 		 (mm/flight.c) */
+#define FF_USED 8192u /* a file's: was read or written since mm/reclaim.c looked at it */
 
 struct frame {
 	struct refcount refs; /* [a] */
@@ -133,6 +134,7 @@ void frame_account(const struct frame *f, enum frame_use use, s64 pages);
 /* Free pages of the machine, and all it has; both cheap and slightly out of date. */
 u64 frame_free_pages(void);
 u64 frame_total_pages(void);
+u64 frame_cached_pages(void); /* of files, but for what lies in the root image */
 
 /* Whether a cluster has hardly a frame left but for the kernel's reserve. */
 bool frame_is_short(unsigned cxy);

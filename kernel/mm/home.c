@@ -9,11 +9,13 @@
 #include <asm/errno.h>
 
 #include "core/core.h"
+#include "core/panic.h"
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/home.h"
 #include "mm/mapping.h"
 #include "mm/policy.h"
+#include "mm/reclaim.h"
 #include "mm/slab.h"
 
 /* Kept free from copies, since the commit needs memory, too: by the page that is written, and, in
@@ -134,6 +136,15 @@ home_own(struct vm_object *o)
 	return o->home;
 }
 
+static void
+list_file(struct vm_object *o)
+{
+	spin_lock(&homes()->lock);
+	list_add_tail(&homes()->files, &o->file_link);
+	homes()->nfiles++;
+	spin_unlock(&homes()->lock);
+}
+
 int
 home_adopt(struct vm_object *o, u64 index, struct frame *f)
 {
@@ -146,6 +157,8 @@ home_adopt(struct vm_object *o, u64 index, struct frame *f)
 	g = h == NULL ? NULL : home_group_make(h, index);
 	if (g == NULL)
 		return -ENOMEM;
+	if (o->ops->frame_flag == FF_CACHE && list_empty(&o->file_link))
+		list_file(o);
 	h->low = min(h->low, index);
 	h->high = max(h->high, index + 1);
 	persist_touch(&o->persistent);
@@ -179,10 +192,23 @@ in_lazy_hull(const struct vm_home *h, u64 index)
 	return index >= h->lazy_first && index < h->lazy_end;
 }
 
+/* A page that was away is in memory again, or is none any more; false: it was not. => the lock of
+ * the object whose own the home is */
+static bool
+no_longer_away(struct home_group *g, u64 index)
+{
+	if (!group_has(g->away, index))
+		return false;
+	group_clear(g->away, index);
+	g->home->away--;
+	return true;
+}
+
 /* The page is absent from now on, for this object and on the disk. */
 static void
 page_gone(struct home_group *g, u64 index)
 {
+	(void)no_longer_away(g, index);
 	group_set(g->known, index);
 	group_clear(g->dirty, index);
 	if (!group_has(g->stored, index))
@@ -299,10 +325,24 @@ frame_is_sole(const struct frame *f)
 	return atomic_load(&f->refs.value) == (flags & FF_FLIGHT ? 2 : 1);
 }
 
+void
+homes_init(struct homes *h)
+{
+	h->copy_keep = frame_total_pages() / COPY_SHARE + COPY_KEEP;
+	spin_init(&h->lock, "homes", RANK_SLAB);
+	spin_init(&h->flight_lock, "flight", RANK_WAITQ);
+	waitq_init(&h->landed);
+	list_init(&h->changed);
+	list_init(&h->borrowers);
+	list_init(&h->files);
+	list_init(&h->images);
+	list_init(&h->unused);
+}
+
 bool
 home_may_copy(void)
 {
-	return frame_free_pages() > frame_total_pages() / COPY_SHARE + COPY_KEEP;
+	return frame_free_pages() > homes()->copy_keep;
 }
 
 void
@@ -324,12 +364,15 @@ home_wait_landing(void)
 static bool
 wants(const struct vm_home *h, u64 index)
 {
+	bool lazy = in_lazy_hull(h, index);
 	const struct home_group *g;
 
-	if (!in_lazy_hull(h, index))
+	if (!lazy && h->away == 0)
 		return false;
 	g = home_group_find(h, index);
-	return g == NULL || !group_has(g->known, index);
+	if (g == NULL)
+		return lazy;
+	return group_has(g->away, index) || (lazy && !group_has(g->known, index));
 }
 
 bool
@@ -368,18 +411,25 @@ page_came(struct vm_object *o, u64 index, struct frame **f, int err)
 
 	if (g == NULL)
 		return -ENOMEM;
+	if (err == -ENOENT && group_has(g->away, index))
+		return -EIO;
 	if (err == -ENOENT) {
 		group_set(g->known, index);
 		return 0;
 	}
 	if (err)
 		return err;
+	(*f)->flags |= FF_USED;
 	err = object_insert(o, index, *f);
 	if (err)
 		return err;
+	if (no_longer_away(g, index))
+		home_check_put(g, index, frame_virt(*f));
+	else
+		one_less_absent(o->home);
 	group_set(g->stored, index);
+	group_set(g->kept, index);
 	home_note_put(g, index, frame_virt(*f));
-	one_less_absent(o->home);
 	*f = NULL;
 	return 0;
 }
@@ -404,7 +454,10 @@ page_in_locked(struct vm_object *o, const struct vm_home *h, u64 index)
 
 	if (!still_wanted(o, index))
 		return 0;
-	f = policy_alloc(NULL, index << PAGE_SHIFT, 0, 0);
+	reclaim_ahead();
+	do
+		f = policy_alloc(NULL, index << PAGE_SHIFT, 0, 0);
+	while (f == NULL && reclaim_some());
 	if (f == NULL)
 		return -ENOMEM;
 	err = homes()->pager->read(h->stored_id, index, frame_virt(f));
@@ -469,13 +522,57 @@ home_page_in_all(struct vm_object *o)
 	return 0;
 }
 
+u64
+home_next_away(const struct vm_object *o, u64 index)
+{
+	const struct vm_home *h = o->home;
+	const struct home_group *g;
+	u64 at = index / GROUP_PAGES;
+
+	if (h == NULL || h->away == 0)
+		return ~0UL;
+	for (; (g = radix_next(&h->groups, &at)) != NULL; at++) {
+		u64 from = max(index, g->first) - g->first;
+		unsigned i = group_next(g->away, (unsigned)from);
+
+		if (i < GROUP_PAGES)
+			return g->first + i;
+	}
+	return ~0UL;
+}
+
+bool
+home_may_leave(const struct vm_object *o, const struct frame *f)
+{
+	const struct home_group *g = f->owner;
+
+	return home_is_own(o, f) && !(f->flags & (FF_DIRTY | FF_FLIGHT | FF_RESERVED)) &&
+	       atomic_load(&f->refs.value) == 1 && group_has(g->kept, f->index) &&
+	       group_has(g->stored, f->index) && !group_has(g->dirty, f->index);
+}
+
+void
+home_send_away(struct vm_object *o, u64 index, struct frame *f)
+{
+	struct home_group *g = f->owner;
+	const struct frame *was = radix_remove(&o->pages, index);
+
+	assert(was == f && f->index == index);
+	home_check_put(g, index, frame_virt(f));
+	o->resident--;
+	group_set(g->away, index);
+	g->home->away++;
+	f->owner = NULL;
+}
+
 /* The pages of one group in [first, end) that have no frame. What is stored then is what came from
  * the root image, or may be. */
 static void
 forget_in_group(struct vm_object *o, struct home_group *g, u64 first, u64 end)
 {
 	for (u64 i = first; i < end; i++) {
-		bool maybe = in_lazy_hull(o->home, i) && !group_has(g->known, i);
+		bool maybe = in_lazy_hull(o->home, i) && !group_has(g->known, i) &&
+			     !group_has(g->away, i);
 
 		if ((!maybe && !group_has(g->stored, i)) || radix_get(&o->pages, i) != NULL)
 			continue;
@@ -597,6 +694,8 @@ home_abandon(struct vm_object *o)
 		return;
 	spin_lock(&homes()->lock);
 	list_del(&o->borrower_link);
+	homes()->nfiles -= !list_empty(&o->file_link);
+	list_del(&o->file_link);
 	spin_unlock(&homes()->lock);
 	list_for_each_entry_safe (u, next, &o->borrowed, link) {
 		list_del(&u->link);
@@ -610,6 +709,16 @@ home_abandon(struct vm_object *o)
 }
 
 /* --- persist-verify --- */
+
+void
+home_check_put(const struct home_group *g, u64 index, const void *page)
+{
+	const struct hash128 *put = g->put[index % GROUP_PAGES / 64];
+
+	if (put != NULL && !hash128_equal(hash128(page, PAGE_SIZE), put[index % 64]))
+		panic("page %lu of object %lu has changed since it was stored", index,
+		      home_id(g->home));
+}
 
 void
 home_note_put(struct home_group *g, u64 index, const void *page)

@@ -13,7 +13,9 @@
  * the kernel wrote is `dirty`; groups with something for the next cut are on a list.
  *
  * After a resume an object's own pages come in when they are first needed: within its home's hull,
- * a page with no frame may be stored unless it is `known` to be absent.
+ * a page with no frame may be stored unless it is `known` to be absent. A page of a file that the
+ * last epoch has as it is may leave memory (reclaim.c): then it is `away`, and comes in the same
+ * way.
  */
 #ifndef MM_HOME_H
 #define MM_HOME_H
@@ -30,14 +32,16 @@
 #define GROUP_WORDS (GROUP_PAGES / 64)
 
 struct home_group {
-	struct vm_home *home;		  /* [I] */
-	u64 first;			  /* [I] index of its first page */
-	struct list link;		  /* [homes lock] */
-	u32 queued;			  /* [a] it is on homes.changed */
-	u64 dirty[GROUP_WORDS];		  /* [a] changed since the last cut, or its commit failed */
-	u64 stored[GROUP_WORDS];	  /* [a] on the disk, or on the way there */
-	u64 gone[GROUP_WORDS];		  /* [a] was stored and is no page of the object any more */
-	u64 known[GROUP_WORDS];		  /* [a] no need to look for it on the disk */
+	struct vm_home *home;	 /* [I] */
+	u64 first;		 /* [I] index of its first page */
+	struct list link;	 /* [homes lock] */
+	u32 queued;		 /* [a] it is on homes.changed */
+	u64 dirty[GROUP_WORDS];	 /* [a] changed since the last cut, or its commit failed */
+	u64 stored[GROUP_WORDS]; /* [a] on the disk, or on the way there */
+	u64 gone[GROUP_WORDS];	 /* [a] was stored and is no page of the object any more */
+	u64 known[GROUP_WORDS];	 /* [a] no need to look for it on the disk */
+	u64 kept[GROUP_WORDS];	 /* [a] the last epoch has it as it is, if it is not dirty */
+	u64 away[GROUP_WORDS];	 /* [a] it left memory: it is on the disk only */
 	struct hash128 *put[GROUP_WORDS]; /* [cut] persist-verify: of what was put, 64 each */
 };
 
@@ -50,6 +54,7 @@ struct vm_home {
 	u64 low, high;		  /* [object->lock] hull of the pages it ever had */
 	u64 lazy_first, lazy_end; /* [object->lock] hull of those that may be on the disk only */
 	u64 absent;		  /* [object->lock] about how many these are */
+	u64 away;		  /* [object->lock] pages that left memory */
 	struct mutex paging;	  /* one page comes in at a time */
 	struct radix loaded;	  /* during a resume: frames of a vm_pages, with a reference */
 };
@@ -64,12 +69,17 @@ struct home_use {
 struct homes {
 	const struct vm_pager_ops *pager; /* [I] */
 	bool verify;			  /* [I] */
+	u64 copy_keep;			  /* [I] pages: no copies are made when fewer are free */
 	struct spinlock lock;		  /* rank RANK_SLAB */
 	struct list changed;		  /* [lock] groups with something dirty or gone */
 	struct list borrowers;		  /* [lock] objects with borrowed pages */
-	struct spinlock flight_lock;	  /* rank RANK_WAITQ */
-	struct waitq landed;		  /* [flight_lock] */
-	bool in_flight;			  /* [flight_lock] a cut is being written */
+	struct list files;		  /* [lock] objects with pages of files; see reclaim.c */
+	u64 nfiles;			  /* [lock] so many */
+	u64 bound;    /* [a] pages of files that stayed after the last checkpoint in low memory */
+	u64 searched; /* [a] and those that stayed when one was searched for in vain */
+	struct spinlock flight_lock; /* rank RANK_WAITQ */
+	struct waitq landed;	     /* [flight_lock] */
+	bool in_flight;		     /* [flight_lock] a cut is being written */
 	struct list images; /* [cut] objects whose part of the root image has to be stored */
 	struct list unused; /* [cut] struct home_use: of no object any more */
 };
@@ -123,8 +133,15 @@ int __must_check home_page_in(struct vm_object *o, u64 index);
  * waits until nothing is (may sleep). */
 bool home_may_copy(void);
 void home_wait_landing(void);
-/* Brings in all that may be there. 0, or an error as above. */
+/* Brings in all that may be there since the resume. 0, or an error as above. */
 int __must_check home_page_in_all(struct vm_object *o);
+/* The first page at or behind `index` that left memory; ~0: none. => o->lock held */
+u64 home_next_away(const struct vm_object *o, u64 index);
+/* Whether the frame may leave memory: nobody else has it, and the last epoch has what it holds, as
+ * far as is known without looking at page tables. => o->lock held; f is page `index` of o */
+bool home_may_leave(const struct vm_object *o, const struct frame *f);
+/* It leaves; the reference is the caller's. => the same, and no translation shows it */
+void home_send_away(struct vm_object *o, u64 index, struct frame *f);
 /* The pages of the range that have no frame are zero from now on. -ENOMEM: nothing was changed.
  * => o->lock held */
 int __must_check home_forget(struct vm_object *o, u64 first, u64 end);
@@ -137,6 +154,7 @@ int __must_check home_share(struct vm_object *from, struct vm_object *to);
 void home_abandon(struct vm_object *o);
 
 /* Between home.c, cut.c and persist.c. */
+void homes_init(struct homes *h);
 struct vm_home *home_create(void);
 /* The object's own home, made when it is first needed; NULL: out of memory. => o->lock held */
 struct vm_home *home_own(struct vm_object *o);
@@ -149,7 +167,9 @@ void home_queue(struct home_group *g);
 int __must_check home_borrow(struct vm_object *o, struct vm_home *h);
 /* Whether f is a page of o's own home. */
 bool home_is_own(const struct vm_object *o, const struct frame *f);
-void home_note_put(struct home_group *g, u64 index, const void *page); /* for persist-verify */
+/* For persist-verify: what was put, and that the page is still that. */
+void home_note_put(struct home_group *g, u64 index, const void *page);
+void home_check_put(const struct home_group *g, u64 index, const void *page);
 
 static inline bool
 group_has(const u64 *set, u64 index)

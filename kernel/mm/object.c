@@ -46,6 +46,7 @@ object_create(const struct vm_object_ops *ops)
 	list_init(&o->borrowed);
 	list_init(&o->borrower_link);
 	list_init(&o->image_link);
+	list_init(&o->file_link);
 	registry_add(&o->registered, REGISTRY_OBJECTS);
 	return o;
 }
@@ -191,7 +192,9 @@ u64
 vm_object_resident(const struct vm_object *o)
 {
 	const struct vm_home *h = atomic_load(&o->home);
+	u64 n = atomic_load_relaxed(&o->resident);
 
-	return atomic_load_relaxed(&o->resident) +
-	       (h != NULL ? atomic_load_relaxed(&h->absent) : 0);
+	if (h != NULL)
+		n += atomic_load_relaxed(&h->absent) + atomic_load_relaxed(&h->away);
+	return n;
 }

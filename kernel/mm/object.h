@@ -63,6 +63,8 @@ struct vm_object {
 	bool borrowed_dirty;	      /* [a] some of these may not be stored yet */
 	struct list image_link;	      /* [cut] on homes.images */
 	bool image_stored;	      /* [a] what it shows of the root image is on the disk */
+	struct list file_link;	      /* [homes lock] on homes.files */
+	u64 reclaim_at;		      /* [lock] the page that reclaim.c looks at next */
 };
 
 /* Objects start with one reference. NULL: out of memory. */

@@ -20,6 +20,7 @@
 #include "mm/home.h"
 #include "mm/object.h"
 #include "mm/policy.h"
+#include "mm/reclaim.h"
 #include "mm/slab.h"
 
 #define UNMAP_MAX (1UL << 40) /* pages: more than any file has */
@@ -79,6 +80,13 @@ materialise(struct vm_object *o, u64 index)
 	return f;
 }
 
+static void
+note_used(struct frame *f)
+{
+	if (persisting() && !(f->flags & FF_USED))
+		atomic_fetch_or(&f->flags, (u16)FF_USED);
+}
+
 /* The page's frame, or NULL; -EAGAIN: it may be on the disk. => o->lock held */
 static int
 find_frame(struct vm_object *o, u64 index, bool write, struct frame **out)
@@ -86,6 +94,7 @@ find_frame(struct vm_object *o, u64 index, bool write, struct frame **out)
 	*out = radix_get(&o->pages, index);
 	if (*out == NULL)
 		return home_wants(o, index) ? -EAGAIN : 0;
+	note_used(*out);
 	return write ? object_writable(o, index, out) : 0;
 }
 
@@ -251,7 +260,8 @@ page_for_write(struct vm_object *o, u64 index, struct frame **out)
 			frame_get(f);
 		spin_unlock(&o->lock);
 		*out = f;
-	} while (err == -EAGAIN && (err = home_page_in(o, index)) == 0);
+	} while ((err == -EAGAIN && (err = home_page_in(o, index)) == 0) ||
+		 (err == -ENOMEM && reclaim_some()));
 	return err;
 }
 
@@ -319,6 +329,7 @@ vm_object_write(struct vm_object *o, struct uio *u, u64 offset)
 			break;
 		done += moved;
 		offset += moved;
+		reclaim_balance();
 		sched_point();
 	}
 	return done == 0 && err ? err : uio_result(u, done);
@@ -453,9 +464,21 @@ vm_object_allocate(struct vm_object *o, u64 offset, u64 size)
 		if (err)
 			return err;
 		frame_put(f);
+		reclaim_balance();
 		sched_point();
 	}
 	return 0;
+}
+
+/* The first page at or behind `index` that holds anything; ~0: none. => o->lock held */
+static u64
+next_data(const struct vm_object *o, u64 index)
+{
+	u64 resident = index, away = home_next_away(o, index);
+
+	if (in_image(o, index))
+		return index;
+	return radix_next(&o->pages, &resident) != NULL ? min(resident, away) : away;
 }
 
 s64
@@ -468,15 +491,13 @@ vm_object_seek(struct vm_object *o, u64 offset, bool hole)
 		return result;
 	spin_lock(&o->lock);
 	for (;; index++) {
-		bool data = radix_get(&o->pages, index) != NULL || in_image(o, index);
+		bool data = next_data(o, index) == index;
 
 		at = max(offset, index << PAGE_SHIFT);
 		if (at >= o->size || data != hole)
 			break;
-		if (!hole && radix_next(&o->pages, &index) == NULL)
-			index = page_count(o->size);
-		else if (!hole)
-			index--;
+		if (!hole)
+			index = min(next_data(o, index), page_count(o->size)) - 1;
 	}
 	if (hole)
 		result = offset < o->size ? (s64)min(at, o->size) : -ENXIO;

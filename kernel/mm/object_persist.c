@@ -276,7 +276,7 @@ object_put(void *object)
  *	written	ops pages size is_private home borrowed policies
  *	made	refs lock mappings image_base image_size resident uncached registered
  *		replicas closed persistent borrower_link borrowed_dirty image_link
- *		image_stored
+ *		image_stored file_link reclaim_at
  */
 const struct persist_kind vm_object_persist = {
 	.name = "vm_object",
@@ -332,13 +332,13 @@ pages_put(void *object)
 
 /*
  * Members of struct vm_home over a power cut:
- *	written	low high absent
+ *	written	low high absent away
  *	made	refs persistent object stored_id groups lazy_first lazy_end paging
  *		loaded
  */
 /*
  * Members of struct home_group over a power cut:
- *	made	home first link queued dirty stored gone known put
+ *	made	home first link queued dirty stored gone known kept away put
  */
 /*
  * Members of struct home_use over a power cut:

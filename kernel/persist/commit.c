@@ -118,7 +118,7 @@ cut_commit(struct persist *p, struct cut *c, u64 *epoch)
 	int err;
 
 	mutex_lock(&p->store_lock);
-	store_disk_read_ahead(&p->disk, false); /* what was resumed goes its own way by now */
+	store_disk_read_ahead(&p->disk, false); /* until pages are read one by one again */
 	err = put_and_commit(p, c, &note, epoch);
 	if (err == -ENOSPC && store_recycle(p->store) == 0) {
 		vm_cut_rewind(c->memory);
@@ -141,6 +141,17 @@ cut_committed(struct persist *p, struct cut *c)
 
 /* --- pages that are read from the store --- */
 
+/* Who reads a file from front to back gets more than a page at a time, until the next commit.
+ * => store_lock held */
+static void
+read_ahead(struct persist *p, u64 id, u64 index)
+{
+	if (id == p->read_id && index == p->read_index + 1)
+		store_disk_read_ahead(&p->disk, true);
+	p->read_id = id;
+	p->read_index = index;
+}
+
 static int
 read_page(u64 id, u64 index, void *page)
 {
@@ -149,6 +160,7 @@ read_page(u64 id, u64 index, void *page)
 	int err;
 
 	mutex_lock(&p->store_lock);
+	read_ahead(p, id, index);
 	err = store_get(p->store, id, STORE_PAGE(index), page, &length);
 	mutex_unlock(&p->store_lock);
 	if (!err)

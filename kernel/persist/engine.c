@@ -15,6 +15,7 @@
 #include "lib/assert.h"
 #include "lib/string.h"
 #include "mm/kstack.h"
+#include "mm/reclaim.h"
 #include "mm/slab.h"
 #include "persist/impl.h"
 #include "persist/persist.h"
@@ -62,6 +63,20 @@ persist_set_period(ns_t period)
 	spin_unlock(&p->lock);
 }
 
+/* machine()->ask. */
+static void
+ask_for_checkpoint(void)
+{
+	struct persist *p = persist();
+
+	spin_lock(&p->lock);
+	if (p->asked == p->begun) {
+		p->asked++;
+		waitq_wake_all(&p->work);
+	}
+	spin_unlock(&p->lock);
+}
+
 /* machine()->room. It is known anew after each checkpoint: who finds none asks for one. */
 static int
 room_for_file(u64 bytes)
@@ -72,12 +87,26 @@ room_for_file(u64 bytes)
 	spin_lock(&p->lock);
 	fits = bytes <= p->room;
 	p->room -= fits ? bytes : 0;
-	if (!fits && p->asked == p->begun) {
-		p->asked++;
-		waitq_wake_all(&p->work);
-	}
 	spin_unlock(&p->lock);
+	if (!fits)
+		ask_for_checkpoint();
 	return fits ? 0 : -ENOSPC;
+}
+
+/* machine()->wait. */
+static void
+wait_for_checkpoint(void)
+{
+	struct persist *p = persist();
+	int err = 0;
+	u64 mine;
+
+	spin_lock(&p->lock);
+	mine = ++p->asked;
+	waitq_wake_all(&p->work);
+	while (p->finished < mine && !err)
+		err = waitq_sleep(&p->done, &p->lock, NS_FOREVER, WAIT_BOUNDARY | WAIT_KILLABLE);
+	spin_unlock(&p->lock);
 }
 
 /* --- the end --- */
@@ -275,6 +304,7 @@ engine_thread(void *arg)
 		err = checkpoint(p, off);
 		if (off && !err)
 			power_off();
+		reclaim_after_cut(err);
 		before = say_result(p, err, before);
 		spin_lock(&p->lock);
 		if (err)
@@ -289,6 +319,8 @@ engine_init(void)
 	machine()->commit = commit_for_call;
 	machine()->ending = end_of_system;
 	machine()->room = room_for_file;
+	machine()->ask = ask_for_checkpoint;
+	machine()->wait = wait_for_checkpoint;
 }
 
 void

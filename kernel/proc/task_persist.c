@@ -331,7 +331,7 @@ task_keep(void *object)
  *		wait_timer name blocked
  *	made	rsp stack flags state on_rq core home fpu_core rq_node vruntime woke_at
  *		sleeps_after_wake run_since sampled_kernel pmap hint canary process ops
- *		waiting timed_out all entry arg locks_held
+ *		waiting timed_out waited all entry arg locks_held
  */
 const struct persist_kind task_persist = {
 	.name = "task",

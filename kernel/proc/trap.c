@@ -15,6 +15,7 @@
 #include "arch/ipi.h"
 #include "cluster/rpc.h"
 #include "core/klog.h"
+#include "core/persist.h"
 #include "core/quiesce.h"
 #include "core/sched.h"
 #include "core/timer.h"
@@ -22,10 +23,11 @@
 #include "mm/fault.h"
 #include "mm/map.h"
 #include "mm/pmap.h"
+#include "mm/reclaim.h"
 #include "proc/process.h"
 #include "proc/trap.h"
 
-#define TF_WORK		   (TF_RESCHED | TF_SIGNAL | TF_KILLED | TF_USER_WORK | TF_PARK)
+#define TF_WORK		   (TF_RESCHED | TF_SIGNAL | TF_KILLED | TF_USER_WORK | TF_PARK | TF_STORE)
 #define RFLAGS_TF	   0x100UL
 #define ERESTART_FIRST	   ERESTARTSYS
 #define ERESTART_LAST	   ERESTART_BLOCK
@@ -95,6 +97,10 @@ op_page_fault(struct trapframe *f, vaddr_t va)
 	    (arch_core()->irq_off_depth > 0 || arch_core()->in_irq || !current_thread()->process))
 		return -EFAULT;
 	err = mm_trap_page_fault(f, va);
+	if (err == -ENOMEM && trapframe_is_user(f) && reclaim_later())
+		return 0;
+	if (err == 0)
+		reclaim_helped();
 	if (err && trapframe_is_user(f))
 		current_task()->fault_errno = err;
 	return err;
@@ -241,6 +247,13 @@ wants_restart(const struct trapframe *f)
 }
 
 static void
+wait_for_checkpoint(struct task *t)
+{
+	atomic_fetch_and(&t->thread.flags, ~TF_STORE);
+	persist_wait();
+}
+
+static void
 op_user_return(struct trapframe *f)
 {
 	struct task *t = current_task();
@@ -253,6 +266,8 @@ op_user_return(struct trapframe *f)
 			atomic_fetch_and(&t->thread.flags, ~TF_USER_WORK);
 			thread_set_affinity(&t->thread, t->thread.affinity);
 		}
+		if (flags & TF_STORE)
+			wait_for_checkpoint(t);
 		if ((flags & TF_PARK) && !(flags & TF_KILLED))
 			quiesce_park(); /* what is left to do here is done after a resume, too */
 		if (flags & TF_RESCHED)

@@ -27,10 +27,10 @@
 
 /* Reading pages of the last committed epoch. Both may sleep, for one disk access or a commit. */
 struct vm_pager_ops {
-	/* Fills the page; 0, -ENOENT (it is not stored: nothing is filled), -EIO, -EBADMSG,
-	 * -ENOMEM.
-	 */
-	int (*read)(u64 id, u64 index, void *page);
+	/* Fills up to n pages from index on, as far as they are stored and can be read. How many;
+	 * of the first one, what is wrong with it: -ENOENT (it is not stored), -EIO, -EBADMSG,
+	 * -ENOMEM. */
+	int (*read)(u64 id, u64 index, void *const *page, unsigned n);
 	/* The first stored page at or behind *index goes to *index; 0, -ENOENT: none, or as above.
 	 */
 	int (*next)(u64 id, u64 *index);

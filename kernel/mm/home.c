@@ -23,6 +23,8 @@
 #define COPY_SHARE 8
 #define COPY_KEEP  1024
 
+#define AHEAD 32 /* pages that come in together */
+
 static void *
 node_alloc(void)
 {
@@ -435,39 +437,68 @@ page_came(struct vm_object *o, u64 index, struct frame **f, int err)
 }
 
 static bool
-still_wanted(struct vm_object *o, u64 index)
+is_missing(const struct vm_object *o, u64 index)
 {
-	bool yes;
-
-	spin_lock(&o->lock);
-	yes = radix_get(&o->pages, index) == NULL && home_wants(o, index);
-	spin_unlock(&o->lock);
-	return yes;
+	return radix_get(&o->pages, index) == NULL && home_wants(o, index);
 }
 
-/* => h->paging held */
-static int
-page_in_locked(struct vm_object *o, const struct vm_home *h, u64 index)
+/* How many pages are missing one behind the other from index on, at most n. */
+static unsigned
+count_missing(struct vm_object *o, u64 index, unsigned n)
 {
-	struct frame *f;
-	int err;
+	unsigned i = 0;
 
-	if (!still_wanted(o, index))
-		return 0;
-	reclaim_ahead();
-	do
-		f = policy_alloc(NULL, index << PAGE_SHIFT, 0, 0);
-	while (f == NULL && reclaim_some());
-	if (f == NULL)
-		return -ENOMEM;
-	err = homes()->pager->read(h->stored_id, index, frame_virt(f));
 	spin_lock(&o->lock);
-	if (radix_get(&o->pages, index) == NULL && home_wants(o, index))
-		err = page_came(o, index, &f, err);
+	while (i < n && is_missing(o, index + i))
+		i++;
 	spin_unlock(&o->lock);
-	if (f != NULL)
-		frame_put(f);
-	return err == -ENOENT ? 0 : err;
+	return i;
+}
+
+/* Frames for up to n pages, of which the first one is worth looking for memory. How many. */
+static unsigned
+frames_for(u64 index, unsigned n, struct frame **f, void **page)
+{
+	unsigned i;
+
+	reclaim_ahead();
+	for (i = 0; i < n; i++) {
+		do
+			f[i] = policy_alloc(NULL, (index + i) << PAGE_SHIFT, 0, 0);
+		while (f[i] == NULL && i == 0 && reclaim_some());
+		if (f[i] == NULL)
+			break;
+		page[i] = frame_virt(f[i]);
+	}
+	return i;
+}
+
+/* Who goes from page to page gets some more each time. => h->paging held */
+static int
+page_in_locked(struct vm_object *o, struct vm_home *h, u64 index)
+{
+	unsigned n = count_missing(o, index, index == h->next_in ? AHEAD : 1), some;
+	struct frame *f[AHEAD];
+	void *page[AHEAD];
+	int got, err = 0;
+
+	if (n == 0)
+		return 0;
+	n = frames_for(index, n, f, page);
+	if (n == 0)
+		return -ENOMEM;
+	got = homes()->pager->read(h->stored_id, index, page, n);
+	some = got < 0 ? 1 : (unsigned)got;
+	spin_lock(&o->lock);
+	for (unsigned i = 0; i < some && err == 0; i++)
+		if (is_missing(o, index + i))
+			err = page_came(o, index + i, &f[i], min(got, 0));
+	spin_unlock(&o->lock);
+	h->next_in = index + some;
+	for (unsigned i = 0; i < n; i++)
+		if (f[i] != NULL)
+			frame_put(f[i]);
+	return err;
 }
 
 int

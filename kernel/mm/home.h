@@ -55,7 +55,8 @@ struct vm_home {
 	u64 lazy_first, lazy_end; /* [object->lock] hull of those that may be on the disk only */
 	u64 absent;		  /* [object->lock] about how many these are */
 	u64 away;		  /* [object->lock] pages that left memory */
-	struct mutex paging;	  /* one page comes in at a time */
+	struct mutex paging;	  /* pages come in for one thread at a time */
+	u64 next_in;		  /* [paging] the page behind those that came in last */
 	struct radix loaded;	  /* during a resume: frames of a vm_pages, with a reference */
 };
 

@@ -181,6 +181,7 @@ load_shared(struct vm_home *h, u64 index, struct frame **out)
 {
 	struct frame *f = radix_get(&h->loaded, index);
 	struct home_group *g;
+	void *page;
 	int err;
 
 	*out = f;
@@ -189,7 +190,8 @@ load_shared(struct vm_home *h, u64 index, struct frame **out)
 	f = frame_alloc(0, 0);
 	if (f == NULL)
 		return -ENOMEM;
-	err = homes()->pager->read(h->stored_id, index, frame_virt(f));
+	page = frame_virt(f);
+	err = min(homes()->pager->read(h->stored_id, index, &page, 1), 0);
 	g = err ? NULL : home_group_make(h, index);
 	if (err == 0 && (g == NULL || radix_set(&h->loaded, index, f)))
 		err = -ENOMEM;
@@ -334,7 +336,7 @@ pages_put(void *object)
  * Members of struct vm_home over a power cut:
  *	written	low high absent away
  *	made	refs persistent object stored_id groups lazy_first lazy_end paging
- *		loaded
+ *		next_in loaded
  */
 /*
  * Members of struct home_group over a power cut:

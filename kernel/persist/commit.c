@@ -141,36 +141,40 @@ cut_committed(struct persist *p, struct cut *c)
 
 /* --- pages that are read from the store --- */
 
-/* Who reads a file from front to back gets more than a page at a time, until the next commit.
- * => store_lock held */
-static void
-read_ahead(struct persist *p, u64 id, u64 index)
-{
-	if (id == p->read_id && index == p->read_index + 1)
-		store_disk_read_ahead(&p->disk, true);
-	p->read_id = id;
-	p->read_index = index;
-}
-
+/* => store_lock held */
 static int
-read_page(u64 id, u64 index, void *page)
+read_page(struct persist *p, u64 id, u64 index, void *page)
 {
-	struct persist *p = persist();
 	u32 length = 0;
-	int err;
+	int err = store_get(p->store, id, STORE_PAGE(index), page, &length);
 
-	mutex_lock(&p->store_lock);
-	read_ahead(p, id, index);
-	err = store_get(p->store, id, STORE_PAGE(index), page, &length);
-	mutex_unlock(&p->store_lock);
 	if (!err)
 		memset((char *)page + length, 0, PAGE_SIZE - length);
-	else if (err == -EIO || err == -EBADMSG)
+	return err;
+}
+
+/* Where more than one is wanted, they are likely to lie side by side on the disk. */
+static int
+read_pages(u64 id, u64 index, void *const *page, unsigned n)
+{
+	struct persist *p = persist();
+	unsigned got = 0;
+	int err = 0;
+
+	mutex_lock(&p->store_lock);
+	if (n > 1)
+		store_disk_read_ahead(&p->disk, true);
+	while (got < n && !err) {
+		err = read_page(p, id, index + got, page[got]);
+		got += !err;
+	}
+	mutex_unlock(&p->store_lock);
+	if (got == 0 && (err == -EIO || err == -EBADMSG))
 		klog(KLOG_WARN, "persist",
 		     "page %lu of object %lu cannot be read: error %d; who "
 		     "uses it gets SIGBUS",
 		     index, id, -err);
-	return err;
+	return got > 0 ? (int)got : err;
 }
 
 static int
@@ -194,7 +198,7 @@ next_page(u64 id, u64 *index)
 int
 vm_pager_start(struct persist *p)
 {
-	static const struct vm_pager_ops ops = {.read = read_page, .next = next_page};
+	static const struct vm_pager_ops ops = {.read = read_pages, .next = next_page};
 
 	return vm_persist_start(&ops);
 }

@@ -102,7 +102,6 @@ struct persist {
 	struct store_disk disk;		/* [I] */
 	struct mutex store_lock;	/* around the store */
 	struct store *store;		/* [store_lock] */
-	u64 read_id, read_index;	/* [store_lock] the page that was read last */
 	struct radix objects;		/* [engine] id -> struct entry */
 	struct list entries; /* [engine] of kinds that are not marked, and of no object */
 	u64 nentries;	     /* [engine] on the list */

@@ -473,6 +473,21 @@ frames_for(u64 index, unsigned n, struct frame **f, void **page)
 	return i;
 }
 
+/* The first n pages from index on were read, or what is wrong with the first one: that counts, the
+ * others are wanted again if they are. => o->lock held */
+static int
+pages_came(struct vm_object *o, u64 index, struct frame **f, unsigned n, int err)
+{
+	int first = 0, one = 0;
+
+	for (unsigned i = 0; i < n && one == 0; i++) {
+		if (is_missing(o, index + i))
+			one = page_came(o, index + i, &f[i], err);
+		first = i == 0 ? one : first;
+	}
+	return first;
+}
+
 /* Who goes from page to page gets some more each time. => h->paging held */
 static int
 page_in_locked(struct vm_object *o, struct vm_home *h, u64 index)
@@ -480,7 +495,7 @@ page_in_locked(struct vm_object *o, struct vm_home *h, u64 index)
 	unsigned n = count_missing(o, index, index == h->next_in ? AHEAD : 1), some;
 	struct frame *f[AHEAD];
 	void *page[AHEAD];
-	int got, err = 0;
+	int got, err;
 
 	if (n == 0)
 		return 0;
@@ -490,9 +505,7 @@ page_in_locked(struct vm_object *o, struct vm_home *h, u64 index)
 	got = homes()->pager->read(h->stored_id, index, page, n);
 	some = got < 0 ? 1 : (unsigned)got;
 	spin_lock(&o->lock);
-	for (unsigned i = 0; i < some && err == 0; i++)
-		if (is_missing(o, index + i))
-			err = page_came(o, index + i, &f[i], min(got, 0));
+	err = pages_came(o, index, f, some, min(got, 0));
 	spin_unlock(&o->lock);
 	h->next_in = index + some;
 	for (unsigned i = 0; i < n; i++)

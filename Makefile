@@ -133,8 +133,7 @@ endif
 ifdef DEBUG
 K_CFLAGS += -DHOLDFAST_DEBUG
 endif
-K_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --gc-sections --build-id=none \
-	-T kernel/boot/kernel.ld
+K_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --gc-sections --build-id=none
 
 $(B)/gen/calls.h $(B)/gen/calls.c &: tools/gen-calls kernel/linux/calls.tbl
 	@mkdir -p $(B)/gen
@@ -220,14 +219,22 @@ $(B)/user/vdso.so: user/vdso/vdso.c user/vdso/vdso.ld kernel/proc/vdso_data.h
 $(B)/obj/kernel/proc/embed.S.o: $(B)/user/init $(B)/user/vdso.so
 $(B)/obj/kernel/proc/embed.S.o: K_CFLAGS += -DEMBED_INIT='"$(B)/user/init"' -DEMBED_VDSO='"$(B)/user/vdso.so"'
 
-# Linked twice: the first pass gives the addresses for the table of function names (read-only data,
-# a segment of its own, so the code does not move).
+# Linked three times: the first pass gives the sizes of the functions, which are laid out by them,
+# the second one the addresses for the table of their names (read-only data, a segment of its own,
+# so the code does not move). With SAN=1, where each byte of the 2 MiB counts, nothing is laid out.
 $(B)/gen/symbols0.c: tools/gen-symbols
 	@mkdir -p $(@D)
 	tools/gen-symbols < /dev/null > $@
 
-$(B)/holdfast0.elf: $(K_OBJ) $(K_LIBS) $(B)/obj/gen/symbols0.o kernel/boot/kernel.ld
-	@echo "  ld      $@"; ld $(K_LDFLAGS) -o $@ $(K_OBJ) $(B)/obj/gen/symbols0.o $(K_LIBS)
+$(B)/gen/kernel.ld: $(K_OBJ) $(K_LIBS) $(B)/obj/gen/symbols0.o kernel/boot/kernel.ld tools/pack-kcode
+	@ld $(K_LDFLAGS) -T kernel/boot/kernel.ld -Map=$(B)/gen/kernel.map -o $(B)/gen/kernel.elf \
+		$(K_OBJ) $(B)/obj/gen/symbols0.o $(K_LIBS)
+	@rm $(B)/gen/kernel.elf
+	$(if $(SAN),cat,tools/pack-kcode $(B)/gen/kernel.map) kernel/boot/kernel.ld > $@.new
+	@mv $@.new $@
+
+$(B)/holdfast0.elf: $(B)/gen/kernel.ld
+	@echo "  ld      $@"; ld $(K_LDFLAGS) -T $< -o $@ $(K_OBJ) $(B)/obj/gen/symbols0.o $(K_LIBS)
 
 $(B)/gen/symbols1.c: $(B)/holdfast0.elf tools/gen-symbols
 	nm $< | tools/gen-symbols > $@
@@ -237,7 +244,7 @@ $(B)/obj/gen/%.o: $(B)/gen/%.c
 	@$(CC) $(K_CFLAGS) -c -o $@ $<
 
 $(B)/holdfast.elf: $(B)/holdfast0.elf $(B)/obj/gen/symbols1.o
-	@echo "  ld      $@"; ld $(K_LDFLAGS) -o $@ $(K_OBJ) $(B)/obj/gen/symbols1.o $(K_LIBS)
+	@echo "  ld      $@"; ld $(K_LDFLAGS) -T $(B)/gen/kernel.ld -o $@ $(K_OBJ) $(B)/obj/gen/symbols1.o $(K_LIBS)
 
 # The same without the Multiboot magic: QEMU then takes the PVH entry, and maps the root image
 # instead of reading it into a buffer first. This is what `holdfast run` starts.

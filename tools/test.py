@@ -27,7 +27,8 @@ DISK = os.environ.get("HOLDFAST_TEST_DISK", "")
 # Programs of tests/abi that are quick under SAN=1.
 SANITIZED = ("process", "exit", "mmap", "pipes", "futex", "files", "signals", "unix", "inet")
 # Tests of the tools that boot nothing.
-QUICK = ("test_cli.py", "test_pack.py", "test_resume_kinds.py", "test_store.py")
+QUICK = ("test_cli.py", "test_layout.py", "test_pack.py", "test_resume_kinds.py",
+         "test_store.py")
 
 
 def show(text):

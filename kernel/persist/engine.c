@@ -31,20 +31,31 @@ commit_for_call(void)
 	return blocked_again() ? 0 : persist_commit(&epoch);
 }
 
+/* Sleeps until a checkpoint that is begun after the call is over. `mine`: the request that it has
+ * held. 0; -EINTR: the caller is being killed; -ENODEV: there is no engine. => p->lock held */
+static int
+await_checkpoint(struct persist *p, unsigned how, u64 *mine)
+{
+	int err = p->dead ? -ENODEV : 0;
+
+	*mine = ++p->asked;
+	waitq_wake_all(&p->work);
+	while (p->finished < *mine && !err)
+		err = waitq_sleep(&p->done, &p->lock, NS_FOREVER, WAIT_KILLABLE | how);
+	return err;
+}
+
 int
 persist_commit(u64 *epoch)
 {
 	struct persist *p = persist();
-	int err = 0;
 	u64 mine;
+	int err;
 
 	if (!p || !p->store)
 		return -ENODEV;
 	spin_lock(&p->lock);
-	mine = ++p->asked;
-	waitq_wake_all(&p->work);
-	while (p->finished < mine && !err)
-		err = waitq_sleep(&p->done, &p->lock, NS_FOREVER, WAIT_KILLABLE | WAIT_QUIET);
+	err = await_checkpoint(p, WAIT_QUIET, &mine);
 	if (!err && p->committed < mine) /* a later checkpoint may be over, too, and have failed */
 		err = p->result;
 	*epoch = p->epoch;
@@ -98,14 +109,10 @@ static void
 wait_for_checkpoint(void)
 {
 	struct persist *p = persist();
-	int err = 0;
 	u64 mine;
 
 	spin_lock(&p->lock);
-	mine = ++p->asked;
-	waitq_wake_all(&p->work);
-	while (p->finished < mine && !err)
-		err = waitq_sleep(&p->done, &p->lock, NS_FOREVER, WAIT_BOUNDARY | WAIT_KILLABLE);
+	(void)!await_checkpoint(p, WAIT_BOUNDARY, &mine);
 	spin_unlock(&p->lock);
 }
 
@@ -323,6 +330,15 @@ engine_init(void)
 	machine()->wait = wait_for_checkpoint;
 }
 
+static void
+give_up(struct persist *p)
+{
+	klog(KLOG_WARN, "persist", "no memory for checkpoints: nothing will be kept");
+	spin_lock(&p->lock);
+	p->dead = true;
+	spin_unlock(&p->lock);
+}
+
 void
 persist_start(void)
 {
@@ -331,11 +347,11 @@ persist_start(void)
 	if (!p || !p->store)
 		return;
 	if (!p->resumed_epoch && vfs_make_objects()) {
-		klog(KLOG_WARN, "persist", "no memory for checkpoints: nothing will be kept");
+		give_up(p);
 		return;
 	}
 	status_init(p);
 	power_set_button(power_button);
 	if (!kthread_create("checkpoint", engine_thread, p, 0))
-		klog(KLOG_WARN, "persist", "no memory for checkpoints: nothing will be kept");
+		give_up(p);
 }

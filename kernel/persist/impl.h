@@ -131,6 +131,7 @@ struct persist {
 	struct figures figures;	     /* [lock] */
 	u64 features[FEATURE_WORDS]; /* [I] the processor's, system.c */
 	struct load *load;	     /* while resuming */
+	bool dead;		     /* [lock] the engine's thread could not be made */
 	bool ended;		     /* [a] process 1 has: the next start is a clean one */
 	bool button;		     /* [a] pressed: off after the next commit */
 };

@@ -26,13 +26,13 @@ enum thread_state {
 };
 
 /* thread.flags [a] */
-#define TF_RESCHED   1u /* give up the core at the next preemption point */
-#define TF_SIGNAL    2u /* look at signals before user mode; ends interruptible waits */
-#define TF_KILLED    4u /* a fatal signal or exit_group: ends killable waits too */
-#define TF_USER_WORK 8u /* proc/ has other work at the return to user mode */
-#define TF_KTHREAD   16u
-#define TF_PARK	     32u /* stand still at the user boundary: core/quiesce.h */
-#define TF_STORE     64u /* wait for a checkpoint at the user boundary: mm/reclaim.h */
+#define TF_RESCHED    1u /* give up the core at the next preemption point */
+#define TF_SIGNAL     2u /* look at signals before user mode; ends interruptible waits */
+#define TF_KILLED     4u /* a fatal signal or exit_group: ends killable waits too */
+#define TF_USER_WORK  8u /* proc/ has other work at the return to user mode */
+#define TF_KTHREAD    16u
+#define TF_PARK	      32u /* stand still at the user boundary: core/quiesce.h */
+#define TF_CHECKPOINT 64u /* wait for one at the user boundary: mm/reclaim.h */
 
 struct thread;
 struct pmap;

@@ -206,7 +206,7 @@ reclaim_balance_low(void)
 	if (!memory_is_short())
 		persist_ask();
 	else if (!found_some())
-		atomic_fetch_or(&current_thread()->flags, TF_STORE);
+		atomic_fetch_or(&current_thread()->flags, TF_CHECKPOINT);
 }
 
 u64
@@ -229,7 +229,7 @@ reclaim_later(void)
 	if (!persisting() || t->waited)
 		return false;
 	t->waited = true;
-	atomic_fetch_or(&t->flags, TF_STORE);
+	atomic_fetch_or(&t->flags, TF_CHECKPOINT);
 	return true;
 }
 

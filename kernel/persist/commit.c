@@ -118,7 +118,7 @@ cut_commit(struct persist *p, struct cut *c, u64 *epoch)
 	int err;
 
 	mutex_lock(&p->store_lock);
-	store_disk_read_ahead(&p->disk, false); /* until pages are read one by one again */
+	store_disk_read_ahead(&p->disk, false); /* until several pages are missed at once again */
 	err = put_and_commit(p, c, &note, epoch);
 	if (err == -ENOSPC && store_recycle(p->store) == 0) {
 		vm_cut_rewind(c->memory);

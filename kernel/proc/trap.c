@@ -27,7 +27,7 @@
 #include "proc/process.h"
 #include "proc/trap.h"
 
-#define TF_WORK		   (TF_RESCHED | TF_SIGNAL | TF_KILLED | TF_USER_WORK | TF_PARK | TF_STORE)
+#define TF_WORK		   (TF_RESCHED | TF_SIGNAL | TF_KILLED | TF_USER_WORK | TF_PARK | TF_CHECKPOINT)
 #define RFLAGS_TF	   0x100UL
 #define ERESTART_FIRST	   ERESTARTSYS
 #define ERESTART_LAST	   ERESTART_BLOCK
@@ -249,7 +249,7 @@ wants_restart(const struct trapframe *f)
 static void
 wait_for_checkpoint(struct task *t)
 {
-	atomic_fetch_and(&t->thread.flags, ~TF_STORE);
+	atomic_fetch_and(&t->thread.flags, ~TF_CHECKPOINT);
 	persist_wait();
 }
 
@@ -266,7 +266,7 @@ op_user_return(struct trapframe *f)
 			atomic_fetch_and(&t->thread.flags, ~TF_USER_WORK);
 			thread_set_affinity(&t->thread, t->thread.affinity);
 		}
-		if (flags & TF_STORE)
+		if (flags & TF_CHECKPOINT)
 			wait_for_checkpoint(t);
 		if ((flags & TF_PARK) && !(flags & TF_KILLED))
 			quiesce_park(); /* what is left to do here is done after a resume, too */

@@ -3,7 +3,8 @@
  * was copied is near.
  *
  * Their frames are taken many at a time, side by side: what lies so goes to the disk as one piece
- * of memory, and an emulated disk looks at each piece.
+ * of memory, and an emulated disk looks at each piece. They stay one block and are freed as that:
+ * single ones would come to lie between pages that stay, and the next cut take others.
  *
  * One core adds to the list, at `n`; `ready` of them may be taken by any core, a piece at a time,
  * which moves `taken`. Where the frames lie is not looked at: a core that is near is as likely to
@@ -18,7 +19,7 @@
 #include "mm/slab.h"
 
 #define PIECE	   8
-#define ROOM_ORDER 5 /* frames that are taken at a time, as a power of two */
+#define ROOM_ORDER 5 /* frames that are taken at a time, as a power of two, or fewer */
 
 struct copies {
 	u32 n;	   /* [c] */
@@ -26,6 +27,7 @@ struct copies {
 	u32 taken; /* [a] */
 	u32 left;  /* [c] frames at `room` */
 	struct frame *room;
+	struct frame *blocks; /* [c] the first frame of each, by its owner */
 	struct frame *copy[COPIES_MAX];
 };
 
@@ -50,29 +52,47 @@ copies_create(void)
 {
 	struct copies *w = kmalloc(sizeof(*w));
 
-	if (w != NULL)
-		w->n = w->ready = w->taken = w->left = 0;
+	if (w == NULL)
+		return NULL;
+	w->n = w->ready = w->taken = w->left = 0;
+	w->blocks = NULL;
 	return w;
 }
 
 void
 copies_free(struct copies *w)
 {
-	for (; w != NULL && w->left > 0; w->left--)
-		frame_put(w->room++);
+	while (w != NULL && w->blocks != NULL) {
+		struct frame *f = w->blocks;
+
+		w->blocks = f->owner;
+		frame_free(f, f->order);
+	}
 	kfree(w);
+}
+
+/* False: out of memory. */
+static bool
+add_block(struct copies *w)
+{
+	unsigned order = ROOM_ORDER;
+	struct frame *f = frame_alloc(order, FRAME_KERNEL | FRAME_LOCAL);
+
+	while (f == NULL && order > 0)
+		f = frame_alloc(--order, FRAME_KERNEL);
+	if (f == NULL)
+		return false;
+	f->owner = w->blocks;
+	w->blocks = w->room = f;
+	w->left = 1u << order;
+	return true;
 }
 
 struct frame *
 copies_frame(struct copies *w)
 {
-	if (w->left == 0) {
-		w->room = frame_alloc(ROOM_ORDER, FRAME_KERNEL | FRAME_LOCAL);
-		if (w->room == NULL)
-			return frame_alloc(0, FRAME_KERNEL);
-		frame_split(w->room, ROOM_ORDER);
-		w->left = 1u << ROOM_ORDER;
-	}
+	if (w->left == 0 && !add_block(w))
+		return NULL;
 	w->left--;
 	return w->room++;
 }

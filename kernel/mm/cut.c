@@ -187,8 +187,6 @@ collect_frame(struct vm_cut *c, struct vm_object *o, struct frame *f)
 
 	if (err == 0)
 		flight_add(c, f, copy);
-	else if (copy != NULL)
-		frame_put(copy);
 	return err;
 }
 

@@ -282,9 +282,12 @@ verify_run(const struct cut_run *run)
 	}
 }
 
+/* A copy goes with all others. */
 static void
 let_go(struct frame *f)
 {
+	if (!(f->flags & FF_FLIGHT))
+		return;
 	atomic_fetch_and(&f->flags, (u16)~FF_FLIGHT);
 	frame_put(f);
 }
@@ -308,6 +311,8 @@ vm_cut_landed(struct vm_cut *c)
 
 	list_for_each_entry (run, &c->runs, link)
 		run_landed(c, run);
+	copies_free(c->copies);
+	c->copies = NULL;
 	set_flight(false);
 }
 

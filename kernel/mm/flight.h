@@ -25,7 +25,7 @@ struct cut_run {
 	bool shielded;	       /* nobody has the right to write */
 	unsigned last;	       /* the last page in the set, plus 1 */
 	unsigned room;	       /* for frames, while it is open */
-	unsigned n;	       /* how many frames, each with a reference; */
+	unsigned n;	       /* how many frames, each with a reference or a copy; */
 	struct frame *frame[]; /* of the set, in order */
 };
 

@@ -14,9 +14,9 @@
  *
  * and those of the standstill's parts where the kernel has them. Forms: `packed`, one run of pages;
  * `spread`, over all of the memory; `first`, over its first 64 MiB; `blocks`, spread, in memory
- *that came in blocks of 2 MiB. `random` waits for a line of input, has pages anywhere stored many
- * times, prints how many, and waits for another line; `profile` does so as a section of a profile.
- * With a program, that runs behind all this, while the memory stays.
+ * for which 2 MiB pages are asked. `random` waits for a line of input, has pages anywhere stored
+ * many times, prints how many, and waits for another line; `profile` does so as a section of a
+ * profile. With a program, that runs behind all this, while the memory stays.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

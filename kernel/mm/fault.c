@@ -22,13 +22,12 @@
 #include "mm/reclaim.h"
 #include "mm/replica.h"
 
-#define RETRY	    1 /* begin the step again */
-#define UPGRADE	    2 /* begin with the map's lock for writing */
-#define PAGE_IN	    3 /* the object's page may be on the disk */
-#define HUGE_ORDER  9
-#define HUGE_PAGES  (1u << HUGE_ORDER)
-#define ENTER_BATCH 64u
-#define HUGE_SHARE  4 /* 2 MiB pages while more than 1/4 of memory is free, and FAULT_PLENTY */
+#define RETRY	   1 /* begin the step again */
+#define UPGRADE	   2 /* begin with the map's lock for writing */
+#define PAGE_IN	   3 /* the object's page may be on the disk */
+#define HUGE_ORDER 9
+#define HUGE_PAGES (1u << HUGE_ORDER)
+#define HUGE_SHARE 4 /* 2 MiB pages while more than 1/4 of memory is free, and FAULT_PLENTY */
 /* Frames for the fault. When the cluster has none left, its copies of program text go, so that the
  * next ones need not come from elsewhere. => no spinlock held */
 static struct frame *
@@ -317,16 +316,18 @@ fault_present(struct fault *f, u64 index, struct frame *old, bool *done)
 	return err;
 }
 
-/* Whether the whole 2 MiB around the fault may come at once. */
+/* Whether the whole 2 MiB around the fault may come at once. With a store they may not: what is
+ * written is noted by the page, and copies of single pages take such a block to pieces, so that for
+ * the next one memory is taken that was never used. */
 static bool
 may_be_huge(const struct fault *f)
 {
 	const struct vm_mapping *v = f->v;
 	vaddr_t base = ALIGN_DOWN(f->va, HUGE_SIZE);
 
-	return !f->no_huge && fault_is_write(f) && v->object == NULL && base >= v->start &&
-	       base + HUGE_SIZE <= v->end && !(v->flags & (VM_NOHUGE | VM_STACK)) &&
-	       anon_index(v, base) % HUGE_PAGES == 0 &&
+	return !f->no_huge && !persisting() && fault_is_write(f) && v->object == NULL &&
+	       base >= v->start && base + HUGE_SIZE <= v->end &&
+	       !(v->flags & (VM_NOHUGE | VM_STACK)) && anon_index(v, base) % HUGE_PAGES == 0 &&
 	       frame_free_pages() > max(frame_total_pages() / HUGE_SHARE, (u64)FAULT_PLENTY);
 }
 
@@ -340,20 +341,6 @@ none_present(struct vm_object *o, u64 first)
 	       !home_wants_any(o, first, first + HUGE_PAGES);
 }
 
-/* Where what is written is noted, that is by the page. => the anon's lock is held */
-static void
-enter_block(struct fault *f, vaddr_t base, const struct frame *block)
-{
-	paddr_t pa[ENTER_BATCH];
-
-	for (unsigned i = 0; i < HUGE_PAGES; i += ENTER_BATCH) {
-		for (unsigned k = 0; k < ENTER_BATCH; k++)
-			pa[k] = frame_paddr(block + i + k);
-		pmap_enter_around(f->map->pmap, base + (vaddr_t)i * PAGE_SIZE, pa, ENTER_BATCH,
-				  fault_ahead_prot(f));
-	}
-}
-
 /* Fills a node of the anon's tree with the block. => the anon's lock is held */
 static int
 use_huge(struct fault *f, u64 first)
@@ -362,10 +349,9 @@ use_huge(struct fault *f, u64 first)
 	vaddr_t base = ALIGN_DOWN(f->va, HUGE_SIZE);
 	struct frame *block = f->huge;
 	void **slots = radix_slot(&anon->pages, first);
-	int err = slots == NULL ? -ENOMEM : home_adopt_block(anon, first, block);
 
-	if (err)
-		return err;
+	if (slots == NULL)
+		return -ENOMEM;
 	f->huge = NULL;
 	frame_split(block, HUGE_ORDER);
 	for (unsigned i = 0; i < HUGE_PAGES; i++) {
@@ -377,9 +363,7 @@ use_huge(struct fault *f, u64 first)
 	frame_account(block, FRAME_USE_ANON, HUGE_PAGES);
 	atomic_add_relaxed(&f->map->rss_anon, HUGE_PAGES);
 	fault_found(f, block + ((f->va - base) >> PAGE_SHIFT));
-	if (persisting())
-		enter_block(f, base, block);
-	else if (pmap_enter_huge(f->map->pmap, base, frame_paddr(block), fault_prot(f, true)) == 0)
+	if (pmap_enter_huge(f->map->pmap, base, frame_paddr(block), fault_prot(f, true)) == 0)
 		return 0;
 	return pmap_enter(f->map->pmap, f->va, frame_paddr(block) + (f->va - base),
 			  fault_anon_prot(f, true));

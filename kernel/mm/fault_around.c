@@ -8,6 +8,7 @@
 #include "mm/policy.h"
 
 #define AROUND_MAX 32
+#define FILL_AHEAD 31 /* pages at most, and not more than lie behind */
 
 /*
  * A program that fills memory in order gets the next pages along, while memory is plentiful: a
@@ -20,13 +21,16 @@ fault_fill_ahead(struct fault *f, u64 index)
 	struct vm_object *anon = v->anon;
 	vaddr_t end = min(v->end, ALIGN_UP(f->va + PAGE_SIZE, HUGE_SIZE));
 	u64 room = (end - f->va) / PAGE_SIZE - 1;
-	paddr_t pa[FAULT_AHEAD];
-	unsigned n;
+	paddr_t pa[FILL_AHEAD];
+	unsigned n, most;
 
 	if (index == 0 || radix_get(&anon->pages, index - 1) == NULL ||
 	    frame_free_pages() < FAULT_PLENTY)
 		return;
-	for (n = 0; n < FAULT_AHEAD && n < room; n++) {
+	for (most = FAULT_AHEAD; most < FILL_AHEAD && index >= 2 * most + 2; most = 2 * most + 1)
+		if (radix_get(&anon->pages, index - 2 * most - 2) == NULL)
+			break;
+	for (n = 0; n < most && n < room; n++) {
 		struct frame *frame;
 
 		if (!fault_finds_none(anon, index + 1 + n))

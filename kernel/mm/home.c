@@ -169,17 +169,6 @@ home_adopt(struct vm_object *o, u64 index, struct frame *f)
 	return 0;
 }
 
-int
-home_adopt_block(struct vm_object *o, u64 first, struct frame *block)
-{
-	int err = 0;
-
-	assert(first % GROUP_PAGES == 0);
-	for (unsigned i = 0; i < GROUP_PAGES && err == 0 && persisting(); i++)
-		err = home_adopt(o, first + i, &block[i]);
-	return err;
-}
-
 bool
 home_is_own(const struct vm_object *o, const struct frame *f)
 {

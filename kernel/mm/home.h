@@ -102,8 +102,6 @@ persisting(void)
 /* The frame is about to be page `index` of o: it gets o's own home. 0 or -ENOMEM.
  * => o->lock held */
 int __must_check home_adopt(struct vm_object *o, u64 index, struct frame *f);
-/* The same for the frames of a block that become the pages of a group. */
-int __must_check home_adopt_block(struct vm_object *o, u64 first, struct frame *block);
 /* The frame has been taken out of o. => o->lock held */
 void home_leave(struct vm_object *o, u64 index, struct frame *f);
 /* `new`, with the same content as `old`, takes its place in o; it counts as changed when `old`

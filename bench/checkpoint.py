@@ -71,7 +71,7 @@ def tell_standstill(title, figures, form):
 
 def pause(_runs):
     """The standstill at 1 GiB resident with 1 % dirty, against fork() of that process."""
-    forms = ("packed", "spread", "blocks")
+    forms = ("packed", "spread")
     words = [word for form in forms for word in (form, str((1 << 18) // 100))]
     with Disk() as disk, boot(disk, ["/bench/resident", "1024", *words],
                               "--memory", "2560M") as machine:

@@ -13,10 +13,10 @@
  *	pages		that were stored
  *
  * and those of the standstill's parts where the kernel has them. Forms: `packed`, one run of pages;
- * `spread`, over all of the memory; `first`, over its first 64 MiB; `blocks`, spread, in memory
- * for which 2 MiB pages are asked. `random` waits for a line of input, has pages anywhere stored
- * many times, prints how many, and waits for another line; `profile` does so as a section of a
- * profile. With a program, that runs behind all this, while the memory stays.
+ * `spread`, over all of the memory; `first`, over its first 64 MiB. `random` waits for a line of
+ * input, has pages anywhere stored many times, prints how many, and waits for another line;
+ * `profile` does so as a section of a profile. With a program, that runs behind all this, while the
+ * memory stays.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -36,7 +36,6 @@
 #define FORKS	      5
 #define RANDOM_ROUNDS 80
 #define PAGE	      4096ul
-#define BLOCK	      (2ul << 20)
 #define FIRST	      (64ul << 20)
 
 static const char *const names[] = {"wait_us",	 "pause_us",  "walk_us",
@@ -110,14 +109,10 @@ read_figures(int64_t *value)
 
 /* Everything is written once, no page as another. */
 static void
-fill(int in_blocks)
+fill(void)
 {
-	if (memory)
-		munmap(memory, size + BLOCK);
-	memory = mmap(NULL, size + BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-		      0);
-	if (memory == MAP_FAILED ||
-	    madvise(memory, size + BLOCK, in_blocks ? MADV_HUGEPAGE : MADV_NOHUGEPAGE))
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
 		fail("memory");
 	for (size_t at = 0; at < size; at += PAGE)
 		*(uint64_t *)(memory + at) = at + 1;
@@ -193,7 +188,6 @@ write_anywhere(size_t pages)
 static void
 write_watched(size_t pages)
 {
-	fill(0);
 	printf("random ready\n");
 	fflush(stdout);
 	if (getchar() == EOF)
@@ -207,7 +201,6 @@ write_watched(size_t pages)
 static void
 write_profiled(size_t pages)
 {
-	fill(0);
 	printf("section 1 %d checkpoints of %zu pages\n", RANDOM_ROUNDS, pages);
 	fflush(stdout);
 	mark(1);
@@ -231,18 +224,10 @@ do_other(const char *form, size_t pages)
 static void
 measure_all(char **form)
 {
-	int blocks = -1;
-
-	for (; form[0] && form[1] && strcmp(form[0], "--") != 0; form += 2) {
-		int in_blocks = strcmp(form[0], "blocks") == 0;
-
-		if (do_other(form[0], strtoul(form[1], NULL, 10)))
-			continue;
-		if (in_blocks != blocks)
-			fill(in_blocks);
-		blocks = in_blocks;
-		measure(form[0], strtoul(form[1], NULL, 10));
-	}
+	fill();
+	for (; form[0] && form[1] && strcmp(form[0], "--") != 0; form += 2)
+		if (!do_other(form[0], strtoul(form[1], NULL, 10)))
+			measure(form[0], strtoul(form[1], NULL, 10));
 	printf("done 0\n");
 	fflush(stdout);
 }

@@ -120,9 +120,20 @@ read_range(int *low, int *high)
 	fclose(file);
 }
 
-/* The first of n ports in a row that nobody has. */
+/* At any address of either family. */
+static bool
+bind_everywhere(int fd, uint16_t port)
+{
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+
+	set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+	return bind(fd, (void *)&any, sizeof(any)) == 0;
+}
+
+/* The first of n ports in a row that nobody has, not even a connection of the other family that a
+ * case before left in TIME_WAIT. */
 static uint16_t
-free_row(int family, int type, int n)
+free_row(int type, int n)
 {
 	int low, high, port, i, fd[64];
 
@@ -131,8 +142,8 @@ free_row(int family, int type, int n)
 		bool all = true;
 
 		for (i = 0; i < n; i++) {
-			fd[i] = OK(socket(family, type, 0));
-			all &= bind_to(fd[i], family, port + i) == 0;
+			fd[i] = OK(socket(AF_INET6, type, 0));
+			all &= bind_everywhere(fd[i], port + i);
 		}
 		while (i-- > 0)
 			OK(close(fd[i]));
@@ -183,7 +194,7 @@ static void
 share(int family)
 {
 	int one = listen_any(family), two = listen_any(family);
-	uint16_t port = free_row(family, SOCK_STREAM, 1);
+	uint16_t port = free_row(SOCK_STREAM, 1);
 	int a = tcp_socket(family), b = tcp_socket(family), c = tcp_socket(family);
 
 	set_range(a, port, port);
@@ -220,7 +231,7 @@ CASE(share_v6, "the same over IPv6?")
 CASE(all_taken, "does connect end with EADDRNOTAVAIL when the range is used up for a peer?")
 {
 	int one = listen_any(AF_INET), two = listen_any(AF_INET), fd[17], i, more;
-	uint16_t low = free_row(AF_INET, SOCK_STREAM, 16);
+	uint16_t low = free_row(SOCK_STREAM, 16);
 	uint32_t seen = 0;
 
 	for (i = 0; i < 16; i++) {
@@ -239,7 +250,7 @@ CASE(all_taken, "does connect end with EADDRNOTAVAIL when the range is used up f
 CASE(time_wait, "is the port of a connection in TIME_WAIT to ourselves taken again?")
 {
 	int listener = listen_any(AF_INET), a = tcp_socket(AF_INET), b, server;
-	uint16_t port = free_row(AF_INET, SOCK_STREAM, 1);
+	uint16_t port = free_row(SOCK_STREAM, 1);
 	char c;
 
 	set_range(a, port, port);
@@ -263,7 +274,7 @@ CASE(time_wait, "is the port of a connection in TIME_WAIT to ourselves taken aga
 CASE(server_time_wait, "is a client heard again whose last connection the server closed?")
 {
 	int listener = listen_any(AF_INET), client, server, i;
-	uint16_t port = free_row(AF_INET, SOCK_STREAM, 1);
+	uint16_t port = free_row(SOCK_STREAM, 1);
 	char c;
 
 	for (i = 0; i < 20; i++) {
@@ -284,7 +295,7 @@ CASE(server_time_wait, "is a client heard again whose last connection the server
 CASE(bind_zero, "is a port from bind(0) one's own, and does connect pass over it?")
 {
 	int listener = listen_any(AF_INET), fd[5], i;
-	uint16_t low = free_row(AF_INET, SOCK_STREAM, 4);
+	uint16_t low = free_row(SOCK_STREAM, 4);
 
 	for (i = 0; i < 4; i++) {
 		fd[i] = tcp_socket(AF_INET);
@@ -305,7 +316,7 @@ CASE(bind_zero, "is a port from bind(0) one's own, and does connect pass over it
 CASE(no_port, "does IP_BIND_ADDRESS_NO_PORT leave the port to connect?")
 {
 	int one = listen_any(AF_INET), two = listen_any(AF_INET), fd[2], i, on = 0;
-	uint16_t port = free_row(AF_INET, SOCK_STREAM, 1);
+	uint16_t port = free_row(SOCK_STREAM, 1);
 	struct address name = {.size = sizeof(name.name)};
 	socklen_t size = sizeof(on);
 
@@ -340,7 +351,7 @@ CASE(no_port_listen, "does listen give a port where bind gave none?")
 CASE(reuse_address, "may two with SO_REUSEADDR connect from one port, but not to one peer?")
 {
 	int one = listen_any(AF_INET), two = listen_any(AF_INET), fd[3], i;
-	uint16_t port = free_row(AF_INET, SOCK_STREAM, 1);
+	uint16_t port = free_row(SOCK_STREAM, 1);
 
 	for (i = 0; i < 3; i++) {
 		fd[i] = tcp_socket(AF_INET);
@@ -357,7 +368,7 @@ CASE(reuse_address, "may two with SO_REUSEADDR connect from one port, but not to
 
 CASE(refused_keeps, "does a bound port stay the socket's after a refusal?")
 {
-	uint16_t port = free_row(AF_INET, SOCK_STREAM, 2);
+	uint16_t port = free_row(SOCK_STREAM, 2);
 	int fd = tcp_socket(AF_INET), other = tcp_socket(AF_INET), listener;
 
 	OK(bind_to(fd, AF_INET, port));
@@ -370,7 +381,7 @@ CASE(refused_keeps, "does a bound port stay the socket's after a refusal?")
 
 CASE(udp, "does UDP run out of ports with EADDRINUSE, or EAGAIN where it is not asked for?")
 {
-	uint16_t low = free_row(AF_INET, SOCK_DGRAM, 4);
+	uint16_t low = free_row(SOCK_DGRAM, 4);
 	struct address to = loopback(AF_INET, low);
 	uint32_t seen = 0;
 	int fd, i;
@@ -412,7 +423,7 @@ static void
 reuse_port(int family)
 {
 	int listener[2], got[2], i, other = tcp_socket(family), third = tcp_socket(family);
-	uint16_t port = free_row(family, SOCK_STREAM, 1);
+	uint16_t port = free_row(SOCK_STREAM, 1);
 
 	for (i = 0; i < 2; i++) {
 		listener[i] = tcp_socket(family);
@@ -452,7 +463,7 @@ CASE(reuse_port_v6, "the same over IPv6?")
 CASE(reuse_port_owner, "may another user not join the listeners of a port?")
 {
 	int listener = tcp_socket(AF_INET), fd;
-	uint16_t port = free_row(AF_INET, SOCK_STREAM, 1);
+	uint16_t port = free_row(SOCK_STREAM, 1);
 
 	if (geteuid() != 0)
 		SKIP("only root becomes another user");
@@ -469,7 +480,7 @@ CASE(best_listener, "does the listener whose address fits best hear of a connect
 {
 	struct sockaddr_in v4 = {.sin_family = AF_INET};
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-	uint16_t port = free_row(AF_INET, SOCK_STREAM, 1);
+	uint16_t port = free_row(SOCK_STREAM, 1);
 	int fd[3], i, off = 0, got;
 
 	v4.sin_port = v6.sin6_port = htons(port);

@@ -29,6 +29,9 @@ SANITIZED = ("process", "exit", "mmap", "pipes", "futex", "files", "signals", "u
 # Tests of the tools that boot nothing.
 QUICK = ("test_cli.py", "test_layout.py", "test_pack.py", "test_resume_kinds.py",
          "test_store.py")
+# What a line is called that tells of a failure, in what the runners print.
+FAILURE = re.compile(r"\bFAIL(ED)?\b|^hung|panic|Sanitizer|holdfast: ")
+FAILURES_SHOWN = 12
 
 
 def show(text):
@@ -45,14 +48,24 @@ def run(command, limit, **options):
         return 124, (error.stdout or b"").decode("utf-8", "replace") + "\nhung"
 
 
+def named(text):
+    """=> returns the lines of a part's output that tell what failed, or its last ones"""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return ([line for line in lines if FAILURE.search(line)] or lines[-3:])[:FAILURES_SHOWN]
+
+
 def make(goal):
     return run(["make", "--no-print-directory", "-s", "-j%d" % os.cpu_count(), goal], 1800)
 
+
+# Each part returns how many tests passed, how many failed, and the names of those, or lines that
+# tell of them. They are said once more at the end, where those who read only that find them.
 
 def host():
     """Unit tests of what is pure: one program each, ASan and UBSan on."""
     programs = [p[:-2] for p in sorted(glob.glob(os.path.join(TOP, "tests", "host", "*_test.c")))]
     passed = failed = 0
+    names = []
     for name in map(os.path.basename, programs):
         program = os.path.join(BUILD, "host", name)
         status, text = make(os.path.relpath(program, TOP))
@@ -64,8 +77,9 @@ def host():
             bad = 1
         if bad:
             show(text)
+            names += ["%s: %s" % (name, line) for line in named(text)]
         passed, failed = passed + good, failed + bad
-    return passed, failed
+    return passed, failed, names
 
 
 def crashes():
@@ -76,7 +90,7 @@ def crashes():
         status, text = run([program, "-n", "20000"], 600)
     if status:
         show(text)
-    return int(not status), int(bool(status))
+    return int(not status), int(bool(status)), named(text) if status else []
 
 
 def _total(status, text):
@@ -87,7 +101,7 @@ def _total(status, text):
         failed = 1
     if failed:
         show(text[-8000:])
-    return passed, failed
+    return passed, failed, named(text) if failed else []
 
 
 def _model(model, mistake):
@@ -104,12 +118,15 @@ def _model(model, mistake):
 
 def models():
     """The Spin models of the protocols in doc/, and that they find the mistakes they know of."""
-    results = []
+    results = {}
     for model in sorted(glob.glob(os.path.join(TOP, "doc", "*.pml"))):
         with open(model, encoding="ascii") as file:
             mistakes = {int(n) for n in re.findall(r"BROKEN [!=]= (\d+)", file.read())}
-        results += [_model(model, mistake) for mistake in sorted(mistakes | {0})]
-    return results.count(True), results.count(False)
+        for mistake in sorted(mistakes | {0}):
+            name = "%s, mistake %d" % (os.path.basename(model), mistake)
+            results[name] = _model(model, mistake)
+    bad = [name for name, good in results.items() if not good]
+    return len(results) - len(bad), len(bad), bad
 
 
 def abi_linux():
@@ -160,15 +177,21 @@ def _pytest(*files):
                "--tb=short", "--maxfail=12", "--durations=8", "--junitxml", report]
     done = subprocess.run(command + list(files), cwd=TOP, check=False, stdin=subprocess.DEVNULL)
     try:
-        suite = xml.etree.ElementTree.parse(report).getroot().find("testsuite").attrib
+        suite = xml.etree.ElementTree.parse(report).getroot().find("testsuite")
+        counts = suite.attrib
         os.unlink(report)
     except (OSError, AttributeError, xml.etree.ElementTree.ParseError):
-        return 0, 1
-    failed = int(suite["failures"]) + int(suite["errors"])
-    passed = int(suite["tests"]) - failed - int(suite["skipped"])
-    if done.returncode not in (0, 5):
-        failed = max(failed, 1)
-    return passed, failed
+        return 0, 1, ["pytest: no report (status %d)" % done.returncode]
+    names = []
+    for case in suite.iter("testcase"):
+        for what in case.findall("failure") + case.findall("error"):
+            names.append("%s::%s: %s" % (case.get("classname"), case.get("name"),
+                                         what.get("message", "").split("\n")[0]))
+    failed = int(counts["failures"]) + int(counts["errors"])
+    passed = int(counts["tests"]) - failed - int(counts["skipped"])
+    if done.returncode not in (0, 5) and not failed:
+        failed, names = 1, ["pytest: status %d" % done.returncode]
+    return passed, failed, names
 
 
 def fuzz():
@@ -212,13 +235,17 @@ def main():
     if shutil.which("qemu-system-x86_64") is None:
         parser.error("qemu-system-x86_64 is missing: make deps")
     total = [0, 0]
+    failures = []
     for name in names:
         start = time.monotonic()
-        passed, failed = PARTS[name]()
+        passed, failed, what = PARTS[name]()
+        failures += ["%s: %s" % (name, line) for line in what]
         show("%-10s %d passed, %d failed (%d s)" % (name + ":", passed, failed,
                                                    time.monotonic() - start))
         total[0] += passed
         total[1] += failed
+    for line in failures:
+        show("failed: " + line[:200])
     show("%d passed, %d failed" % tuple(total))
     return 1 if total[1] or not total[0] else 0
 

@@ -19,7 +19,7 @@
 #include "mm/slab.h"
 
 #define PIECE	   8
-#define ROOM_ORDER 5 /* frames that are taken at a time, as a power of two, or fewer */
+#define ROOM_ORDER 5 /* frames that are taken at a time, as a power of two; else one */
 
 struct copies {
 	u32 n;	   /* [c] */
@@ -78,8 +78,10 @@ add_block(struct copies *w)
 	unsigned order = ROOM_ORDER;
 	struct frame *f = frame_alloc(order, FRAME_KERNEL | FRAME_LOCAL);
 
-	while (f == NULL && order > 0)
-		f = frame_alloc(--order, FRAME_KERNEL);
+	if (f == NULL) {
+		order = 0;
+		f = frame_alloc(order, FRAME_KERNEL);
+	}
 	if (f == NULL)
 		return false;
 	f->owner = w->blocks;

@@ -10,8 +10,9 @@
  * stack that grows) drops the lock, takes it for writing, and starts over.
  *
  * Missing pages of private anonymous memory that is only read show a shared frame of zeros. A first
- * write brings 2 MiB at once where the area covers them and memory is plentiful. Faults on files
- * enter up to 15 resident neighbours too (fault_around.c).
+ * write brings 2 MiB at once where the area covers them, memory is plentiful and there is no store;
+ * else some pages behind it if those before it are there (fault_around.c). Faults on files enter up
+ * to 15 resident neighbours too.
  */
 #include <asm/errno.h>
 
@@ -331,14 +332,13 @@ may_be_huge(const struct fault *f)
 	       frame_free_pages() > max(frame_total_pages() / HUGE_SHARE, (u64)FAULT_PLENTY);
 }
 
-/* => the anon's lock is held */
+/* => the anon's lock is held; there is no store */
 static bool
 none_present(struct vm_object *o, u64 first)
 {
 	u64 at = first;
 
-	return radix_next_before(&o->pages, &at, first + HUGE_PAGES) == NULL &&
-	       !home_wants_any(o, first, first + HUGE_PAGES);
+	return radix_next_before(&o->pages, &at, first + HUGE_PAGES) == NULL;
 }
 
 /* Fills a node of the anon's tree with the block. => the anon's lock is held */

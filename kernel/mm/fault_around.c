@@ -8,7 +8,20 @@
 #include "mm/policy.h"
 
 #define AROUND_MAX 32
-#define FILL_AHEAD 31 /* pages at most, and not more than lie behind */
+#define FILL_AHEAD 31
+
+/* How many pages to take ahead: the more, the more there are before this one, but never as many.
+ * FAULT_AHEAD to FILL_AHEAD. => the anon's lock is held */
+static unsigned
+fill_ahead(struct vm_object *anon, u64 index)
+{
+	unsigned n = FAULT_AHEAD;
+
+	while (n < FILL_AHEAD && index >= 2 * n + 2 &&
+	       radix_get(&anon->pages, index - 2 * n - 2) != NULL)
+		n = 2 * n + 1;
+	return n;
+}
 
 /*
  * A program that fills memory in order gets the next pages along, while memory is plentiful: a
@@ -27,9 +40,7 @@ fault_fill_ahead(struct fault *f, u64 index)
 	if (index == 0 || radix_get(&anon->pages, index - 1) == NULL ||
 	    frame_free_pages() < FAULT_PLENTY)
 		return;
-	for (most = FAULT_AHEAD; most < FILL_AHEAD && index >= 2 * most + 2; most = 2 * most + 1)
-		if (radix_get(&anon->pages, index - 2 * most - 2) == NULL)
-			break;
+	most = fill_ahead(anon, index);
 	for (n = 0; n < most && n < room; n++) {
 		struct frame *frame;
 

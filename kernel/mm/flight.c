@@ -317,9 +317,8 @@ vm_cut_landed(struct vm_cut *c)
 }
 
 static void
-run_end(const struct vm_cut *c, struct cut_run *run)
+run_end(struct cut_run *run)
 {
-	run_landed(c, run);
 	home_put(run->home);
 	if (run->whole != NULL)
 		vm_object_put(run->whole);
@@ -343,13 +342,12 @@ cut_end(struct vm_cut *c)
 	struct cut_chunk *chunk, *next_chunk;
 	struct cut_run *run, *next;
 
+	vm_cut_landed(c);
 	list_for_each_entry_safe (run, next, &c->runs, link)
-		run_end(c, run);
+		run_end(run);
 	list_for_each_entry_safe (chunk, next_chunk, &c->chunks, link)
 		kfree(chunk);
-	set_flight(false);
 	drop_unused();
-	copies_free(c->copies);
 	kfree(c);
 }
 

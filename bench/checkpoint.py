@@ -2,8 +2,8 @@
 
 Baselines are measured in the same boot, by the kernel or by the program in the guest; but for a
 cold boot, which takes turns with the resume of it. Disks are files in the build folder, on the
-drive that `holdfast run --disk` would give QEMU: its page cache is between, and a flush of the
-guest's is an fdatasync of the host's.
+drive that `holdfast run --disk` would give QEMU: past the host's page cache where the file system
+can, and a flush of the guest's is an fdatasync of the host's.
 """
 import contextlib
 import os
@@ -178,8 +178,8 @@ def _trial_disk(disk, letter):
         file.truncate(64 * MIB)
     subprocess.run([os.path.join(BUILD, "holdfast-store"), "format", disk.path], check=True,
                    stdout=subprocess.DEVNULL)
-    return ["--qemu=-drive", "--qemu=id=%s,if=none,format=raw,discard=unmap,aio=%s,file=%s"
-            % (letter, run.disk_aio(disk.path), disk.path),
+    return ["--qemu=-drive", "--qemu=id=%s,if=none,format=raw,discard=unmap,%s,file=%s"
+            % (letter, run.disk_how(disk.path), disk.path),
             "--qemu=-device", "--qemu=virtio-blk-pci,drive=" + letter]
 
 

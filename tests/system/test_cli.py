@@ -1,4 +1,5 @@
 """What `./holdfast` says and returns before any machine is started."""
+import errno
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ from guest import TOP, holdfast
 
 sys.path.insert(0, os.path.join(TOP, "tools"))
 
-from holdfast import KERNEL, accel      # noqa: E402
+from holdfast import KERNEL, accel, run     # noqa: E402
 
 TREE_FILE = "bin/hello"
 
@@ -180,9 +181,31 @@ def test_io_uring_is_used_where_qemu_opens_a_file_by_it(kernel, image, tmp_path,
                         limit=20).out
     for _ in range(2):              # asked, and remembered
         assert "aio=%s,file=%s" % (aio, disk) in used("--disk", str(disk))
-    assert "aio=threads,file=nbd:unix:/x" in used("--disk", "nbd:unix:/x")
+    assert "cache=writeback,aio=threads,file=nbd:unix:/x" in used("--disk", "nbd:unix:/x")
     assert "aio=threads,file=%s" % disk in used("--disk", str(disk), "--disk-aio", "threads")
     assert "aio=io_uring,file=%s" % disk in used("--disk", str(disk), "--disk-aio", "io_uring")
+
+
+def test_the_host_caches_a_disk_only_where_it_has_to(kernel, image, tmp_path, monkeypatch):
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(8 << 20))
+
+    def no_direct(_path, flags, *_rest):
+        assert flags & os.O_DIRECT
+        raise OSError(errno.EINVAL, "as a file system does that knows no O_DIRECT")
+
+    try:
+        os.close(os.open(disk, os.O_RDONLY | os.O_DIRECT))
+        direct = "none"
+    except OSError:
+        direct = "writeback"
+    for words, cache in (((), direct), (("--disk-cache", "none"), "none"),
+                         (("--disk-cache", "writeback"), "writeback")):
+        line = dry(kernel, image, "--disk", str(disk), *words)
+        assert "cache=%s,aio=" % cache in line
+    assert run.disk_how(str(tmp_path / "none"), "threads") == "cache=none,aio=threads"
+    monkeypatch.setattr(os, "open", no_direct)
+    assert run.disk_how(str(disk), "threads") == "cache=writeback,aio=threads"
 
 
 def test_dry_run_starts_nothing(kernel, image):

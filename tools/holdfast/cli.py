@@ -96,6 +96,10 @@ def _run_options(parser):
     machine.add_argument("--disk-aio", choices=("auto", "io_uring", "threads"), default="auto",
                          help="how QEMU reads and writes it. auto takes io_uring, which costs less, "
                          "for a file, where QEMU and the host have it")
+    machine.add_argument("--disk-cache", choices=("auto", "none", "writeback"), default="auto",
+                         help="whether what is read and written stays in the host's memory, too. "
+                         "auto takes none, which costs less, for a file, where its file system "
+                         "can (O_DIRECT)")
     machine.add_argument("--disk-size", metavar="SIZE", help="of a new disk (default: 4G; the file "
                          "takes what is written to it)")
     machine.add_argument("--checkpoint", metavar="PERIOD", type=store.period, help="such as 1s, "

@@ -31,7 +31,7 @@ class Machine:
         self.monitor = None     # descriptor of the machine monitor, or None
         self.disk = None        # path of a raw image, or QEMU's name for one
         self.disk_bus = "virtio-blk"
-        self.disk_aio = "threads"
+        self.disk_how = "aio=threads"   # QEMU's words for how it is read and written
         self.extra = []
 
 
@@ -97,8 +97,8 @@ def _network(machine):
 def _disk(machine):
     if machine.disk is None:
         return []
-    return ["-drive", "id=disk0,if=none,format=raw,discard=unmap,aio=%s,file=%s"
-            % (machine.disk_aio, _escaped(machine.disk)),
+    return ["-drive", "id=disk0,if=none,format=raw,discard=unmap,%s,file=%s"
+            % (machine.disk_how, _escaped(machine.disk)),
             "-device", DISKS[machine.disk_bus][0] + ",drive=disk0"]
 
 

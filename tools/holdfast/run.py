@@ -119,7 +119,7 @@ def prepare(options, recipe, work):
         raise WrongUse("this image has no command of its own: name one after --")
     _choose_memory(machine, options)
     machine.disk, machine.disk_bus = _disk(options), options.disk_bus
-    machine.disk_aio = disk_aio(options.disk, options.disk_aio)
+    machine.disk_how = disk_how(options.disk, options.disk_aio, options.disk_cache)
     machine.append = options.kernel_args
     contents = {"argv": _blob(command), "env": _blob(environment)}
     size = None if options.headless or not terminal.interactive() else terminal.size()
@@ -151,13 +151,14 @@ def _disk(options):
     return options.disk
 
 
-def disk_aio(path, wanted="auto"):
-    """How QEMU is to read and write that disk, or None: its word for it."""
-    if wanted != "auto":
-        return wanted
-    if path is None or store.PROTOCOL.match(path):
-        return "threads"
-    return "io_uring" if accel.has_ring(qemu.program()) else "threads"
+def disk_how(path, aio="auto", cache="auto"):
+    """How QEMU is to read and write that disk, or None: its words for it."""
+    is_file = path is not None and not store.PROTOCOL.match(path)
+    if aio == "auto":
+        aio = "io_uring" if is_file and accel.has_ring(qemu.program()) else "threads"
+    if cache == "auto":
+        cache = "none" if is_file and store.opens_direct(path) else "writeback"
+    return "cache=%s,aio=%s" % (cache, aio)
 
 
 def _choose_memory(machine, options):

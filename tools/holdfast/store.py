@@ -215,6 +215,19 @@ def request(options):
     return " ".join(words).encode()
 
 
+def opens_direct(path):
+    """Whether that file's file system reads and writes it past the host's page cache."""
+    if not hasattr(os, "O_DIRECT"):
+        return False
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_DIRECT))
+    except FileNotFoundError:       # --dry-run: it is made only when a machine starts
+        return True
+    except OSError:
+        return False
+    return True
+
+
 def disk(path, wanted):
     """Makes a sparse file where there is none; => raises WrongUse when it cannot be a disk."""
     if PROTOCOL.match(path):

@@ -18,7 +18,7 @@ from machines import BUILD, MIB, OUT, Machine, Stuck, ask, first_reply, free_por
 
 PERIODS_MS = {1000: (0.98, 1.0), 100: (0.95, 0.98), 10: (0.80, 0.95)}
 QUIET_S = 60
-PERIOD_TURNS = 3                # for each run
+PERIOD_TURNS = 6                # for each run
 SMALL, LARGE = 64, 4096         # MiB
 LARGE_MEMORY = "6G"
 FIRST_PAGES = SMALL * 256 // 100

@@ -29,8 +29,8 @@ SANITIZED = ("process", "exit", "mmap", "pipes", "futex", "files", "signals", "u
 # Tests of the tools that boot nothing.
 QUICK = ("test_cli.py", "test_layout.py", "test_pack.py", "test_resume_kinds.py",
          "test_store.py")
-# What a line is called that tells of a failure, in what the runners print.
-FAILURE = re.compile(r"\bFAIL(ED)?\b|^hung|panic|Sanitizer|holdfast: ")
+# What tells of a failure in the lines that the runners print.
+FAILURE = re.compile(r"\bFAIL(ED)?\b|^hung|panic|Sanitizer")
 FAILURES_SHOWN = 12
 
 
